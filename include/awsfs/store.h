@@ -1,0 +1,261 @@
+/*
+ * The store contract: what a backend promises to the filesystem above it. A store is a flat map from keys to objects; an
+ * object has bytes, a version (its ETag) and metadata. Keys are UTF-8, relative to the store's root, and '/' separates what
+ * the filesystem shows as directories. Nothing here is specific to one service.
+ *
+ * Calls block unless they have a completion. All may be made from any thread and run in parallel; the order in which
+ * parallel calls on one key take effect is the server's. No call retries a failure that the transport did not retry already.
+ * Outputs are written on success only. A `struct store_call *` may be NULL.
+ *
+ * Errors, for every call: ERR_NOT_FOUND only when the server said so; ERR_ACCESS, ERR_AUTH, ERR_NET, ERR_TIMEOUT,
+ * ERR_THROTTLED, ERR_PROTO, ERR_NOMEM, ERR_CANCELED. Others are named at the call.
+ */
+#ifndef AWSFS_STORE_H
+#define AWSFS_STORE_H
+
+#include "awsfs/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+struct store;
+struct cancel;
+struct buf;
+
+#define STORE_ETAG_SIZE 136 /* an ETag without its quotes, and a NUL */
+#define STORE_ID_SIZE 1024  /* an upload id and a NUL */
+
+/* ---- What a store can do. Constant from its creation. */
+
+enum {
+    STORE_START_AFTER = 1 << 0,   /* a listing can begin behind a given key */
+    STORE_LIST_SUBTREE = 1 << 1,  /* listings are cheap only as a whole subtree: ask without delimiter */
+    STORE_LIST_CONTENT = 1 << 2,  /* entries of a listing and of stat carry the object's bytes */
+    STORE_POSIX = 1 << 3,         /* keeps mode, owner, times, symlinks and user.* attributes */
+    STORE_MARKERS = 1 << 4,       /* an empty directory is an object "dir/" */
+    STORE_RENAME = 1 << 5,        /* store_rename() is one atomic request */
+    STORE_SECRET = 1 << 6,        /* contents must never reach a disk: stage in locked memory */
+    STORE_SELF_NAMES = 1 << 7,    /* an object beside a directory of its name shows as dir/@self (else as "name%") */
+    STORE_MULTIPART = 1 << 8,
+    STORE_EMPTY_REFUSED = 1 << 9, /* an object must have at least one byte */
+    STORE_READ_ONLY = 1 << 10,
+    STORE_SLOW_COPY = 1 << 11,    /* a copy moves the bytes through here */
+};
+
+struct store_caps {
+    unsigned flags;
+    uint64_t max_object;   /* bytes */
+    uint64_t put_max;      /* bytes that one put may have; above it multipart */
+    uint64_t put_target;   /* up to this size one put is the better choice */
+    uint64_t part_min, part_max;
+    unsigned max_parts;
+    size_t max_key;        /* bytes, of the key as seen from the store's root */
+    const char *xattr_prefix; /* "user.s3.": names of store_property_*() as extended attributes */
+    char name[256];        /* for people and for the state directory: "s3://bucket/prefix at https://..." */
+};
+
+/* ---- Versions and metadata */
+
+struct store_version {
+    char etag[STORE_ETAG_SIZE]; /* without quotes; never "" for an object */
+    uint64_t size;
+    struct timespec mtime;      /* Last-Modified */
+};
+
+enum { STORE_HAS_MODE = 1, STORE_HAS_UID = 2, STORE_HAS_GID = 4, STORE_HAS_MTIME = 8, STORE_HAS_ATIME = 16, STORE_HAS_CTIME = 32 };
+
+struct store_pair {
+    char *name;
+    void *value; /* with a NUL behind it that len does not count */
+    size_t len;
+};
+
+/* What is stored with an object beside its bytes. Immutable once shared; reference-counted; see store/meta.h. */
+struct store_meta {
+    unsigned refs;
+    unsigned has;               /* STORE_HAS_* that was really stored, in any of the formats known */
+    mode_t mode;                /* with file type: S_IFREG, S_IFDIR, S_IFLNK, ... */
+    uid_t uid;
+    gid_t gid;
+    struct timespec mtime, atime, ctime;
+    struct store_pair *xattrs;  /* plain user.* attributes by full name */
+    size_t n_xattrs;
+    struct store_pair *props;   /* the rest, to be carried along: "content-type", "cache-control", "meta.NAME", ... */
+    size_t n_props;
+};
+
+/* One object as a listing, a stat or a get tells it. */
+struct store_object {
+    struct store_version version;
+    struct store_meta *meta;    /* NULL when not told (listings of S3) */
+    void *content;              /* with STORE_LIST_CONTENT: version.size bytes, in secret memory with STORE_SECRET */
+};
+
+struct store_call {
+    struct cancel *cancel;      /* NULL: cannot be interrupted */
+    unsigned timeout_ms;        /* 0: the mount's */
+    bool urgent;                /* somebody waits: goes before read-ahead and uploads */
+};
+
+/* A condition on what is there now. Failing: ERR_CONFLICT (also where the object of IF_MATCH is gone), after making sure that
+ * it was not our own earlier attempt whose answer was lost. */
+struct store_cond {
+    enum { STORE_ALWAYS, STORE_IF_ABSENT, STORE_IF_MATCH } kind;
+    const char *etag;           /* for STORE_IF_MATCH, without quotes */
+};
+
+/* ---- Listing */
+
+struct store_list {
+    const char *prefix;         /* "" or "dir/" or "dir/na" */
+    bool delimiter;             /* true: group what has a '/' behind the prefix */
+    const char *start_after;    /* NULL; only with STORE_START_AFTER; ignored with a token */
+    const char *token;          /* NULL: from the beginning */
+    unsigned max_keys;          /* 0: as many as a page holds */
+};
+
+struct store_entry {
+    char *key;                  /* whole key, also of a common prefix ("dir/sub/") */
+    bool is_prefix;
+    struct store_object object; /* zeroed for a prefix */
+};
+
+struct store_page {
+    struct store_entry *entries; /* in the order of the listing: UTF-8 bytes; prefixes and objects merged in that order */
+    size_t n;
+    char *next;                 /* token of the next page; NULL at the end. A page may be empty and not the last */
+};
+
+/* One page. A token that does not move on is ERR_PROTO. Release with store_page_release() (store/store.h). */
+enum err_code store_list(struct store *s, const struct store_list *l, const struct store_call *call, struct store_page *out,
+                         struct err *e) MUST_CHECK;
+
+/* ---- Reading */
+
+/* What one key is now. Release with store_object_release(). */
+enum err_code store_stat(struct store *s, const char *key, const struct store_call *call, struct store_object *out,
+                         struct err *e) MUST_CHECK;
+
+struct store_get {
+    const char *key;
+    const char *etag;           /* the version wanted; another one there is ERR_CONFLICT. NULL: whatever there is */
+    uint64_t offset, length;    /* inside the object; length > 0 */
+    struct store_call call;
+
+    /* The bytes, in order and without gaps, also across retries. Not called after a cancel took effect. Runs on the store's
+     * thread, must not block. Returning false ends the get with ERR_CANCELED. */
+    bool (*data)(void *arg, const void *p, size_t len);
+
+    /* The end, exactly once: ERR_OK means that exactly `length` bytes of that version were given to data(). `object` (NULL
+     * unless ERR_OK) has the version and, where the reply tells it, the metadata; borrowed. May run before store_get()
+     * returns, on the caller's thread. */
+    void (*done)(void *arg, enum err_code code, const struct store_object *object, const struct err *e);
+    void *arg;
+};
+
+/* Starts a ranged read; never blocks on the network. Everything in `g` but arg is copied. On an error nothing was started. */
+enum err_code store_get(struct store *s, const struct store_get *g, struct err *e) MUST_CHECK;
+
+/* ---- Writing */
+
+struct store_body {
+    uint64_t size;
+    /* Bytes at any offset, more than once (retries): returns bytes copied, -1 on failure. Must not block for long. */
+    ssize_t (*read)(void *arg, uint64_t offset, void *buf, size_t len);
+    void *arg;
+    const uint8_t *sha512;      /* 64 bytes of the whole object, or NULL if not known */
+    const uint64_t *crc64nvme;  /* of this body, or NULL */
+};
+
+/* Puts an object of at most put_max bytes. `meta` may be NULL: defaults. Old or new bytes are there, never a mixture.
+ * ERR_CONFLICT, ERR_TOO_BIG, ERR_INVAL, ERR_NAME_TOO_LONG, ERR_QUOTA. `out` is the version it now has. */
+enum err_code store_put(struct store *s, const char *key, const struct store_body *body, const struct store_meta *meta,
+                        const struct store_cond *cond, const struct store_call *call, struct store_version *out,
+                        struct err *e) MUST_CHECK;
+
+/* Checks without a request whether the key and, if `body` is not NULL, the bytes could be stored: ERR_NAME_TOO_LONG,
+ * ERR_BAD_NAME, ERR_INVAL, ERR_TOO_BIG. `is_dir`: the key is that of a directory. */
+enum err_code store_check(struct store *s, const char *key, bool is_dir, const struct store_body *body,
+                          struct err *e) MUST_CHECK;
+
+/* True for a file name that editors and the like use beside the real one and that this store keeps local until it is renamed
+ * to a real name. */
+bool store_stays_local(struct store *s, const char *name);
+
+struct store_part {
+    unsigned number;            /* 1 to max_parts, ascending */
+    uint64_t size;
+    char etag[STORE_ETAG_SIZE];
+    uint64_t crc64nvme;
+};
+
+/* Multipart: begin, parts in any order and in parallel, finish or abort. Nothing shows before finish. `sha512` (64 bytes of the
+ * whole object or NULL) goes into the metadata. */
+enum err_code store_upload_begin(struct store *s, const char *key, const struct store_meta *meta, const uint8_t *sha512,
+                                 const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e) MUST_CHECK;
+enum err_code store_upload_part(struct store *s, const char *key, const char *upload_id, const struct store_body *body,
+                                const struct store_call *call, struct store_part *part /* number is given */,
+                                struct err *e) MUST_CHECK;
+enum err_code store_upload_finish(struct store *s, const char *key, const char *upload_id, const struct store_part *parts,
+                                  size_t n, const uint8_t *sha512, const struct store_cond *cond,
+                                  const struct store_call *call, struct store_version *out, struct err *e) MUST_CHECK;
+/* ERR_OK also when there is no such upload any more. */
+enum err_code store_upload_abort(struct store *s, const char *key, const char *upload_id, const struct store_call *call,
+                                 struct err *e) MUST_CHECK;
+
+struct store_copy {
+    const char *from;
+    const char *from_etag;      /* NULL: whatever is there; else another version is ERR_CONFLICT */
+    uint64_t size;              /* of the source, decides whether it goes by parts */
+    const char *to;             /* may equal `from` (a change of metadata) */
+    const struct store_meta *meta; /* NULL: all of the source's metadata goes along; else it replaces them */
+    struct store_cond cond;     /* on the target */
+};
+
+/* Copies on the server; tags, ACL, storage class and encryption of the source go along. ERR_NOT_FOUND: the source. */
+enum err_code store_copy(struct store *s, const struct store_copy *c, const struct store_call *call,
+                         struct store_version *out, struct err *e) MUST_CHECK;
+
+/* One atomic request, where STORE_RENAME. */
+enum err_code store_rename(struct store *s, const struct store_copy *c, const struct store_call *call, struct err *e) MUST_CHECK;
+
+/* ERR_OK also when it was not there, unless `etag` is given (NULL: whatever is there): then ERR_CONFLICT when another version
+ * is there, ERR_OK when none is. */
+enum err_code store_remove(struct store *s, const char *key, const char *etag, const struct store_call *call,
+                           struct err *e) MUST_CHECK;
+
+/* Up to 1,000 at once; results[i] gets the code of keys[i]. Returns an error only when the whole request failed. */
+enum err_code store_remove_many(struct store *s, const char *const *keys, size_t n, const struct store_call *call,
+                                enum err_code *results, struct err *e) MUST_CHECK;
+
+/* ---- Properties: extended attributes xattr_prefix + name */
+
+/* Appends the value. `object` is what is known of it (its meta may be NULL). ERR_NO_ATTR: no such property or not set.
+ * May ask the server (tags, acl). */
+enum err_code store_property_get(struct store *s, const char *key, const struct store_object *object, const char *name,
+                                 const struct store_call *call, struct buf *out, struct err *e) MUST_CHECK;
+
+/* Changes one (`value` NULL removes). Where the change is one of metadata, a new `struct store_meta` with a reference is put
+ * into *meta_out and the caller stores it; otherwise the server has been told and *meta_out is NULL. ERR_NO_ATTR, ERR_PERM
+ * (cannot be changed), ERR_INVAL. `meta` may be NULL. */
+enum err_code store_property_set(struct store *s, const char *key, const struct store_meta *meta, const char *name,
+                                 const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
+                                 struct err *e) MUST_CHECK;
+
+/* ---- The store itself */
+
+const struct store_caps *store_caps(const struct store *s);
+
+/* Asks whether it can be used at all (exists, may be listed or read). The message names the cause for a user: which request,
+ * which bucket, which address. */
+enum err_code store_probe(struct store *s, const struct store_call *call, struct err *e) MUST_CHECK;
+
+/* Requests so far by kind. */
+void store_each_count(struct store *s, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);
+
+/* No call may be under way. NULL is fine. */
+void store_free(struct store *s);
+
+#endif

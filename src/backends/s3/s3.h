@@ -1,0 +1,25 @@
+/* The S3 backend: a bucket, or the part of it below a prefix, as a store. */
+#ifndef BACKENDS_S3_H
+#define BACKENDS_S3_H
+
+#include "awsfs/store.h"
+
+struct aws_client;
+
+enum s3_sse { S3_SSE_DEFAULT, S3_SSE_S3, S3_SSE_KMS };
+
+struct s3_options {
+    const char *bucket;
+    const char *prefix;        /* "" or "path/": keys of the store are below it */
+    bool requester_pays;
+    enum s3_sse sse;           /* for new objects; others keep theirs */
+    const char *sse_kms_key;   /* NULL: the bucket's or the account's default key */
+    const char *storage_class; /* for new objects; NULL: the bucket's default */
+    const char *acl;           /* canned ACL for new objects; NULL: none sent */
+    bool read_only;
+};
+
+/* The client outlives the store. No request is sent. ERR_INVAL names the option. */
+struct store *s3_store_new(struct aws_client *client, const struct s3_options *o, struct err *e);
+
+#endif

@@ -1,0 +1,31 @@
+/* Building and reading `struct store_meta`, and releasing what the contract hands out. */
+#ifndef STORE_META_H
+#define STORE_META_H
+
+#include "awsfs/store.h"
+#include "util/cleanup.h"
+
+/* Empty, one reference. NULL without memory. */
+struct store_meta *store_meta_new(void);
+
+/* An own, changeable copy (also of NULL: then empty). NULL without memory. */
+struct store_meta *store_meta_copy(const struct store_meta *m);
+struct store_meta *store_meta_ref(struct store_meta *m); /* NULL gives NULL; atomic */
+void store_meta_unref(struct store_meta *m);
+CLEANUP_DEFINE(struct store_meta, store_meta_unref)
+
+/* Only on a meta that nobody else has a reference to. `value` NULL removes. ERR_NOMEM. */
+enum err_code store_meta_set_xattr(struct store_meta *m, const char *name, const void *value, size_t len,
+                                   struct err *e) MUST_CHECK;
+enum err_code store_meta_set_prop(struct store_meta *m, const char *name, const void *value, size_t len,
+                                  struct err *e) MUST_CHECK;
+
+/* Borrowed; NULL when absent or `m` is NULL. `len` may be NULL. */
+const char *store_meta_xattr(const struct store_meta *m, const char *name, size_t *len);
+const char *store_meta_prop(const struct store_meta *m, const char *name, size_t *len);
+
+/* Free what they point to and zero them. NULL is fine. */
+void store_object_release(struct store_object *o);
+void store_page_release(struct store_page *p);
+
+#endif

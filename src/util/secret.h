@@ -1,0 +1,33 @@
+/*
+ * Memory for what must never reach a disk: locked against swap (mlock), left out of core dumps (MADV_DONTDUMP), zeroed when
+ * freed. Parameter values, secret keys and tokens live here.
+ */
+#ifndef UTIL_SECRET_H
+#define UTIL_SECRET_H
+
+#include "awsfs/err.h"
+#include "util/cleanup.h"
+
+#include <stddef.h>
+
+/* `size` bytes, zeroed. Rounded up and packed: many small values share pages. NULL without (lockable) memory; when
+ * RLIMIT_MEMLOCK stands in the way the first failure is logged, and `require` = false at secret_init makes it go on unlocked. */
+void *secret_alloc(size_t size);
+void secret_free(void *p);
+
+/* For CLEANUP(secret_free) on a pointer of any type. */
+static inline void secret_free_cleanup(void *p)
+{
+    secret_free(*(void **)p);
+}
+
+/* A copy in secret memory with a NUL. */
+char *secret_dup(const char *s, size_t len);
+
+/* Zeroes so that the compiler cannot drop it. */
+void secret_wipe(void *p, size_t len);
+
+/* Raises RLIMIT_MEMLOCK where it may, sets no core dumps for the process if `no_core` (PR_SET_DUMPABLE 0, RLIMIT_CORE 0). */
+enum err_code secret_init(_Bool require_lock, _Bool no_core, struct err *e) MUST_CHECK;
+
+#endif
