@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Reads what test runners wrote, for tests/run.
+
+results.py junit FILE            a JUnit file of pytest
+results.py meson FILE            testlog.json of meson: tests are counted inside each cmocka program
+    both print `PASSED FAILED SKIPPED`, then one line per failure and per skip
+results.py targets BUILD SUITE...  the ninja targets of the tests of these suites
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+CMOCKA = {name: re.compile(r"^\[  %-8s\] (\d+) test\(s\)" % word, re.M)
+          for name, word in (("passed", "PASSED"), ("failed", "FAILED"), ("skipped", "SKIPPED"))}
+
+
+def first_line(text, limit=200):
+    lines = (text or "").strip().splitlines()
+    return lines[0][:limit] if lines else ""
+
+
+def read_junit(path):
+    counts, lines = [0, 0, 0], []
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        name = "%s::%s" % (case.get("classname", ""), case.get("name", ""))
+        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+        skip = case.find("skipped")
+        if bad is not None:
+            counts[1] += 1
+            lines.append("FAILED: %s: %s" % (name, first_line(bad.get("message"))))
+        elif skip is not None:
+            counts[2] += 1
+            lines.append("SKIPPED: %s: %s" % (name, first_line(skip.get("message"))))
+        else:
+            counts[0] += 1
+    return counts, lines
+
+
+def read_meson(path):
+    counts, lines = [0, 0, 0], []
+    with open(path, encoding="utf-8") as log:
+        for test in map(json.loads, filter(str.strip, log)):
+            output = (test.get("stdout") or "") + "\n" + (test.get("stderr") or "")
+            passed, failed, skipped = (sum(map(int, CMOCKA[k].findall(output))) for k in ("passed", "failed", "skipped"))
+            if test["result"] == "SKIP":
+                skipped = max(skipped, 1)
+                lines.append("SKIPPED: %s: %s" % (test["name"], first_line(output) or "no reason given"))
+            elif test["result"] not in ("OK", "EXPECTEDFAIL"):
+                failed = max(failed, 1)
+                lines.append("FAILED: %s: %s" % (test["name"], test["result"]))
+            elif passed + skipped == 0:
+                passed = 1
+            lines += ["SKIPPED: " + line for line in re.findall(r"^SKIPPED?: (.*)$", output, re.M)]
+            counts = [a + b for a, b in zip(counts, (passed, failed, skipped))]
+    return counts, lines
+
+
+def targets(build, suites):
+    wanted = set(suites)
+    tests = json.loads(subprocess.check_output(["meson", "introspect", "--tests", build]))
+    programs = set()
+    for test in tests:
+        names = {suite.split(":")[-1] for suite in test["suite"]}
+        if names & wanted and "conformance" not in names:
+            programs.update(os.path.relpath(part, os.path.abspath(build)) for part in test["cmd"] + test.get("depends", [])
+                            if os.path.isabs(part) and part.startswith(os.path.abspath(build)))
+    return sorted(programs)
+
+
+def main():
+    kind, path = sys.argv[1], sys.argv[2]
+    if kind == "targets":
+        print("\n".join(targets(path, sys.argv[3:])))
+        return
+    counts, lines = {"junit": read_junit, "meson": read_meson}[kind](path)
+    print(*counts)
+    for line in lines:
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
