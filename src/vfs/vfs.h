@@ -1,0 +1,220 @@
+/*
+ * The filesystem above a store: inodes, directories, handles, reading, staging and upload. Knows no FUSE and no service.
+ *
+ * A nodeid stands for a name and one line of versions: what this mount writes keeps it, what others put under the name gives
+ * the name a new one. So everything that the kernel caches for a nodeid stays valid for as long as the nodeid is used.
+ *
+ * Threads: every call may be made from any thread. A call with caller->nowait never waits for the network: where it would have
+ * to it changes nothing and returns ERR_AGAIN; it is then made again from a thread that may wait. With a fired
+ * caller->cancel a waiting call returns ERR_CANCELED soon; what it had begun may or may not take effect, and bytes written
+ * are never dropped by it.
+ */
+#ifndef VFS_VFS_H
+#define VFS_VFS_H
+
+#include "awsfs/err.h"
+#include "awsfs/store.h"
+#include "util/cleanup.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct vfs;
+struct vfs_handle;     /* an open file */
+struct vfs_dir_handle; /* an open directory: a snapshot of its names */
+struct cancel;
+
+#define VFS_ROOT 1ULL
+#define VFS_TTL_INF UINT64_MAX
+
+enum vfs_attrs { VFS_ATTRS_AUTO, VFS_ATTRS_LIST, VFS_ATTRS_HEAD };
+enum vfs_newline { VFS_NEWLINE_KEEP, VFS_NEWLINE_CHOMP, VFS_NEWLINE_ADD };
+
+/* What the kernel should forget. Called with no lock held, from any thread; must only enqueue. */
+struct vfs_notify {
+    void (*inode)(void *arg, uint64_t ino); /* attributes and pages of an inode */
+    void (*entry)(void *arg, uint64_t parent, const char *name);
+    void *arg;
+};
+
+struct vfs_config {
+    uint64_t ttl_ms;         /* VFS_TTL_INF: for ever */
+    bool read_only;
+    uid_t uid;               /* of what has no stored owner */
+    gid_t gid;
+    mode_t umask;            /* taken away from what is shown, stored or not; 0 for none */
+    mode_t file_mode, dir_mode; /* permission bits of what has no stored mode */
+    enum vfs_attrs attrs;
+    enum vfs_newline newline;
+    bool excl_open;          /* excl=open: O_EXCL is decided at the open by an empty object */
+    bool force_uid, force_gid; /* uid=, gid= were given: also for what has a stored owner */
+    uint64_t memory;         /* bytes that blocks may take */
+    uint64_t rename_limit;   /* objects of a directory rename, above: ERR_CROSS */
+    unsigned upload_parallel; /* parts at once; 0: 8 */
+    const char *state_dir;   /* staging files and upload records: an existing directory of ours. NULL with STORE_SECRET */
+    struct vfs_notify notify;
+};
+
+/* `store` outlives the vfs. Starts its threads. Sends no request but aborting uploads that a dead mount has recorded (in the
+ * background). */
+struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct err *e);
+
+/* Waits until what was written is in the store, or has failed and is logged. `progress` (may be NULL) is called about once a
+ * second with files and bytes left. ERR_IO when something could not be sent. */
+enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg,
+                        struct err *e) MUST_CHECK;
+
+/* No call may be under way. Open handles are released. NULL is fine. */
+void vfs_free(struct vfs *v);
+CLEANUP_DEFINE(struct vfs, vfs_free)
+
+/* Who asks. */
+struct vfs_caller {
+    uid_t uid;
+    gid_t gid;
+    mode_t umask;
+    pid_t pid;               /* as the request carries it: a thread id; 0: unknown */
+    struct cancel *cancel;   /* NULL: cannot be interrupted */
+    bool nowait;
+};
+
+/* ---- Names and attributes */
+
+struct vfs_attr {
+    struct stat st;          /* st_ino is a function of the name */
+    uint64_t valid_ms;       /* how long it may be cached; VFS_TTL_INF: for ever */
+};
+
+struct vfs_entry {
+    uint64_t ino;            /* 0: the name does not exist (and may be remembered so for valid_ms) */
+    uint64_t valid_ms;       /* how long the name may be cached */
+    struct vfs_attr attr;
+};
+
+/* Every entry given out with ino != 0 counts as one lookup, until forgotten. A name that does not exist: ERR_OK, ino 0. */
+enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c,
+                         struct vfs_entry *out, struct err *e) MUST_CHECK;
+void vfs_forget(struct vfs *v, uint64_t ino, uint64_t count);
+
+/* `h` may be NULL. */
+enum err_code vfs_getattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c,
+                          struct vfs_attr *out, struct err *e) MUST_CHECK;
+
+enum { VFS_SET_MODE = 1, VFS_SET_UID = 2, VFS_SET_GID = 4, VFS_SET_SIZE = 8, VFS_SET_ATIME = 16, VFS_SET_MTIME = 32, VFS_SET_CTIME = 64 };
+
+struct vfs_setattr {
+    unsigned set;            /* VFS_SET_* */
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    uint64_t size;
+    struct timespec atime, mtime, ctime;
+    bool kill_suid;          /* FATTR_KILL_SUIDGID: take setuid and setgid away */
+};
+enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_setattr *s,
+                          const struct vfs_caller *c, struct vfs_attr *out, struct err *e) MUST_CHECK;
+
+/* The target is appended to `out`. */
+enum err_code vfs_readlink(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out,
+                           struct err *e) MUST_CHECK;
+
+enum err_code vfs_symlink(struct vfs *v, uint64_t parent, const char *name, const char *target, const struct vfs_caller *c,
+                          struct vfs_entry *out, struct err *e) MUST_CHECK;
+/* Regular files, FIFOs and sockets; devices: ERR_PERM. */
+enum err_code vfs_mknod(struct vfs *v, uint64_t parent, const char *name, mode_t mode, const struct vfs_caller *c,
+                        struct vfs_entry *out, struct err *e) MUST_CHECK;
+enum err_code vfs_mkdir(struct vfs *v, uint64_t parent, const char *name, mode_t mode, const struct vfs_caller *c,
+                        struct vfs_entry *out, struct err *e) MUST_CHECK;
+enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c,
+                         struct err *e) MUST_CHECK;
+enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c,
+                        struct err *e) MUST_CHECK;
+
+/* `flags`: 0 or RENAME_NOREPLACE; others ERR_INVAL. */
+enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+                         unsigned flags, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+
+/* ---- Files */
+
+/* `flags` as open(2) has them. O_TRUNC is done here. */
+enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                       struct err *e) MUST_CHECK;
+enum err_code vfs_create(struct vfs *v, uint64_t parent, const char *name, mode_t mode, int flags,
+                         const struct vfs_caller *c, struct vfs_entry *entry, struct vfs_handle **out,
+                         struct err *e) MUST_CHECK;
+
+/* A read that may have to wait. The caller's storage, zeroed, until `done` was called: exactly once, on the calling thread
+ * before vfs_read() returns, or later on any thread. `iov` (borrowed, at most VFS_READ_IOV pieces) has `len` bytes in all:
+ * fewer than asked for only at the end of the file. */
+#define VFS_READ_IOV 40
+struct vfs_read {
+    void (*done)(struct vfs_read *r, enum err_code code, const struct iovec *iov, int n_iov, size_t len,
+                 const struct err *e);
+    void *arg;
+    void *priv; /* the vfs's while the read is under way */
+};
+void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size, const struct vfs_caller *c,
+              struct vfs_read *r);
+
+/* Puts `size` bytes into the staging file. With O_APPEND on the handle `offset` is ignored. Never waits for the network.
+ * All bytes or an error: ERR_NOSPC, ERR_TOO_BIG, ERR_BAD_HANDLE. */
+enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
+                        const struct vfs_caller *c, struct err *e) MUST_CHECK;
+
+/* A descriptor is closed by c->pid. What that means is W8 of the design. Errors are the upload's. */
+enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+
+/* `h` may be NULL: the inode's pending attributes. Returns when all of the file is in the store. */
+enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c,
+                        struct err *e) MUST_CHECK;
+
+/* The last descriptor is gone. Never waits: what is dirty is put in the background. */
+void vfs_release(struct vfs *v, struct vfs_handle *h);
+
+/* SEEK_DATA and SEEK_HOLE. ERR_NO_ATTR stands for ENXIO: beyond the end. */
+enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, int whence, const struct vfs_caller *c,
+                        uint64_t *out, struct err *e) MUST_CHECK;
+
+/* ---- Directories */
+
+enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct vfs_dir_handle **out,
+                          struct err *e) MUST_CHECK;
+
+/* Calls emit() for the entries from position `offset` on (0: the beginning, which renews the snapshot when it was read before)
+ * until it returns false or the end. "." and ".." come first. With `plus`, entry->attr is filled and, where emit() took it
+ * (true), counts as one lookup unless it is "." or ".."; an entry with ino 0 has only st_ino and st_mode's type, and is not
+ * counted. `next` is the position behind it. */
+enum err_code vfs_readdir(struct vfs *v, struct vfs_dir_handle *d, uint64_t offset, bool plus, const struct vfs_caller *c,
+                          bool (*emit)(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next), void *arg,
+                          struct err *e) MUST_CHECK;
+void vfs_releasedir(struct vfs *v, struct vfs_dir_handle *d);
+
+/* ---- Extended attributes. Names are the full ones. */
+
+enum err_code vfs_getxattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c, struct buf *out,
+                           struct err *e) MUST_CHECK;
+/* Names, each with its NUL, appended. */
+enum err_code vfs_listxattr(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out,
+                            struct err *e) MUST_CHECK;
+/* `flags`: XATTR_CREATE, XATTR_REPLACE. */
+enum err_code vfs_setxattr(struct vfs *v, uint64_t ino, const char *name, const void *value, size_t size, int flags,
+                           const struct vfs_caller *c, struct err *e) MUST_CHECK;
+enum err_code vfs_removexattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c,
+                              struct err *e) MUST_CHECK;
+
+/* ---- State, for status */
+
+struct vfs_stats {
+    uint64_t inodes, names, handles, dirty_files, dirty_bytes, failed_uploads;
+    uint64_t memory_used, memory_limit, parked_reads;
+    uint64_t bytes_read, bytes_fetched, bytes_written, bytes_sent, block_hits, block_misses;
+};
+void vfs_stats(struct vfs *v, struct vfs_stats *out);
+
+/* Files that are not in the store yet: path below the mount, bytes, "" or the last error. Called with no lock held. */
+void vfs_each_dirty(struct vfs *v, void (*fn)(void *arg, const char *path, uint64_t size, const char *error), void *arg);
+
+#endif
