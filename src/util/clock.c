@@ -63,11 +63,12 @@ static int days_in_month(int year, int month)
 /* A leap second (60) is legal and is the next minute's first. */
 static bool fields_valid(const struct fields *f)
 {
-    return f->year >= 1 && f->month >= 1 && f->month <= 12 && f->day >= 1 && f->day <= days_in_month(f->year, f->month) &&
-           f->hour <= 23 && f->minute <= 59 && f->second <= 60;
+    return f->year >= 1 && f->month >= 1 && f->month <= 12 && f->day >= 1 &&
+           f->day <= days_in_month(f->year, f->month) && f->hour <= 23 && f->minute <= 59 && f->second <= 60;
 }
 
-/* Seconds since 1970 in the proleptic Gregorian calendar, with the year counted from March so that the leap day is last. */
+/* Seconds since 1970 in the proleptic Gregorian calendar, with the year counted from March so that the leap day is
+ * last. */
 static time_t fields_to_time(const struct fields *f)
 {
     int64_t y = f->month <= 2 ? f->year - 1 : f->year;

@@ -125,57 +125,29 @@ enum err_code err_prefix(struct err *e, enum err_code code, const char *fmt, ...
     return e->code;
 }
 
+/* ENOENT is missing on purpose: a local file that is not there must never look like an object that does not exist. */
+static const struct {
+    int errnum;
+    enum err_code code;
+} errno_codes[] = {
+    {EACCES, ERR_ACCESS},       {EPERM, ERR_ACCESS},       {EEXIST, ERR_EXISTS},
+    {ENOSPC, ERR_NOSPC},        {EDQUOT, ERR_NOSPC},       {ENOMEM, ERR_NOMEM},
+    {EINVAL, ERR_INVAL},        {EFBIG, ERR_TOO_BIG},      {ENAMETOOLONG, ERR_NAME_TOO_LONG},
+    {EILSEQ, ERR_BAD_NAME},     {ENOTDIR, ERR_NOT_DIR},    {EISDIR, ERR_IS_DIR},
+    {ENOTEMPTY, ERR_NOT_EMPTY}, {EXDEV, ERR_CROSS},        {EBUSY, ERR_BUSY},
+    {EROFS, ERR_READ_ONLY},     {EBADF, ERR_BAD_HANDLE},   {ERANGE, ERR_RANGE},
+    {EAGAIN, ERR_AGAIN},        {ETIMEDOUT, ERR_TIMEOUT},  {ECONNREFUSED, ERR_NET},
+    {ECONNRESET, ERR_NET},      {ENOSYS, ERR_UNSUPPORTED}, {EOPNOTSUPP, ERR_UNSUPPORTED},
+    {EINTR, ERR_CANCELED},      {ECANCELED, ERR_CANCELED},
+};
+
 static enum err_code code_of_errno(int errnum)
 {
-    switch (errnum) {
-    case ENOENT:
-        return ERR_NOT_FOUND;
-    case EACCES:
-        return ERR_ACCESS;
-    case EPERM:
-        return ERR_PERM;
-    case EEXIST:
-        return ERR_EXISTS;
-    case ENOSPC:
-        return ERR_NOSPC;
-    case EDQUOT:
-        return ERR_QUOTA;
-    case ENOMEM:
-        return ERR_NOMEM;
-    case EINVAL:
-        return ERR_INVAL;
-    case EFBIG:
-        return ERR_TOO_BIG;
-    case ENAMETOOLONG:
-        return ERR_NAME_TOO_LONG;
-    case EILSEQ:
-        return ERR_BAD_NAME;
-    case ENOTDIR:
-        return ERR_NOT_DIR;
-    case EISDIR:
-        return ERR_IS_DIR;
-    case ENOTEMPTY:
-        return ERR_NOT_EMPTY;
-    case EXDEV:
-        return ERR_CROSS;
-    case EBUSY:
-        return ERR_BUSY;
-    case EROFS:
-        return ERR_READ_ONLY;
-    case EBADF:
-        return ERR_BAD_HANDLE;
-    case ERANGE:
-        return ERR_RANGE;
-    case EAGAIN:
-        return ERR_AGAIN;
-    case ETIMEDOUT:
-        return ERR_TIMEOUT;
-    case ENOSYS:
-    case EOPNOTSUPP:
-        return ERR_UNSUPPORTED;
-    default:
-        return ERR_IO;
+    for (size_t i = 0; i < sizeof(errno_codes) / sizeof(errno_codes[0]); i++) {
+        if (errno_codes[i].errnum == errnum)
+            return errno_codes[i].code;
     }
+    return ERR_IO;
 }
 
 enum err_code err_sys(struct err *e, int errnum, const char *fmt, ...)

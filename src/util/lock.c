@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A longer wait is cut into pieces: the condition's clock stands still while the machine sleeps, clock_mono_ms() does not. */
+/* A longer wait is cut into pieces: the condition's clock stands still while the machine sleeps, clock_mono_ms() does
+ * not. */
 #define WAIT_PIECE_MS 30000
 
 /* Straight to stderr: the log has a lock of its own. */
