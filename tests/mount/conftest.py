@@ -1,0 +1,125 @@
+"""Fixtures of the mount tests: servers, buckets, mounts. Nothing they start outlives the test, or the session."""
+import os
+import random
+import re
+
+import pytest
+
+from support import buckets, mounts, servers
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; only with tests/run --long")
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory):
+    # Not under /tmp where that is memory: some tests write gigabytes.
+    return tmp_path_factory.mktemp("awsfs")
+
+
+@pytest.fixture(scope="session")
+def moto(work):
+    server = servers.Moto(work / "moto").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def versitygw(work):
+    server = servers.Versitygw(work / "versitygw").start()
+    yield server
+    server.stop()
+
+
+def origin_program(variable="AWSFS_ORIGIN"):
+    path = os.environ.get(variable, "")
+    if not os.path.exists(path):
+        raise RuntimeError("%s must name the built awsfs-origin (tests/run sets it); it is %r" % (variable, path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def origin_of_session(work):
+    server = servers.Origin(work / "origin", origin_program()).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def origin(origin_of_session):
+    """tests/origin without faults, its counts at zero."""
+    server = origin_of_session
+    server.heal()
+    server.reset_counts()
+    yield server
+    if server.process.poll() is None:
+        server.heal()
+
+
+@pytest.fixture(params=["moto", "versitygw", "origin"])
+def server(request):
+    """Each server in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def needs():
+    """needs(server, what): skips where the server is known not to have it, with the reason."""
+    def check(server, *whats):
+        for what in whats:
+            if what in server.lacks:
+                pytest.skip("%s: %s" % (server.name, server.lacks[what]))
+    return check
+
+
+@pytest.fixture
+def bucket():
+    """bucket(server): a new bucket there."""
+    return buckets.Bucket
+
+
+@pytest.fixture
+def mount(request, tmp_path):
+    """mount(witness, option=value, ...): mounts a bucket or a parameter tree; underscores as the option has them.
+
+    binary= and env= choose the program and add to its environment; source= replaces the whole bucket as source."""
+    who = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)[:150]
+    made = []
+
+    def make(witness, source=None, binary=None, env=None, **options):
+        made.append(mounts.Mount(witness, tmp_path / ("mount%d" % len(made)), "%s-%d" % (who, len(made)), options, source,
+                                 binary, env))
+        return made[-1]
+
+    yield make
+    problems = []
+    for one in reversed(made):
+        try:
+            one.close()
+        except (AssertionError, OSError, mounts.subprocess.TimeoutExpired) as problem:
+            problems.append(str(problem))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def disk(server, bucket, mount):
+    """A mount of a new bucket, on each server in turn."""
+    return mount(bucket(server))
+
+
+@pytest.fixture
+def rng():
+    """Random numbers from the seed of this run (tests/run --seed)."""
+    seed = int(os.environ.get("AWSFS_SEED", "1"))
+    print("seed", seed)
+    return random.Random(seed)
+
+
+@pytest.fixture
+def released():
+    """The program built as released: what measures memory is meaningless under sanitizers."""
+    path = os.environ.get("AWSFS_RELEASE_BIN", "")
+    if not os.path.exists(path):
+        pytest.skip("AWSFS_RELEASE_BIN names no program (tests/run builds one)")
+    return path

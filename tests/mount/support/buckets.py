@@ -1,0 +1,85 @@
+"""A bucket or a parameter tree seen from outside with boto3: the witness beside the mount."""
+import itertools
+import os
+
+import botocore.exceptions
+
+_numbers = itertools.count(1)
+
+
+class Bucket:
+    def __init__(self, server, name=None):
+        self.server = server
+        self.s3 = server.client()
+        self.name = name or "mount-%d-%d" % (os.getpid(), next(_numbers))
+        self.s3.create_bucket(Bucket=self.name)
+
+    @property
+    def source(self):
+        return "s3://" + self.name
+
+    def put(self, key, body=b"", **extra):
+        """Puts an object and returns its ETag without quotes."""
+        return self.s3.put_object(Bucket=self.name, Key=key, Body=body, **extra)["ETag"].strip('"')
+
+    def get(self, key):
+        return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+
+    def head(self, key):
+        return self.s3.head_object(Bucket=self.name, Key=key)
+
+    def exists(self, key):
+        try:
+            self.head(key)
+        except botocore.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return False
+            raise
+        return True
+
+    def delete(self, key):
+        self.s3.delete_object(Bucket=self.name, Key=key)
+
+    def keys(self, prefix=""):
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
+
+    def uploads(self):
+        return self.s3.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+
+    def tags(self, key):
+        return {t["Key"]: t["Value"] for t in self.s3.get_object_tagging(Bucket=self.name, Key=key)["TagSet"]}
+
+
+class Parameters:
+    """A subtree of the Parameter Store that no other test uses."""
+
+    def __init__(self, server):
+        self.server = server
+        self.ssm = server.client("ssm")
+        self.root = "/t%d-%d" % (os.getpid(), next(_numbers))
+
+    @property
+    def source(self):
+        return "ssm:" + self.root
+
+    def put(self, name, value, kind="String", **extra):
+        return self.ssm.put_parameter(Name=self.root + "/" + name, Value=value, Type=kind, Overwrite=True, **extra)["Version"]
+
+    def get(self, name):
+        return self.parameter(name)["Value"]
+
+    def parameter(self, name):
+        return self.ssm.get_parameter(Name=self.root + "/" + name, WithDecryption=True)["Parameter"]
+
+    def describe(self, name):
+        found = self.ssm.describe_parameters(
+            ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": [self.root + "/" + name]}])["Parameters"]
+        return found[0]
+
+    def names(self):
+        pages = self.ssm.get_paginator("get_parameters_by_path").paginate(Path=self.root, Recursive=True)
+        return sorted(p["Name"][len(self.root) + 1:] for page in pages for p in page["Parameters"])
+
+    def delete(self, name):
+        self.ssm.delete_parameter(Name=self.root + "/" + name)
