@@ -1,0 +1,74 @@
+/*
+ * A staging file: the bytes of one inode that is being written, and what is known of its extents. An extent is HELD (its bytes
+ * are here), BASE (its bytes are those of the version it started from, to be fetched when needed) or a HOLE (zeros). The file
+ * is sparse and local; for stores whose contents must never reach a disk it is secret memory.
+ *
+ * While it is frozen (an upload reads it) writes and truncations go to an overlay, so that what is sent is one state; readers
+ * see both at once. thaw() merges them.
+ *
+ * Thread-safe: one lock per stage (LOCK_STAGE), held during local I/O only.
+ */
+#ifndef JOURNAL_STAGE_H
+#define JOURNAL_STAGE_H
+
+#include "awsfs/err.h"
+#include "util/cleanup.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct stage;
+
+/* A new staging file in `dir` (mode 0600, a name of its own), or in secret memory when `dir` is NULL: then at most
+ * `memory_max` bytes. `base_size`: bytes of the version it starts from, all BASE; 0 for a new or truncated file.
+ * ERR_NOSPC, ERR_IO. */
+struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max, struct err *e);
+
+/* Removes the file. NULL is fine. */
+void stage_free(struct stage *s);
+CLEANUP_DEFINE(struct stage, stage_free)
+
+/* Leaves the file and writes `NAME.info` (JSON: key, size, reason, time, unfetched base bytes) beside it, then frees `s`. The path is
+ * put into `path`. In memory: ERR_UNSUPPORTED, and it is wiped. */
+enum err_code stage_abandon(struct stage *s, const char *key, const char *reason, char *path, size_t path_size,
+                            struct err *e) MUST_CHECK;
+
+/* All or nothing. Grows the size when it writes beyond it (a gap is a HOLE). ERR_NOSPC, ERR_TOO_BIG (over the memory_max). */
+enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
+
+/* Appends in one step: the offset it got is put into *offset. */
+enum err_code stage_append(struct stage *s, const void *p, size_t len, uint64_t *offset, struct err *e) MUST_CHECK;
+
+/* Shrinking forgets what was beyond (also of the base), growing adds a HOLE. */
+enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e) MUST_CHECK;
+
+uint64_t stage_size(struct stage *s);
+
+/* Bytes that take local space. */
+uint64_t stage_local_bytes(struct stage *s);
+
+enum stage_extent { STAGE_HELD, STAGE_BASE, STAGE_HOLE, STAGE_END };
+
+/* What is at `offset` and for how many bytes; STAGE_END at or beyond the size. With `frozen` of the frozen state. */
+enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen, uint64_t *len);
+
+/* True if no byte of the state must come from the base. */
+bool stage_complete(struct stage *s, bool frozen);
+
+/* Copies what is HELD and zeros for a HOLE into `buf`, leaving the places of BASE bytes untouched: the caller has put those
+ * there. Returns the bytes up to the size (0 beyond). */
+enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
+                         struct err *e) MUST_CHECK;
+
+/* Base bytes that were fetched: only what is still BASE is taken, also in the frozen state. */
+enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
+
+/* Freeze: asserts that it is not frozen. The frozen size stays readable by stage_frozen_size(). */
+enum err_code stage_freeze(struct stage *s, struct err *e) MUST_CHECK;
+uint64_t stage_frozen_size(struct stage *s);
+
+/* Merges the overlay. An error leaves it frozen-free but the state is lost to the disk error: ERR_IO, ERR_NOSPC. */
+enum err_code stage_thaw(struct stage *s, struct err *e) MUST_CHECK;
+
+#endif

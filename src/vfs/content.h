@@ -1,0 +1,83 @@
+/*
+ * The bytes of one version of one object, as far as they are held in memory: blocks of 128 KiB, fetched by ranged reads with
+ * the version's ETag, shared by everybody who reads that version. A read of what is held is answered at once; one that must
+ * wait is parked on the blocks it needs and answered by whoever completes the last of them.
+ *
+ * A block is EMPTY -> FETCHING -> HELD -> EMPTY (evicted), or FETCHING -> EMPTY (failed: those parked on it get the error).
+ * Invariants: a block is fetched by at most one request at a time; memory for a block is reserved before its request starts
+ * and the sum of all blocks never passes the limit: when nothing can be evicted, fetches wait in order of arrival; only HELD
+ * blocks that no reply is copying from are evicted, least recently used first. Read-ahead never evicts what was not yet read
+ * and never waits for memory (it is dropped).
+ *
+ * Locks: one for all contents of a mount (LOCK_VFS_CONTENT); completions run without it.
+ */
+#ifndef VFS_CONTENT_H
+#define VFS_CONTENT_H
+
+#include "awsfs/store.h"
+#include "util/cleanup.h"
+
+#include <sys/uio.h>
+
+struct contents; /* all of a mount: the store, the memory, the counters */
+struct content;  /* one version; reference-counted */
+struct cancel;
+
+#define CONTENT_BLOCK (128u * 1024)
+
+/* `memory`: bytes that blocks may take. `secret`: blocks live in secret memory. `learnt` (may be NULL) is told what a get's
+ * reply says of an object (metadata for free): called without lock; `owner` is the content's. */
+struct contents *contents_new(struct store *store, uint64_t memory, bool secret,
+                              void (*learnt)(void *arg, void *owner, const struct store_object *o), void *arg,
+                              struct err *e);
+/* Every content must be gone; waits for fetches that are still under way (they are canceled). */
+void contents_free(struct contents *cs);
+
+/* One reference. Copies. `owner` is handed to `learnt` while not cleared with content_disown(). */
+struct content *content_new(struct contents *cs, const char *key, const struct store_version *version, void *owner,
+                            struct err *e);
+struct content *content_ref(struct content *c);
+void content_unref(struct content *c);
+CLEANUP_DEFINE(struct content, content_unref)
+void content_disown(struct content *c); /* afterwards `learnt` is not running with its owner and will not be called */
+
+uint64_t content_size(const struct content *c);
+
+/* The same bytes now live under another key or ETag (after a copy, a rename). Fetches under way that fail with CONFLICT or
+ * NOT_FOUND are made again there. Copies its arguments. */
+enum err_code content_relocate(struct content *c, const char *key, const char *etag, struct err *e) MUST_CHECK;
+
+/* The whole bytes are known: from a listing. Copies. Never evicted while `pin`. */
+enum err_code content_fill(struct content *c, const void *p, size_t len, bool pin, struct err *e) MUST_CHECK;
+
+/* One reader of a handle: sequential readers get ranges fetched ahead, in windows that double. Zeroed by the owner. */
+struct readahead {
+    uint64_t next;   /* where a sequential reader would go on */
+    uint64_t ahead;  /* fetched ahead up to here */
+    uint32_t window; /* bytes; 0: random */
+};
+
+/* A read that may have to wait. The caller's storage (zeroed) until done was called: exactly once, before content_read()
+ * returns or later on any thread, without locks. `iov` is borrowed for the call and points into blocks that stay meanwhile. */
+struct content_read {
+    void (*done)(struct content_read *r, enum err_code code, const struct iovec *iov, int n_iov, size_t len,
+                 const struct err *e);
+    void *arg;
+    void *priv[8]; /* content.c's */
+};
+
+/* `offset` + `len` must lie inside the content (callers clip), `len` at most 4 MiB. `ra` may be NULL; it is used only during
+ * the call and needs the caller's own exclusion. */
+void content_read(struct content *c, uint64_t offset, size_t len, struct readahead *ra, struct cancel *cancel,
+                  struct content_read *r);
+
+/* The same, waiting, into a buffer. */
+enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, struct cancel *cancel,
+                                struct err *e) MUST_CHECK;
+
+struct content_stats {
+    uint64_t memory_used, parked, hits, misses, fetched_bytes, requests;
+};
+void contents_stats(struct contents *cs, struct content_stats *out);
+
+#endif
