@@ -90,7 +90,7 @@ struct store_meta {
 struct store_object {
     struct store_version version;
     struct store_meta *meta;    /* NULL when not told (listings of S3) */
-    void *content;              /* with STORE_LIST_CONTENT: version.size bytes, in secret memory with STORE_SECRET */
+    void *content;              /* with STORE_LIST_CONTENT: version.size bytes, from secret_alloc() */
 };
 
 struct store_call {
@@ -128,7 +128,7 @@ struct store_page {
     char *next;                 /* token of the next page; NULL at the end. A page may be empty and not the last */
 };
 
-/* One page. A token that does not move on is ERR_PROTO. Release with store_page_release() (store/store.h). */
+/* One page. A token that does not move on is ERR_PROTO. Release with store_page_release() (store/meta.h). */
 enum err_code store_list(struct store *s, const struct store_list *l, const struct store_call *call, struct store_page *out,
                          struct err *e) MUST_CHECK;
 
