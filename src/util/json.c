@@ -106,6 +106,11 @@ const struct json *json_get(const struct json *v, const char *name)
     return member && !json_is_null(member) ? (const struct json *)member : NULL;
 }
 
+bool json_list(const struct json *v)
+{
+    return json_is_array(value_of(v));
+}
+
 size_t json_len(const struct json *v)
 {
     return json_array_size(value_of(v));

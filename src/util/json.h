@@ -29,6 +29,9 @@ const struct json *json_get(const struct json *v, const char *name);
 size_t json_len(const struct json *v);
 const struct json *json_at(const struct json *v, size_t i);
 
+/* True for an array, also an empty one, which json_len() does not tell from something that is no array. */
+bool json_list(const struct json *v);
+
 /* The text of a string, NULL for anything else. `len` may be NULL; then a string with a NUL inside counts as no string. */
 const char *json_str(const struct json *v, size_t *len);
 
