@@ -42,6 +42,8 @@ enum {
     STORE_EMPTY_REFUSED = 1 << 9, /* an object must have at least one byte */
     STORE_READ_ONLY = 1 << 10,
     STORE_SLOW_COPY = 1 << 11,    /* a copy moves the bytes through here */
+    STORE_UNORDERED = 1 << 12,    /* a listing's order holds only inside a page; with a delimiter a common prefix may come on
+                                     several pages */
 };
 
 struct store_caps {
@@ -123,7 +125,8 @@ struct store_entry {
 };
 
 struct store_page {
-    struct store_entry *entries; /* in the order of the listing: UTF-8 bytes; prefixes and objects merged in that order */
+    struct store_entry *entries; /* in the order of the listing: UTF-8 bytes; prefixes and objects merged in that order; with
+                                    STORE_UNORDERED from page to page in none */
     size_t n;
     char *next;                 /* token of the next page; NULL at the end. A page may be empty and not the last */
 };
