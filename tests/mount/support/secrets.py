@@ -1,0 +1,49 @@
+"""Where a secret must not be found: files, and what a core dump of a process would hold."""
+import os
+import re
+
+
+def files_with(secret, *folders):
+    found = []
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = os.path.join(folder, name)
+                with open(path, "rb") as f:
+                    if secret in f.read():
+                        found.append(path)
+    return found
+
+
+def dumpable_mappings(pid):
+    """(start, end) of the mappings that a core dump would write: readable and not marked `dd` (do not dump)."""
+    with open("/proc/%d/smaps" % pid, encoding="utf-8") as smaps:
+        span = None
+        for line in smaps:
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (r\S+) ", line)
+            if head:
+                span = int(head.group(1), 16), int(head.group(2), 16)
+            elif re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                span = None
+            elif line.startswith("VmFlags:") and span and not {"dd", "io"} & set(line.split()[1:]):
+                yield span
+
+
+def core_dump_has(pid, secret):
+    """Whether a core dump made now, by root and whatever the limits, would show the secret."""
+    with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
+        for start, end in dumpable_mappings(pid):
+            position, tail = start, b""
+            while position < end:
+                try:
+                    memory.seek(position)
+                    block = memory.read(min(1 << 20, end - position))
+                except (OSError, ValueError, OverflowError):
+                    break
+                if not block:
+                    break
+                if secret in tail + block:
+                    return True
+                tail = block[-len(secret):]
+                position += len(block)
+    return False

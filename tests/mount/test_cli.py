@@ -1,0 +1,311 @@
+"""The command line: the mount returns when it serves, or says in one line why not."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from support import mounts, servers
+from support.work import wait_until
+
+
+class Cli:
+    """awsfs as a person runs it: in the background unless told otherwise."""
+
+    def __init__(self, directory, endpoint):
+        self.mnt = directory / "mnt"
+        self.mnt.mkdir()
+        self.directory = directory
+        self.base = ["region=" + servers.REGION, "state=%s" % (directory / "state"), "cache=%s" % (directory / "cache"),
+                     "log=%s" % (directory / "log")]
+        self.endpoint = endpoint
+
+    def run(self, *arguments, env=None, timeout=60):
+        return subprocess.run([mounts.program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                              env=mounts.environment("cli", env), check=False)
+
+    def mount(self, source, *options, env=None, endpoint=True, timeout=60):
+        chosen = self.base + (["endpoint=" + self.endpoint] if endpoint else []) + list(options)
+        return self.run(source, self.mnt, "-o", ",".join(chosen), env=env, timeout=timeout)
+
+    def daemon(self):
+        """The pid of the background daemon of this mount point."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().split(b"\0")
+            except OSError:
+                continue
+            if str(self.mnt).encode() in words and b"awsfs" in words[0]:
+                return int(pid)
+        return None
+
+    def close(self):
+        if mounts.mounted(self.mnt):
+            subprocess.run(["fusermount3", "-u", "-z", self.mnt], check=False)
+        try:
+            wait_until(lambda: self.daemon() is None, 30, "the end of the daemon")
+        finally:
+            if self.daemon():
+                os.kill(self.daemon(), signal.SIGKILL)
+        assert not mounts.sanitizer_reports("cli")
+
+
+@pytest.fixture
+def cli(tmp_path, moto):
+    one = Cli(tmp_path, moto.endpoint)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def witness(bucket, moto):
+    made = bucket(moto)
+    made.put("f", b"content")
+    return made
+
+
+def one_line(result):
+    assert result.returncode != 0, result
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_the_command_returns_when_the_mount_serves(cli, witness):
+    result = cli.mount(witness.source)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (cli.mnt / "f").read_bytes() == b"content"
+
+
+def test_a_plain_umount_ends_the_daemon(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    assert cli.daemon()
+    subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
+    wait_until(lambda: cli.daemon() is None, 20, "the end of the daemon")
+
+
+def test_the_mount_helper_has_the_form_that_mount_8_calls(cli, witness, tmp_path):
+    helper = tmp_path / "mount.awsfs"
+    helper.symlink_to(mounts.program())
+    options = ",".join(cli.base + ["endpoint=" + cli.endpoint, "rw", "_netdev", "nofail", "noauto", "x-systemd.automount", "noatime"])
+    result = subprocess.run([helper, witness.source, cli.mnt, "-o", options], capture_output=True, text=True, timeout=60,
+                            env=mounts.environment("cli"), check=False)
+    assert result.returncode == 0, result.stderr
+    assert os.listdir(cli.mnt) == ["f"]
+
+
+def test_no_credentials_names_where_it_looked(cli, witness):
+    line = one_line(cli.mount(witness.source, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}))
+    assert "credential" in line.lower() and "AWS_ACCESS_KEY_ID" in line
+
+
+def test_an_endpoint_that_is_not_reachable_is_named(cli, witness):
+    port = servers.free_port()
+    start = time.monotonic()
+    line = one_line(cli.mount(witness.source, "endpoint=http://127.0.0.1:%d" % port, "timeout=3", endpoint=False))
+    assert "127.0.0.1:%d" % port in line and time.monotonic() - start < 20
+
+
+def test_a_bucket_that_is_not_there_is_named(cli):
+    line = one_line(cli.mount("s3://there-is-no-such-bucket"))
+    assert "there-is-no-such-bucket" in line and "no such bucket" in line.lower()
+
+
+def test_a_403_names_the_request(cli, origin, bucket):
+    witness = bucket(origin)
+    origin.fault({"status": 403, "code": "AccessDenied"})
+    cli.endpoint = origin.endpoint
+    line = one_line(cli.mount(witness.source, "timeout=3"))
+    assert any(word in line for word in ("HeadBucket", "ListObjectsV2", "ListObjects")) and witness.name in line
+
+
+def test_a_missing_device_says_what_to_install(cli, witness):
+    # A mount namespace in which /dev/fuse is hidden.
+    command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh", mounts.program(), witness.source, cli.mnt, "-o",
+               ",".join(cli.base + ["endpoint=" + cli.endpoint])]
+    if os.getuid():
+        pytest.skip("only root can hide /dev/fuse")
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=mounts.environment("cli"), check=False)
+    line = one_line(result)
+    assert "fuse" in line.lower() and ("install" in line.lower() or "modprobe" in line.lower())
+
+
+def test_a_mount_point_that_is_not_there_is_named(cli, witness):
+    cli.mnt = cli.directory / "none"
+    line = one_line(cli.mount(witness.source))
+    assert str(cli.mnt) in line
+
+
+# option or source, what the message must name
+MALFORMED = [
+    ("ttl=soon", ["ttl"]), ("ttl=-1", ["ttl"]), ("attrs=some", ["attrs", "auto", "list", "head"]), ("cache_size=10Q", ["cache_size"]),
+    ("timeout=0", ["timeout"]), ("timeout=99999999999999999999", ["timeout"]), ("umask=999", ["umask"]), ("file_mode=rw", ["file_mode"]),
+    ("endpiont=http://x", ["endpiont", "endpoint"]), ("nothing_like_this_at_all", ["nothing_like_this_at_all"]),
+    ("addressing=sideways", ["addressing", "path", "virtual"]), ("memory=1", ["memory"]), ("excl=maybe", ["excl", "close", "open"]),
+    ("sse=rot13", ["sse", "kms"]), ("anonymous,profile=x", ["anonymous", "profile"]), ("region=not a region", ["region"]),
+    ("endpoint=ftp://x", ["endpoint"]), ("endpoint=http://host:99999", ["endpoint"]), ("profile=none-such", ["none-such"]),
+    ("config=/none/such/file", ["/none/such/file"]), ("storage_class=BEST", ["storage_class"]), ("write=sometimes", ["write"]),
+]
+
+
+@pytest.mark.parametrize("option, names", MALFORMED, ids=[m[0] for m in MALFORMED])
+def test_a_malformed_option_is_named_with_what_is_legal_before_anything_is_mounted(cli, witness, option, names):
+    result = cli.mount(witness.source, *option.split(","))
+    line = one_line(result)
+    assert all(name in line for name in names), line
+    assert not mounts.mounted(cli.mnt)
+
+
+@pytest.mark.parametrize("source", ["s3:/bucket", "http://bucket", "s3://UPPER_case!", "s3://a", "ssm:relative", "", "s3://bucket//x"])
+def test_a_malformed_source_is_an_error_that_shows_it(cli, source):
+    line = one_line(cli.mount(source))
+    assert (source or "source").lower() in line.lower() or "SOURCE" in line
+
+
+def test_options_of_the_other_kind_of_source_are_refused(cli):
+    assert "write" in one_line(cli.mount("ssm:/x", "write=back"))
+
+
+def test_a_credentials_file_that_is_malformed_is_named_with_its_line(cli, witness, tmp_path):
+    bad = tmp_path / "credentials"
+    bad.write_text("[default]\naws_access_key_id = A\nthis line has no equals sign\n")
+    line = one_line(cli.mount(witness.source, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
+                                                   "AWS_SHARED_CREDENTIALS_FILE": str(bad)}))
+    assert str(bad) in line and "3" in line
+
+
+def test_a_profile_of_the_shared_files_mounts(cli, witness, tmp_path):
+    shared = tmp_path / "credentials"
+    shared.write_text("[work]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (servers.ACCESS, servers.SECRET))
+    result = cli.mount(witness.source, "profile=work", env={"AWS_SHARED_CREDENTIALS_FILE": str(shared)})
+    assert result.returncode == 0, result.stderr
+    assert os.listdir(cli.mnt) == ["f"]
+
+
+def test_options_come_from_a_config_file_too(cli, witness, tmp_path):
+    config = tmp_path / "awsfs.conf"
+    config.write_text("# comment\nendpoint = %s\nfile_mode = 0604\n" % cli.endpoint)
+    result = cli.mount(witness.source, "config=%s" % config, endpoint=False)
+    assert result.returncode == 0, result.stderr
+    assert os.stat(cli.mnt / "f").st_mode & 0o777 == 0o604
+
+
+def test_a_config_file_with_an_error_is_named_with_its_line(cli, witness, tmp_path):
+    config = tmp_path / "awsfs.conf"
+    config.write_text("ttl = 5\nttll = 6\n")
+    line = one_line(cli.mount(witness.source, "config=%s" % config))
+    assert str(config) in line and "2" in line and "ttll" in line
+
+
+def test_a_config_file_may_hold_no_secret(cli, witness, tmp_path):
+    config = tmp_path / "awsfs.conf"
+    config.write_text("secret_access_key = abc\n")
+    assert "abc" not in one_line(cli.mount(witness.source, "config=%s" % config))
+
+
+def test_the_endpoint_of_the_environment_is_used(cli, witness):
+    result = cli.mount(witness.source, endpoint=False, env={"AWS_ENDPOINT_URL": cli.endpoint})
+    assert result.returncode == 0, result.stderr
+    assert os.listdir(cli.mnt) == ["f"]
+
+
+def test_f_stays_in_the_foreground_and_notifies_readiness(cli, witness, tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(20)
+        options = ",".join(cli.base + ["endpoint=" + cli.endpoint])
+        process = subprocess.Popen([mounts.program(), witness.source, cli.mnt, "-f", "-o", options],
+                                   env=mounts.environment("cli", {"NOTIFY_SOCKET": str(path)}))
+        assert b"READY=1" in listener.recv(4096)
+        assert (cli.mnt / "f").read_bytes() == b"content"
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not mounts.mounted(cli.mnt)
+
+
+def test_sigterm_finishes_what_is_being_written_and_unmounts(moto, bucket, mount):
+    disk = mount(bucket(moto))
+    (disk / "f").write_bytes(b"x")
+    (disk / "f").chmod(0o611)
+    assert disk.terminate() == 0
+    assert not mounts.mounted(disk.path)
+    assert disk.bucket.head("f")["Metadata"]["mode"] == str(0o100611)
+
+
+def test_a_lost_daemon_leaves_a_mount_that_fusermount3_removes(moto, bucket, mount):
+    disk = mount(bucket(moto))
+    disk.process.kill()
+    disk.process.wait(10)
+    if mounts.mounted(disk.path):
+        subprocess.run(["fusermount3", "-u", disk.path], check=True)
+    assert not mounts.mounted(disk.path)
+    disk.start()
+    assert os.listdir(disk.path) == []
+
+
+def test_status_tells_counters_as_text_and_as_json(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    (cli.mnt / "f").read_bytes()
+    text = cli.run("status", cli.mnt)
+    assert text.returncode == 0 and witness.name in text.stdout, text
+    values = json.loads(cli.run("status", cli.mnt, "--json").stdout)
+    assert "GetObject" in json.dumps(values)
+
+
+def test_the_log_option_writes_lines_with_component_and_level(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    os.listdir(cli.mnt)
+    subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
+    wait_until(lambda: cli.daemon() is None, 20)
+    text = (cli.directory / "log").read_text()
+    assert servers.SECRET not in text
+
+
+def test_no_option_takes_a_secret_and_help_says_what_there_is(cli):
+    result = cli.run("--help")
+    assert result.returncode == 0
+    for option in ("endpoint", "region", "ttl", "attrs", "state", "ssm_type"):
+        assert option in result.stdout
+    assert "secret" not in result.stdout.lower().replace("secretsmanager", "")
+
+
+def test_version_is_told(cli):
+    result = cli.run("--version")
+    assert result.returncode == 0 and "awsfs" in result.stdout
+
+
+def test_an_unwritable_state_directory_is_named_before_anything_is_mounted(cli, witness):
+    line = one_line(cli.mount(witness.source, "state=/proc/none"))
+    assert "/proc/none" in line and not mounts.mounted(cli.mnt)
+
+
+def test_a_second_mount_of_the_same_bucket_works_beside_the_first(moto, bucket, mount):
+    witness = bucket(moto)
+    first, second = mount(witness), mount(witness)
+    (first / "f").write_bytes(b"1")
+    assert first.process.poll() is None and second.process.poll() is None
+    wait_until(lambda: (second / "f").exists(), 10)
+
+
+def test_a_new_mount_waits_for_the_daemon_of_the_same_state_that_is_still_sending(origin, bucket, mount):
+    witness = bucket(origin)
+    disk = mount(witness)
+    (disk / "f").write_bytes(b"x")
+    origin.fault({"delay_ms": 1500}, kind="CopyObject", count=1)
+    (disk / "f").chmod(0o600)
+    subprocess.run(["fusermount3", "-u", disk.path], check=True)
+    old = disk.process
+    disk.start()
+    assert old.wait(20) == 0
+    assert os.stat(disk / "f").st_mode & 0o777 == 0o600
+
+
+def test_sigint_in_the_foreground_unmounts(moto, bucket, mount):
+    disk = mount(bucket(moto))
+    disk.process.send_signal(signal.SIGINT)
+    assert disk.process.wait(20) == 0 and not mounts.mounted(disk.path)

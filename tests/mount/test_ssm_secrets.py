@@ -1,0 +1,73 @@
+"""Nothing of a SecureString ever reaches a disk, a log or a core dump."""
+import os
+import resource
+import signal
+
+import pytest
+
+from support.buckets import Parameters
+from support.secrets import core_dump_has, files_with
+from support.work import run
+
+SECRET = "hunter2-Xq9-unmistakable-value-Zz7"
+
+
+@pytest.fixture
+def disk(moto, mount, released):
+    witness = Parameters(moto)
+    witness.put("read", SECRET + "-read", "SecureString")
+    disk = mount(witness, binary=released)
+    assert (disk / "read").read_text() == SECRET + "-read"
+    (disk / "written").write_text(SECRET + "-written")
+    (disk / ".written.swp").write_text(SECRET + "-swap")
+    run("sed", "-i", "s/written/edited/", disk / "written")
+    return disk
+
+
+def test_no_file_under_state_and_cache_and_no_log_holds_the_value(disk):
+    assert disk.parameters.get("written") == SECRET + "-edited"
+    for when in ("mounted", "unmounted"):
+        assert files_with(SECRET.encode(), disk.state, disk.cache, disk.directory / "output") == [], when
+        assert SECRET not in disk.log()
+        if when == "mounted":
+            disk.umount()
+
+
+def test_no_core_dump_would_hold_the_value(disk):
+    assert not core_dump_has(disk.pid, SECRET.encode())
+
+
+def test_the_search_does_find_a_value_that_is_kept_carelessly():
+    from support.work import Script
+    careless = Script("v = 'hunter2-' + sys.argv[1]; print('ready'); sys.stdin.readline()", "Xq9-unmistakable-value-Zz7")
+    assert careless.line() == "ready"
+    try:
+        assert core_dump_has(careless.process.pid, SECRET.encode())
+    finally:
+        careless.close()
+
+
+def test_the_credentials_are_in_no_log_no_file_and_no_command_line(disk):
+    from support import servers
+    disk.umount()
+    assert files_with(servers.SECRET.encode(), disk.directory) == []
+    disk.start()
+    with open("/proc/%d/cmdline" % disk.pid, "rb") as f:
+        assert servers.SECRET.encode() not in f.read()
+
+
+def test_a_crash_writes_no_core(disk):
+    with open("/proc/%d/limits" % disk.pid, encoding="utf-8") as limits:
+        core = next(line for line in limits if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"] or not core_dump_has(disk.pid, SECRET.encode())
+    resource.prlimit(disk.pid, resource.RLIMIT_CORE)
+    os.kill(disk.pid, signal.SIGABRT)
+    disk.process.wait(20)
+    disk.kill9()
+    assert files_with(SECRET.encode(), disk.directory) == []
+
+
+def test_the_memory_of_values_is_locked(disk):
+    with open("/proc/%d/status" % disk.pid, encoding="utf-8") as status:
+        locked = next(line for line in status if line.startswith("VmLck"))
+    assert int(locked.split()[1]) > 0
