@@ -74,7 +74,7 @@ static bool reserve(struct buf *b, size_t len)
 {
     if (b->failed)
         return false;
-    if (b->len > b->max || len > b->max - b->len || b->max == SIZE_MAX)
+    if (b->len > b->max || len > b->max - b->len || len >= SIZE_MAX - b->len)
         return fail(b, ERR_TOO_BIG);
     size_t need = b->len + len + 1;
     if (need <= b->cap)
@@ -82,7 +82,7 @@ static bool reserve(struct buf *b, size_t len)
     size_t cap = b->cap > FIRST_CAP / 2 ? b->cap : FIRST_CAP / 2;
     while (cap < need)
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-    if (cap > b->max + 1)
+    if (cap - 1 > b->max)
         cap = b->max + 1;
     return move_to(b, cap);
 }

@@ -17,7 +17,9 @@ struct timers {
     struct cond changed;
     struct cond ended; /* a callback has returned */
     struct timer *root;
-    const struct timer *running; /* compared, never followed: its owner may be gone */
+    struct timer *running; /* its storage may be gone, unless somebody waits for its callback to end */
+    unsigned waiting;      /* disarming threads that do */
+    uint64_t runs;         /* callbacks that have ended */
     uint64_t last_order;
     bool stopping;
     pthread_t thread;
@@ -102,6 +104,13 @@ static void fire_first_locked(struct timers *set)
     fn(arg);
     lock_take(&set->lock);
     set->running = NULL;
+    set->runs++;
+    if (set->waiting == 0)
+        return;
+    /* It was disarmed while it ran: that the callback armed it again must not count, or disarming might never end. */
+    if (t->armed)
+        unlink_locked(set, t);
+    set->waiting = 0;
     cond_broadcast(&set->ended);
 }
 
@@ -187,12 +196,12 @@ bool timer_disarm(struct timers *set, struct timer *t)
 {
     LOCK_SCOPE(&set->lock);
     bool was_armed = t->armed;
-    /* A running callback may arm the timer again before it ends. */
-    for (;;) {
-        if (t->armed)
-            unlink_locked(set, t);
-        if (set->running != t || pthread_equal(set->thread, pthread_self()))
-            return was_armed;
+    if (was_armed)
+        unlink_locked(set, t);
+    if (set->running != t || pthread_equal(set->thread, pthread_self()))
+        return was_armed;
+    set->waiting++;
+    for (uint64_t runs = set->runs; set->runs == runs;)
         cond_wait(&set->ended, &set->lock, UINT64_MAX);
-    }
+    return was_armed;
 }
