@@ -5,7 +5,9 @@
  *
  * States: WAITING (for its time) -> RUNNING (a transfer is under way) -> WAITING | ENDED. Cancel leads to ENDED from any.
  *
- * The deadline counts while no byte moves: every byte of a body that is delivered or taken starts it again.
+ * The deadline counts while no byte moves: every byte of a body that is delivered, or taken for the first time, starts it
+ * again. While a body is sent once more, a reply is collected, or the transfer waits for its turn and others get on, it
+ * stands still.
  */
 #ifndef NET_EXCHANGE_H
 #define NET_EXCHANGE_H
@@ -36,8 +38,8 @@ struct exchange_ops {
      * ERR_TIMEOUT or ERR_IO with that message). Engine thread. */
     enum verdict (*judge)(void *arg, const struct http_reply_view *r, struct err *e);
 
-    /* The end, exactly once. `unanswered` counts attempts that may have been executed although no answer came: a following
-     * 412 or 404 may be our own doing. Engine thread. */
+    /* The end, exactly once. `unanswered` counts attempts that may have been executed although no answer came that says so (a
+     * cut connection, a time-out, a 500, 502 or 504): a following 412 or 404 may be our own doing. Engine thread. */
     void (*done)(void *arg, enum err_code code, unsigned attempts, unsigned unanswered, const struct err *e);
 };
 
@@ -58,8 +60,8 @@ CLEANUP_DEFINE(struct retry_budget, retry_budget_free)
  * `throttled` at least half of it. `random` is uniform in [0, 2^32). Pure. */
 unsigned retry_delay_ms(unsigned attempt, bool throttled, uint32_t random);
 
-/* Starts. `ops` must be static; `limits` is copied; `budget` must outlive it; `cancel` may be NULL (its firing ends the
- * exchange with ERR_CANCELED). Any thread, never blocks. On an error nothing was started and done is not called. */
+/* Starts. `ops` must be static; `limits` is copied; `budget` must outlive it (NULL: none); `cancel` may be NULL (its firing
+ * ends the exchange with ERR_CANCELED). Any thread, never blocks. On an error nothing was started and done is not called. */
 enum err_code exchange_start(struct http_engine *h, struct retry_budget *budget, const struct exchange_ops *ops, void *arg,
                              const struct exchange_limits *limits, struct cancel *cancel, struct err *e) MUST_CHECK;
 

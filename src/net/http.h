@@ -34,7 +34,8 @@ struct http_config {
 /* `config` is copied. Call once per process before threads that use curl. */
 struct http_engine *http_engine_new(const struct http_config *config, struct err *e);
 
-/* Cancels what is under way (its done callbacks run with ERR_CANCELED), ends the thread. NULL is fine. */
+/* Cancels what is under way (its done callbacks run with ERR_CANCELED), runs at once what http_engine_after() promised for
+ * later, ends the thread. Transfers still referenced may be released afterwards. NULL is fine. Not on the engine's thread. */
 void http_engine_free(struct http_engine *h);
 CLEANUP_DEFINE(struct http_engine, http_engine_free)
 
@@ -55,8 +56,9 @@ struct http_request {
     const char *const *headers; /* "Name: value", NULL at the end; "Name:" removes one that curl adds */
     const struct http_body *body; /* NULL: none; Content-Length is always sent for PUT and POST */
 
-    /* Body bytes in order, straight from curl's receive buffer (at least 128 KiB each where there is so much). Called only
-     * for the final reply. Return false to abort the transfer (ERR_CANCELED). NULL: the body goes to `reply_max` below. */
+    /* Body bytes in order, straight from curl's receive buffer of 256 KiB (which libcurl hands on in pieces of at most 16
+     * KiB). Called only for the final reply, and only with a status below 300. Return false to abort the transfer
+     * (ERR_CANCELED). NULL: the body goes to `reply_max` below. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);
     /* Bodies that no `data` takes, and every body of a status >= 300, are collected up to this many bytes; longer:
      * ERR_PROTO. 0: 1 MiB. */
@@ -87,7 +89,8 @@ struct http_reply_view {
 };
 
 /* Starts a transfer; everything in `r` except body->arg and arg is copied. Returns a reference that http_transfer_unref()
- * releases (any time, also in done), or NULL (ERR_NOMEM, ERR_INVAL): then done is not called. Any thread, never blocks. */
+ * releases (any time, also in done), or NULL (ERR_NOMEM, ERR_INVAL, while the engine ends ERR_CANCELED): then done is not
+ * called. Any thread, never blocks. */
 struct http_transfer *http_start(struct http_engine *h, const struct http_request *r, struct err *e) MUST_CHECK;
 void http_transfer_unref(struct http_transfer *t);
 
