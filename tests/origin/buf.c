@@ -1,0 +1,135 @@
+#include "buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *x_alloc(size_t size_bytes)
+{
+    void *p = calloc(1, size_bytes ? size_bytes : 1);
+
+    if (!p)
+        abort();
+    return p;
+}
+
+void *x_realloc(void *p, size_t size_bytes)
+{
+    p = realloc(p, size_bytes ? size_bytes : 1);
+    if (!p)
+        abort();
+    return p;
+}
+
+char *x_strndup(const char *s, size_t len)
+{
+    char *copy = x_alloc(len + 1);
+
+    memcpy(copy, s, len);
+    return copy;
+}
+
+char *x_strdup(const char *s)
+{
+    return x_strndup(s, strlen(s));
+}
+
+void buf_add(struct buf *b, const void *data, size_t len)
+{
+    if (b->cap - b->len < len + 1) {
+        size_t cap = b->cap ? b->cap * 2 : 256;
+
+        while (cap - b->len < len + 1)
+            cap *= 2;
+        b->data = x_realloc(b->data, cap);
+        b->cap = cap;
+    }
+    if (len)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = 0;
+}
+
+void buf_adds(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
+
+void buf_addf(struct buf *b, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len < 0)
+        abort();
+    buf_add(b, text, (size_t)len);
+    free(text);
+}
+
+void buf_add_xml(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '&')
+            buf_adds(b, "&amp;");
+        else if (c == '<')
+            buf_adds(b, "&lt;");
+        else if (c == '>')
+            buf_adds(b, "&gt;");
+        else if (c == '"')
+            buf_adds(b, "&quot;");
+        else if (c < 0x20)
+            buf_addf(b, "&#x%x;", c);
+        else
+            buf_add(b, s, 1);
+    }
+}
+
+void buf_add_url(struct buf *b, const char *s)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.*/";
+
+    for (; *s; s++) {
+        if (strchr(plain, *s))
+            buf_add(b, s, 1);
+        else if (*s == ' ')
+            buf_adds(b, "+");
+        else
+            buf_addf(b, "%%%02X", (unsigned char)*s);
+    }
+}
+
+void buf_add_element(struct buf *b, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    buf_addf(b, "<%s>", name);
+    buf_add_xml(b, text);
+    buf_addf(b, "</%s>", name);
+}
+
+char *buf_take(struct buf *b)
+{
+    char *data = b->data ? b->data : x_strdup("");
+
+    memset(b, 0, sizeof(*b));
+    return data;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n)
+        memmove(b->data, b->data + n, b->len - n + 1);
+    b->len -= n;
+}
+
+void buf_release(struct buf *b)
+{
+    free(b->data);
+    memset(b, 0, sizeof(*b));
+}

@@ -1,0 +1,60 @@
+/* A connection, shared by conn.c (receiving, waiting, running) and send.c (replying). Its life:
+ *
+ *   HEAD -> BODY -> [HANG | DELAY] -> run -> [HASH -> run] -> SEND -> [STALL -> SEND] -> HEAD
+ *                                                                  -> [DRAIN ->] closed
+ *
+ * HEAD   collects the request's head        BODY   receives its body into the sink
+ * HANG   waits for release, or the client leaves (then the operation is never performed)
+ * DELAY  waits until wake_ms; the operation is performed even if the client has left by then
+ * HASH   computes checksums of a stored body, a slice per turn of the loop, then runs the operation again
+ * SEND   writes head and body               STALL  has sent what the fault allows, waits for release
+ * DRAIN  waits until the client has received everything, then resets
+ *
+ * A closed connection keeps its memory (fd is -1) until the end of the turn, since events may still name it. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server.h"
+
+enum state { STATE_HEAD, STATE_BODY, STATE_HANG, STATE_DELAY, STATE_HASH, STATE_SEND, STATE_STALL, STATE_DRAIN };
+
+struct conn {
+    struct conn *next;
+    int fd;
+    enum state state;
+    uint32_t watching;
+    bool counted; /* as a connection */
+    bool begun;   /* the request was counted and is not over */
+    bool gone;    /* the client has left, only the operation is still to be performed */
+    struct buf in;
+    struct request request;
+    struct reply reply;
+    struct buf out;
+    size_t out_sent;
+    uint64_t body_sent;
+    uint64_t body_end; /* bytes of the body to send before what `end` says */
+    enum { END_KEEP, END_CLOSE, END_RESET, END_STALL } end;
+    uint64_t wake_ms; /* 0: never */
+    uint64_t trickle_start_ms;
+    struct sums hash;
+    uint64_t hashed;
+};
+
+/* Waits for these epoll events from now on; none but errors when 0. */
+void conn_watch(struct server *s, struct conn *c, uint32_t events);
+
+/* Ends the request under way, if any: counts it and frees what it held. */
+void conn_request_over(struct server *s, struct conn *c);
+
+/* Closes in order; closes with a RST. Both end the request. */
+void conn_close(struct server *s, struct conn *c);
+void conn_reset(struct server *s, struct conn *c);
+
+/* Goes on with the next request after a reply, from what was received already. */
+void conn_next(struct server *s, struct conn *c);
+
+/* Starts sending c->reply; writes what the socket takes; sends the rest of a stalled reply. */
+void send_start(struct server *s, struct conn *c);
+void send_more(struct server *s, struct conn *c);
+void send_resume(struct server *s, struct conn *c);

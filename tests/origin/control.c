@@ -1,0 +1,208 @@
+/* The control endpoint, /-/: JSON in and out. README.md documents it. */
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "s3.h"
+
+static void fail(struct reply *p, int status, const char *message)
+{
+    reply_json(p, status, json_pack("{s:s}", "error", message));
+}
+
+static void ok(struct reply *p)
+{
+    reply_json(p, 200, json_pack("{s:b}", "ok", 1));
+}
+
+static void get_counts(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    reply_json(p, 200, counts_json(&s->counts));
+}
+
+static void reset_counts(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    counts_reset(&s->counts);
+    ok(p);
+}
+
+static void get_log(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    reply_json(p, 200, counts_log_json(&s->counts));
+}
+
+static void get_faults(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    reply_json(p, 200, json_incref(s->faults.rules));
+}
+
+static void add_fault(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *wrong = faults_add(&s->faults, in);
+
+    if (wrong)
+        fail(p, 400, wrong);
+    else
+        ok(p);
+}
+
+static void clear_faults(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    faults_clear(&s->faults);
+    ok(p);
+}
+
+static void release_hanging(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    s->release_hanging = true;
+    ok(p);
+}
+
+static void reset_store(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    store_release(&s->store);
+    store_init(&s->store);
+    faults_clear(&s->faults);
+    counts_reset(&s->counts);
+    ok(p);
+}
+
+static bool set_text(char **setting, const json_t *value)
+{
+    if (!value)
+        return true;
+    if (!json_is_string(value))
+        return false;
+    free(*setting);
+    *setting = x_strdup(json_string_value(value));
+    return true;
+}
+
+/* With "bucket", the settings are that bucket's; else the server's, which hold where a bucket has none. */
+static void settings(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *name = json_string_value(json_object_get(in, "bucket"));
+    struct bucket *b = name ? store_bucket(&s->store, name) : NULL;
+    char **ownership = b ? &b->ownership : &s->ownership;
+    char **region = b ? &b->region : &s->region;
+
+    if (name && !b)
+        fail(p, 404, "no such bucket");
+    else if (!set_text(ownership, json_object_get(in, "ownership")) || !set_text(region, json_object_get(in, "region")))
+        fail(p, 400, "settings: ownership and region are strings");
+    else
+        reply_json(p, 200,
+                   json_pack("{s:s, s:s}", "ownership", *ownership ? *ownership : s->ownership, "region", *region));
+}
+
+enum { MD5_MAX = 16 << 20, COUNT_MAX = 10000000 };
+
+/* A large synthetic object has the ETag of a multipart upload, which no client takes for an MD5 of the content. */
+static struct object *synthetic_object(uint64_t seed, uint64_t size)
+{
+    struct object *o = object_new(body_new_synthetic(seed, size));
+    char text[64], hex[33];
+    unsigned char md5[SUM_MAX];
+
+    if (size <= MD5_MAX) {
+        unsigned char *bytes = x_alloc((size_t)size);
+
+        body_read(o->body, 0, bytes, (size_t)size);
+        sum_of(SUM_MD5, bytes, (size_t)size, o->body->sums.value[SUM_MD5]);
+        o->body->sums.have = 1U << SUM_MD5;
+        object_set_md5_etag(o);
+        free(bytes);
+        return o;
+    }
+    snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)seed, (unsigned long long)size);
+    sum_of(SUM_MD5, text, strlen(text), md5);
+    hex_encode(md5, 16, hex);
+    snprintf(o->etag, sizeof(o->etag), "\"%s-%llu\"", hex, (unsigned long long)(size / (8 << 20) + 1));
+    return o;
+}
+
+static void synthetic_many(struct bucket *b, const json_t *in, struct reply *p)
+{
+    const char *prefix = json_string_value(json_object_get(in, "prefix"));
+    json_int_t count = json_integer_value(json_object_get(in, "count"));
+    json_int_t size = json_integer_value(json_object_get(in, "size"));
+    json_int_t seed = json_integer_value(json_object_get(in, "seed"));
+    struct buf key = {0};
+
+    if (!prefix || count < 1 || count > COUNT_MAX || size < 0) {
+        fail(p, 400, "synthetic: bucket, prefix, count and size");
+        return;
+    }
+    for (json_int_t i = 0; i < count; i++) {
+        key.len = 0;
+        buf_addf(&key, "%s%06lld", prefix, (long long)i);
+        map_put(b->objects, key.data, synthetic_object((uint64_t)(seed + i), (uint64_t)size));
+    }
+    reply_json(p, 200, json_pack("{s:I, s:s}", "count", count, "last", key.data));
+    buf_release(&key);
+}
+
+static void synthetic(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *name = json_string_value(json_object_get(in, "bucket"));
+    const char *key = json_string_value(json_object_get(in, "key"));
+    json_int_t size = json_integer_value(json_object_get(in, "size"));
+    struct bucket *b = name ? store_bucket(&s->store, name) : NULL;
+    struct object *o;
+
+    if (!b) {
+        fail(p, 404, "no such bucket");
+    } else if (!key) {
+        synthetic_many(b, in, p);
+    } else if (size < 0 || !*key || strlen(key) > 1024) {
+        fail(p, 400, "synthetic: bucket, key, size and seed");
+    } else {
+        o = synthetic_object((uint64_t)json_integer_value(json_object_get(in, "seed")), (uint64_t)size);
+        map_put(b->objects, key, o);
+        reply_json(p, 200, json_pack("{s:s, s:I}", "etag", o->etag, "size", size));
+    }
+}
+
+static const struct {
+    const char *method;
+    const char *path;
+    void (*perform)(struct server *, const json_t *, struct reply *);
+} routes[] = {
+    {"GET", "/-/counts", get_counts},
+    {"POST", "/-/counts/reset", reset_counts},
+    {"GET", "/-/log", get_log},
+    {"GET", "/-/faults", get_faults},
+    {"POST", "/-/faults", add_fault},
+    {"DELETE", "/-/faults", clear_faults},
+    {"POST", "/-/release", release_hanging},
+    {"POST", "/-/synthetic", synthetic},
+    {"POST", "/-/settings", settings},
+    {"POST", "/-/reset", reset_store},
+};
+
+void control_perform(struct server *s, struct request *r, struct reply *p)
+{
+    char *text = r->payload->size ? payload_text(r) : x_strdup("{}");
+    json_t *in = text ? json_loads(text, 0, NULL) : NULL;
+    size_t i = 0;
+
+    free(text);
+    while (i < sizeof(routes) / sizeof(routes[0]) &&
+           (strcmp(routes[i].path, r->path) != 0 || strcmp(routes[i].method, r->method) != 0))
+        i++;
+    if (i == sizeof(routes) / sizeof(routes[0]))
+        fail(p, 404, "no such control request");
+    else if (!json_is_object(in))
+        fail(p, 400, "the body is not a JSON object");
+    else
+        routes[i].perform(s, in, p);
+    json_decref(in);
+}

@@ -1,0 +1,137 @@
+#include "counts.h"
+
+#include <string.h>
+
+#include "buf.h"
+#include "request.h"
+
+void counts_init(struct counts *c)
+{
+    memset(c, 0, sizeof(*c));
+    c->by_kind = json_object();
+    c->by_key = json_object();
+}
+
+void counts_release(struct counts *c)
+{
+    json_decref(c->by_kind);
+    json_decref(c->by_key);
+    for (size_t i = 0; i < LOG_SIZE; i++)
+        json_decref(c->log[i]);
+    memset(c, 0, sizeof(*c));
+}
+
+char *request_target(const struct request *r)
+{
+    const char *prefix = request_param(r, "prefix");
+    struct buf b = {0};
+
+    if (!r->bucket)
+        return x_strdup("");
+    buf_addf(&b, "%s/%s", r->bucket, r->key ? r->key : prefix ? prefix : "");
+    return buf_take(&b);
+}
+
+static void add_one(json_t *object, const char *name)
+{
+    json_int_t old = json_integer_value(json_object_get(object, name));
+
+    json_object_set_new_nocheck(object, name, json_integer(old + 1));
+}
+
+static void add_by_key(json_t *by_key, const char *target, const char *kind)
+{
+    json_t *kinds;
+
+    if (!is_utf8(target))
+        return;
+    kinds = json_object_get(by_key, target);
+    if (!kinds) {
+        kinds = json_object();
+        json_object_set_new_nocheck(by_key, target, kinds);
+    }
+    add_one(kinds, kind);
+}
+
+static void set_text(json_t *entry, const char *name, const char *value)
+{
+    json_t *text = value ? json_string(value) : NULL;
+
+    json_object_set_new(entry, name, text ? text : json_null());
+}
+
+void counts_begin(struct counts *c, struct request *r)
+{
+    json_t **slot = &c->log[c->next_sequence % LOG_SIZE];
+    char *target = request_target(r);
+    json_t *entry = json_object();
+
+    add_one(c->by_kind, op_name(r->op));
+    add_by_key(c->by_key, target, op_name(r->op));
+    free(target);
+    c->total++;
+    if (++c->parallel > c->max_parallel)
+        c->max_parallel = c->parallel;
+
+    r->sequence = c->next_sequence++;
+    json_object_set_new(entry, "seq", json_integer((json_int_t)r->sequence));
+    set_text(entry, "method", r->method);
+    set_text(entry, "kind", op_name(r->op));
+    set_text(entry, "bucket", r->bucket);
+    set_text(entry, "key", r->key);
+    set_text(entry, "query", r->query);
+    set_text(entry, "range", request_header(r, "range"));
+    set_text(entry, "if_match", request_header(r, "if-match"));
+    set_text(entry, "if_none_match", request_header(r, "if-none-match"));
+    json_object_set_new(entry, "status", json_null());
+    json_object_set_new(entry, "bytes_in", json_integer(0));
+    json_object_set_new(entry, "bytes", json_integer(0));
+    json_decref(*slot);
+    *slot = entry;
+}
+
+void counts_end(struct counts *c, const struct request *r, int status, uint64_t bytes_in, uint64_t bytes_out)
+{
+    json_t *entry = c->log[r->sequence % LOG_SIZE];
+
+    c->parallel--;
+    c->bytes_in += (json_int_t)bytes_in;
+    c->bytes_out += (json_int_t)bytes_out;
+    if (!entry || json_integer_value(json_object_get(entry, "seq")) != (json_int_t)r->sequence)
+        return;
+    json_object_set_new(entry, "status", json_integer(status));
+    json_object_set_new(entry, "bytes_in", json_integer((json_int_t)bytes_in));
+    json_object_set_new(entry, "bytes", json_integer((json_int_t)bytes_out));
+}
+
+void counts_reset(struct counts *c)
+{
+    json_object_clear(c->by_kind);
+    json_object_clear(c->by_key);
+    c->total = c->bytes_in = c->bytes_out = c->connections = 0;
+    c->max_parallel = c->parallel;
+    for (size_t i = 0; i < LOG_SIZE; i++) {
+        json_decref(c->log[i]);
+        c->log[i] = NULL;
+    }
+}
+
+json_t *counts_json(const struct counts *c)
+{
+    return json_pack("{s:I, s:O, s:O, s:I, s:I, s:I, s:I}", "total", c->total, "by_kind", c->by_kind, "by_key",
+                     c->by_key, "bytes_out", c->bytes_out, "bytes_in", c->bytes_in, "connections", c->connections,
+                     "max_parallel", c->max_parallel);
+}
+
+json_t *counts_log_json(const struct counts *c)
+{
+    json_t *list = json_array();
+
+    for (uint64_t i = 0; i < LOG_SIZE; i++) {
+        json_t *entry = c->log[(c->next_sequence + i) % LOG_SIZE];
+
+        if (entry)
+            json_array_append(list, entry);
+    }
+    return list;
+}
