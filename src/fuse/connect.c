@@ -1,0 +1,112 @@
+/* Making the connection to the kernel: what is asked of it at INIT, and the mount itself. */
+#include "fuse/inside.h"
+#include "fuse/notify.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WRITE (1 << 20)
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct session *s = userdata;
+    const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
+                            FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO;
+    /* Readdirplus always: a listing brings the attributes at no cost. No splice: it is slower. Both kinds of locks stay in
+     * the kernel. Cached pages are dropped by notification, not by a changed mtime: an upload sets the server's. */
+    const unsigned unwanted = FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPORT_SUPPORT |
+                              FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL |
+                              FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_IOCTL_DIR;
+
+    conn->want = (conn->want | (wanted & conn->capable)) & ~unwanted;
+    conn->max_write = MAX_WRITE;
+    /* Buffered reads count as background requests: a low limit would let parked ones stall the whole mount. */
+    conn->max_background = 65535;
+    conn->congestion_threshold = 65535;
+    conn->time_gran = 1;
+    if (s->config.ready)
+        s->config.ready(s->config.arg);
+}
+
+static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    char line[400];
+
+    vsnprintf(line, sizeof(line), fmt, ap);
+    line[strcspn(line, "\n")] = '\0';
+    log_line(level <= FUSE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "libfuse", "%s", line);
+}
+
+static enum err_code mount_args(const struct session_config *c, struct fuse_args *args, struct err *e)
+{
+    CLEANUP(free) char *fsname = NULL;
+    char *opts = NULL;
+    const struct {
+        bool on;
+        const char *name;
+    } flags[] = {{c->read_only, "ro"},   {c->allow_other, "allow_other"}, {c->noexec, "noexec"}, {c->noatime, "noatime"},
+                 {c->nodiratime, "nodiratime"}, {c->sync, "sync"},        {c->dirsync, "dirsync"}};
+
+    bool ok = asprintf(&fsname, "fsname=%s", c->source) >= 0;
+    ok = ok && fuse_opt_add_opt(&opts, "default_permissions,nosuid,nodev,subtype=awsfs") == 0;
+    ok = ok && fuse_opt_add_opt_escaped(&opts, fsname) == 0;
+    for (size_t i = 0; ok && i < ARRAY_LEN(flags); i++)
+        ok = !flags[i].on || fuse_opt_add_opt(&opts, flags[i].name) == 0;
+    ok = ok && fuse_opt_add_arg(args, "awsfs") == 0 && fuse_opt_add_arg(args, "-o") == 0 &&
+         fuse_opt_add_arg(args, opts) == 0;
+    free(opts);
+    return ok ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for the mount's options");
+}
+
+static enum err_code check_device(struct err *e)
+{
+    if (access("/dev/fuse", F_OK) != 0)
+        return err_set(e, ERR_IO, "no /dev/fuse here: load the kernel's module (modprobe fuse); in a container, give it the "
+                                  "device (--device /dev/fuse)");
+    if (geteuid() != 0 && access("/usr/bin/fusermount3", X_OK) != 0 && access("/bin/fusermount3", X_OK) != 0 &&
+        access("/usr/local/bin/fusermount3", X_OK) != 0)
+        return err_set(e, ERR_IO, "no fusermount3 here, which mounts for users other than root: install the package fuse3");
+    return ERR_OK;
+}
+
+enum err_code session_connect(struct session *s, struct err *e)
+{
+    struct fuse_lowlevel_ops ops = {.init = op_init};
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+
+    names_ops(&ops);
+    attrs_ops(&ops);
+    files_ops(&ops);
+    dirs_ops(&ops);
+    xattrs_ops(&ops);
+    enum err_code code = check_device(e);
+    if (code == ERR_OK)
+        code = mount_args(&s->config, &args, e);
+    if (code == ERR_OK) {
+        fuse_set_log_func(log_libfuse);
+        s->se = fuse_session_new(&args, &ops, sizeof(ops), s);
+        if (!s->se)
+            code = err_set(e, ERR_IO, "libfuse refuses the mount's options (see the log)");
+    }
+    fuse_opt_free_args(&args);
+    if (code != ERR_OK)
+        return code;
+    errno = 0;
+    if (fuse_session_mount(s->se, s->mountpoint) != 0) {
+        int why = errno;
+        fuse_session_destroy(TAKE(s->se));
+        if (!why)
+            return err_set(e, ERR_IO, "mount %s: refused (see the line before)", s->mountpoint);
+        return err_sys(e, why, "mount %s", s->mountpoint);
+    }
+    int failed = wire_install(s->se);
+    if (failed)
+        return err_sys(e, failed < 0 ? -failed : failed, "fuse_session_custom_io");
+    notify_attach(s->notify, s->se);
+    return ERR_OK;
+}

@@ -1,0 +1,120 @@
+/*
+ * What the files of src/fuse share. A kernel request becomes a `struct request`: who asks, what of, and a function that calls
+ * the vfs and, on success, replies. It is tried on the worker that has read it with nowait; where that is ERR_AGAIN, or where
+ * the network is needed anyway, a copy goes to the pool, whose threads may wait. So workers never all wait.
+ *
+ * An interrupt fires the request's cancel token. One that still queues is answered at once by the `late` thread, so that no
+ * number of stalled requests ahead of it keeps a killed program.
+ */
+#ifndef FUSE_INSIDE_H
+#define FUSE_INSIDE_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include "awsfs/err.h"
+#include "fuse/session.h"
+#include "fuse/wire.h"
+#include "util/cancel.h"
+#include "util/lock.h"
+#include "vfs/vfs.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct pool;
+struct request;
+
+/* A request that waits (in the pool, or a parked read), so that the end of the session can cancel it. */
+struct flight {
+    struct flight *next, **prev;
+    struct cancel *cancel; /* owned by whoever embeds this */
+};
+
+struct session {
+    struct wire wire; /* first: libfuse's userdata is both */
+    struct vfs *vfs;
+    struct notify *notify;
+    struct fuse_session *se;
+    struct session_config config;
+    char *mountpoint, *source;
+    struct pool *pool;
+    struct pool *late;
+    struct lock lock;        /* flights, n_flights, ended, stopping */
+    struct cond landed;
+    struct flight *flights;
+    size_t n_flights;
+    bool ended, stopping;
+    pthread_t main, signals;
+    bool signals_running;
+    atomic_uint_fast64_t served, deferred, interrupted;
+};
+
+/* Mounts s->mountpoint and puts the hooks on; s->se is set. ERR_IO with the cause. */
+enum err_code session_connect(struct session *s, struct err *e) MUST_CHECK;
+
+/* Lists a flight; when the session is over already, its token is fired at once. */
+void flight_start(struct session *s, struct flight *f);
+void flight_end(struct session *s, struct flight *f);
+
+struct request {
+    fuse_req_t req;
+    struct session *session;
+    struct vfs_caller caller;
+    /* Calls the vfs. ERR_OK: it has replied. Otherwise it has not, and has changed nothing where it is ERR_AGAIN. */
+    enum err_code (*run)(struct request *r, struct err *e);
+    int (*to_errno)(enum err_code code); /* NULL: errno_of() */
+    bool armed;                          /* an interrupt function is registered */
+
+    /* The arguments, as each operation needs them. Borrowed while on the worker, copied when deferred. */
+    uint64_t ino, new_parent, offset;
+    const char *name, *new_name;
+    const void *data;
+    size_t size;
+    mode_t mode;
+    int flags;
+    bool kill_suid, plus;
+    struct vfs_setattr set;
+    struct vfs_handle *file;
+    struct vfs_dir_handle *dir;
+};
+
+/* A request of the calling worker, for the caller's stack. */
+struct request request_make(fuse_req_t req, fuse_ino_t ino, enum err_code (*run)(struct request *r, struct err *e));
+
+/* Tries it here, defers it on ERR_AGAIN. It is answered, now or later. */
+void request_serve(struct request *r);
+
+/* Hands a copy to the pool. It is answered later (or at once, without memory). */
+void request_defer(struct request *r);
+
+/* Unregisters the interrupt function: afterwards it is not running and will not. Before every reply. */
+void request_disarm(struct request *r);
+
+/* ---- Replies. Each ends the request. Where the kernel no longer wants what it would have owned (the request was aborted),
+ * it is given back to the vfs. */
+
+void reply_err(struct request *r, enum err_code code);
+void reply_done(struct request *r);
+void reply_entry(struct request *r, const struct vfs_entry *entry);
+void reply_attr(struct request *r, const struct vfs_attr *attr);
+void reply_open(struct request *r, struct vfs_handle *h);
+void reply_create(struct request *r, const struct vfs_entry *entry, struct vfs_handle *h);
+void reply_bytes(struct request *r, const void *p, size_t len);
+
+/* Seconds as libfuse wants them. */
+double timeout_seconds(uint64_t valid_ms);
+struct fuse_entry_param entry_param(const struct vfs_entry *entry);
+
+/* ---- Operations by theme: each fills in its part of the table. */
+
+void names_ops(struct fuse_lowlevel_ops *ops);
+void attrs_ops(struct fuse_lowlevel_ops *ops);
+void files_ops(struct fuse_lowlevel_ops *ops);
+void dirs_ops(struct fuse_lowlevel_ops *ops);
+void xattrs_ops(struct fuse_lowlevel_ops *ops);
+
+/* Clears setuid and setgid where a request asked for it and they are set. */
+enum err_code clear_suid(struct request *r, uint64_t ino, struct vfs_handle *h, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,167 @@
+#include "fuse/notify.h"
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include "util/lock.h"
+#include "util/map.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+/* One thing to forget: an inode (no name) or a name in a directory. Its key is everything from `ino` on. */
+struct item {
+    struct item *next;
+    size_t name_len;
+    uint64_t ino; /* of the inode, or of the directory */
+    char name[];
+};
+
+struct notify {
+    struct lock lock; /* everything below */
+    struct cond wake;
+    struct fuse_session *se;
+    struct map *set; /* of what is in the list */
+    struct item *first, **last;
+    bool stop;
+    pthread_t thread;
+};
+
+static struct map_key item_key(const void *value)
+{
+    const struct item *i = value;
+
+    return (struct map_key){&i->ino, sizeof(*i) - offsetof(struct item, ino) + i->name_len};
+}
+
+static struct item *take_first_locked(struct notify *n)
+{
+    lock_assert_held(&n->lock);
+    struct item *i = n->first;
+    if (!i)
+        return NULL;
+    struct map_key key = item_key(i);
+    map_remove(n->set, key.p, key.len);
+    n->first = i->next;
+    if (!n->first)
+        n->last = &n->first;
+    return i;
+}
+
+static void *run(void *arg)
+{
+    struct notify *n = arg;
+
+    lock_take(&n->lock);
+    while (!n->stop) {
+        struct item *i = take_first_locked(n);
+        if (!i) {
+            cond_wait(&n->wake, &n->lock, UINT64_MAX);
+            continue;
+        }
+        struct fuse_session *se = n->se;
+        lock_drop(&n->lock);
+        /* Failures mean that the kernel does not hold it, or that the mount is gone: both are fine. */
+        if (se && i->name_len)
+            fuse_lowlevel_notify_inval_entry(se, i->ino, i->name, i->name_len);
+        else if (se)
+            fuse_lowlevel_notify_inval_inode(se, i->ino, 0, 0);
+        free(i);
+        lock_take(&n->lock);
+    }
+    lock_drop(&n->lock);
+    return NULL;
+}
+
+static void enqueue(struct notify *n, uint64_t ino, const char *name)
+{
+    size_t len = name ? strlen(name) : 0;
+    CLEANUP(free) struct item *i = malloc(sizeof(*i) + len);
+
+    if (!i)
+        return;
+    i->next = NULL;
+    i->name_len = len;
+    i->ino = ino;
+    memcpy(i->name, name ? name : "", len);
+
+    LOCK_SCOPE(&n->lock);
+    struct map_key key = item_key(i);
+    if (!n->se || n->stop || map_get(n->set, key.p, key.len) || map_put(n->set, i, NULL) != ERR_OK)
+        return;
+    *n->last = i;
+    n->last = &i->next;
+    i = NULL;
+    cond_signal(&n->wake);
+}
+
+static void on_inode(void *arg, uint64_t ino)
+{
+    enqueue(arg, ino, NULL);
+}
+
+static void on_entry(void *arg, uint64_t parent, const char *name)
+{
+    enqueue(arg, parent, name);
+}
+
+struct notify *notify_new(struct err *e)
+{
+    struct notify *n = calloc(1, sizeof(*n));
+
+    if (!n) {
+        err_set(e, ERR_NOMEM, "no memory for the kernel notifications");
+        return NULL;
+    }
+    lock_init(&n->lock, "notify", LOCK_NOTIFY);
+    cond_init(&n->wake);
+    n->last = &n->first;
+    n->set = map_new(item_key);
+    if (!n->set || pthread_create(&n->thread, NULL, run, n) != 0) {
+        map_free(n->set);
+        cond_release(&n->wake);
+        lock_release(&n->lock);
+        free(n);
+        err_set(e, ERR_NOMEM, "cannot start the thread of the kernel notifications");
+        return NULL;
+    }
+    return n;
+}
+
+struct vfs_notify notify_callbacks(struct notify *n)
+{
+    return (struct vfs_notify){.inode = on_inode, .entry = on_entry, .arg = n};
+}
+
+void notify_attach(struct notify *n, struct fuse_session *se)
+{
+    LOCK_SCOPE(&n->lock);
+    n->se = se;
+}
+
+size_t notify_pending(struct notify *n)
+{
+    LOCK_SCOPE(&n->lock);
+    return map_size(n->set);
+}
+
+void notify_free(struct notify *n)
+{
+    if (!n)
+        return;
+    lock_take(&n->lock);
+    n->stop = true;
+    cond_signal(&n->wake);
+    lock_drop(&n->lock);
+    pthread_join(n->thread, NULL);
+    struct item *i;
+    lock_take(&n->lock);
+    while ((i = take_first_locked(n)))
+        free(i);
+    lock_drop(&n->lock);
+    map_free(n->set);
+    cond_release(&n->wake);
+    lock_release(&n->lock);
+    free(n);
+}

@@ -1,0 +1,250 @@
+#include "fuse/session.h"
+
+#include "fuse/inside.h"
+#include "fuse/notify.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#define WORKERS 10
+#define WAITERS 64
+#define READAHEAD_KB 1024
+
+/* At a SIGTERM the mount is detached; programs that still use it have this long to let go. */
+#define LINGER_MS 10000
+
+/* ---- Beginning */
+
+struct session *session_new(struct vfs *vfs, struct notify *notify, const struct session_config *config, struct err *e)
+{
+    CLEANUP(session_free) struct session *s = calloc(1, sizeof(*s));
+    if (!s) {
+        err_set(e, ERR_NOMEM, "no memory for a mount");
+        return NULL;
+    }
+    lock_init(&s->lock, "session", LOCK_LEAF);
+    cond_init(&s->landed);
+    s->vfs = vfs;
+    s->notify = notify;
+    s->config = *config;
+    s->config.mountpoint = s->mountpoint = strdup(config->mountpoint);
+    s->config.source = s->source = strdup(config->source);
+    s->pool = pool_new("awsfs-wait", config->waiters ? config->waiters : WAITERS, e);
+    s->late = s->pool ? pool_new("awsfs-late", 1, e) : NULL;
+    if (!s->late)
+        return NULL;
+    if (!s->mountpoint || !s->source) {
+        err_set(e, ERR_NOMEM, "no memory for a mount");
+        return NULL;
+    }
+    if (session_connect(s, e) != ERR_OK)
+        return NULL;
+    return TAKE(s);
+}
+
+/* ---- Running and ending */
+
+/* The kernel's default of 128 KiB for reading ahead can only be raised after the mount, and only by root. */
+static void raise_readahead(void *arg)
+{
+    struct session *s = arg;
+    struct stat st;
+    char path[64];
+
+    if (geteuid() != 0 || stat(s->mountpoint, &st) != 0)
+        return;
+    snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+    FILE *f = fopen(path, "we");
+    bool ok = f && fprintf(f, "%d\n", READAHEAD_KB) > 0;
+    if (f && fclose(f) != 0)
+        ok = false;
+    if (!ok)
+        LOG_DEBUG("fuse", "%s: %s; the kernel reads ahead 128 KiB", path, strerror(errno));
+}
+
+static enum err_code loop(struct session *s, struct err *e)
+{
+    struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+    unsigned workers = s->config.workers ? s->config.workers : WORKERS;
+
+    if (!cfg)
+        return err_set(e, ERR_NOMEM, "no memory for the workers");
+    fuse_loop_cfg_set_clone_fd(cfg, 1);
+    fuse_loop_cfg_set_max_threads(cfg, workers);
+    fuse_loop_cfg_set_idle_threads(cfg, workers);
+    int rc = fuse_session_loop_mt(s->se, cfg);
+    fuse_loop_cfg_destroy(cfg);
+    if (rc < 0 && rc != -ENODEV)
+        return err_sys(e, -rc, "the connection to the kernel");
+    return ERR_OK;
+}
+
+/* Cancels what still waits (nobody is there to take its answer; bytes written are kept by the vfs) until nothing does. */
+static void land_all(struct session *s)
+{
+    LOCK_SCOPE(&s->lock);
+    s->ended = true;
+    while (s->n_flights) {
+        struct cancel *open[64];
+        size_t n = 0;
+        for (struct flight *f = s->flights; f && n < ARRAY_LEN(open); f = f->next)
+            if (!cancel_fired(f->cancel))
+                open[n++] = cancel_ref(f->cancel);
+        if (!n) {
+            cond_wait(&s->landed, &s->lock, UINT64_MAX);
+            continue;
+        }
+        lock_drop(&s->lock);
+        while (n) {
+            cancel_fire(open[--n]);
+            cancel_unref(open[n]);
+        }
+        lock_take(&s->lock);
+    }
+}
+
+static void say_stopping(struct session *s, const char *what)
+{
+    lock_take(&s->lock);
+    bool first = !s->stopping;
+    s->stopping = true;
+    lock_drop(&s->lock);
+    if (first && s->config.stopping)
+        s->config.stopping(s->config.arg, what);
+}
+
+static bool has_ended(struct session *s)
+{
+    LOCK_SCOPE(&s->lock);
+    return s->ended;
+}
+
+static void stop_serving(struct session *s)
+{
+    struct err e = ERR_INIT;
+
+    say_stopping(s, "finishing what is being written");
+    if (vfs_drain(s->vfs, NULL, NULL, &e) != ERR_OK)
+        LOG_ERROR("fuse", "at the end of the mount: %s", e.msg);
+    if (!has_ended(s) && session_unmount(s->mountpoint, true, &e) != ERR_OK)
+        LOG_WARN("fuse", "%s", e.msg);
+    /* With nobody inside, the kernel ends the loop by itself. */
+    uint64_t until = clock_mono_ms() + LINGER_MS;
+    while (!has_ended(s)) {
+        if (clock_mono_ms() > until) {
+            fuse_session_exit(s->se);
+            pthread_kill(s->main, SIGUSR1); /* its sem_wait() ends with EINTR and sees the flag */
+        }
+        struct timespec pause = {.tv_nsec = 20000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void *watch_signals(void *arg)
+{
+    struct session *s = arg;
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    while (sigwait(&set, &sig) == 0 && !has_ended(s)) {
+        if (sig == SIGHUP)
+            log_reopen();
+        else if (sig != SIGUSR1)
+            stop_serving(s);
+    }
+    return NULL;
+}
+
+static void on_wake(int sig)
+{
+}
+
+void session_block_signals(void)
+{
+    const int blocked[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, wake = {.sa_handler = on_wake};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_LEN(blocked); i++)
+        sigaddset(&set, blocked[i]);
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGUSR1, &wake, NULL);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+enum err_code session_run(struct session *s, struct err *e)
+{
+    sigset_t usr1;
+
+    s->main = pthread_self();
+    if (pthread_create(&s->signals, NULL, watch_signals, s) != 0)
+        return err_set(e, ERR_NOMEM, "cannot start the thread that waits for signals");
+    s->signals_running = true;
+    if (pool_submit(s->pool, raise_readahead, s, NULL) != ERR_OK)
+        LOG_DEBUG("fuse", "no memory to raise the kernel's reading ahead");
+    /* Open for this thread only while it serves: it is how stop_serving() wakes it. */
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
+    enum err_code code = loop(s, e);
+    pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+
+    land_all(s);
+    say_stopping(s, "unmounted: finishing what is being written");
+    notify_attach(s->notify, NULL);
+    fuse_session_unmount(s->se);
+    pthread_kill(s->signals, SIGUSR1);
+    pthread_join(s->signals, NULL);
+    s->signals_running = false;
+    return code;
+}
+
+void session_stop(struct session *s)
+{
+    if (s->signals_running)
+        pthread_kill(s->signals, SIGTERM);
+}
+
+void session_stats(struct session *s, struct session_stats *out)
+{
+    LOCK_SCOPE(&s->lock);
+    *out = (struct session_stats){
+        .served = atomic_load(&s->served),
+        .deferred = atomic_load(&s->deferred),
+        .interrupted = atomic_load(&s->interrupted),
+        .waiting = s->n_flights,
+        .killpriv = s->wire.kill_suidgid,
+    };
+}
+
+void session_free(struct session *s)
+{
+    if (!s)
+        return;
+    pool_free(s->pool);
+    pool_free(s->late);
+    if (s->se) {
+        notify_attach(s->notify, NULL);
+        fuse_session_unmount(s->se);
+        fuse_session_destroy(s->se);
+    }
+    cond_release(&s->landed);
+    lock_release(&s->lock);
+    free(s->mountpoint);
+    free(s->source);
+    free(s);
+}

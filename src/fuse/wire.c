@@ -1,0 +1,85 @@
+#include "fuse/wire.h"
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A worker reads a request and handles it before it reads the next one, so what a request carries can be left here for the
+ * handler: libfuse has no other way to hand it over. */
+static _Thread_local bool kill_wanted;
+
+bool wire_kill_suidgid(void)
+{
+    return kill_wanted;
+}
+
+static bool wants_kill(const struct fuse_in_header *h, size_t len)
+{
+    const void *body = h + 1;
+    size_t body_len = len - sizeof(*h);
+
+    switch (h->opcode) {
+    case FUSE_WRITE:
+        return body_len >= sizeof(struct fuse_write_in) &&
+               (((const struct fuse_write_in *)body)->write_flags & FUSE_WRITE_KILL_SUIDGID);
+    case FUSE_SETATTR:
+        return body_len >= sizeof(struct fuse_setattr_in) &&
+               (((const struct fuse_setattr_in *)body)->valid & FATTR_KILL_SUIDGID);
+    case FUSE_OPEN:
+        return body_len >= sizeof(struct fuse_open_in) &&
+               (((const struct fuse_open_in *)body)->open_flags & FUSE_OPEN_KILL_SUIDGID);
+    case FUSE_CREATE:
+        return body_len >= sizeof(struct fuse_create_in) &&
+               (((const struct fuse_create_in *)body)->open_flags & FUSE_OPEN_KILL_SUIDGID);
+    default:
+        return false;
+    }
+}
+
+/* Runs with cancellation enabled (libfuse ends its workers inside this read), so it takes no lock and allocates nothing. */
+static ssize_t hook_read(int fd, void *buf, size_t len, void *userdata)
+{
+    ssize_t n = read(fd, buf, len);
+
+    kill_wanted = false;
+    if (n < (ssize_t)sizeof(struct fuse_in_header))
+        return n;
+    const struct fuse_in_header *h = buf;
+    /* INIT is answered before any other request is read, so nothing races with these writes. */
+    if (h->opcode == FUSE_INIT && (size_t)n >= sizeof(*h) + 16) {
+        struct wire *w = userdata;
+        w->init_unique = h->unique;
+        w->init_offered = ((const struct fuse_init_in *)(h + 1))->flags;
+    }
+    kill_wanted = wants_kill(h, (size_t)n);
+    return n;
+}
+
+static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+    struct wire *w = userdata;
+
+    if (w->init_unique && count == 2 && iov[0].iov_len == sizeof(struct fuse_out_header)) {
+        const struct fuse_out_header *h = iov[0].iov_base;
+        /* Only `flags` (bytes 12 to 15) is touched: it is there in every 7.x reply. */
+        if (h->unique == w->init_unique && h->error == 0 && iov[1].iov_len >= 24) {
+            struct fuse_init_out *out = iov[1].iov_base;
+            w->kill_suidgid = (w->init_offered & FUSE_HANDLE_KILLPRIV_V2) != 0;
+            if (w->kill_suidgid)
+                out->flags = (out->flags & ~(uint32_t)FUSE_HANDLE_KILLPRIV) | FUSE_HANDLE_KILLPRIV_V2;
+            w->init_unique = 0;
+        }
+    }
+    return writev(fd, iov, count);
+}
+
+int wire_install(struct fuse_session *se)
+{
+    static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
+
+    return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}

@@ -1,0 +1,30 @@
+/*
+ * What libfuse 3.14 does not show of the kernel's protocol (7.38, linux/fuse.h). Two hooks around the reads and writes of
+ * /dev/fuse: the first sees each request before libfuse decodes it, the second completes the reply to INIT.
+ *
+ * The point of both is HANDLE_KILLPRIV_V2: without it the kernel precedes every write by a GETXATTR of security.capability.
+ * With it the kernel marks the writes, truncations and opens at which setuid and setgid must go, and does not clear them
+ * itself.
+ */
+#ifndef FUSE_WIRE_H
+#define FUSE_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fuse_session;
+
+struct wire {
+    uint64_t init_unique;  /* of the INIT request; 0 before it came and after it was answered */
+    uint32_t init_offered; /* flags the kernel offered there */
+    bool kill_suidgid;     /* it was offered and taken */
+};
+
+/* Puts the hooks on a mounted session whose userdata begins with a `struct wire`. 0 or a negative errno. */
+int wire_install(struct fuse_session *se);
+
+/* Whether the request that the calling worker has read last asks to clear setuid and setgid (WRITE, SETATTR, OPEN, CREATE).
+ * Only valid on a worker, inside the handler of that request. */
+bool wire_kill_suidgid(void);
+
+#endif
