@@ -6,6 +6,7 @@
 #define AWS_CLIENT_H
 
 #include "aws/creds.h"
+#include "aws/param.h"
 #include "awsfs/err.h"
 #include "net/exchange.h"
 #include "util/buf.h"
@@ -39,11 +40,6 @@ CLEANUP_DEFINE(struct aws_client, aws_client_free)
 /* For messages: "https://host:port" and the region in use (which a redirect may have changed). Copied into `out`. */
 void aws_client_endpoint(struct aws_client *c, char *out, size_t size);
 void aws_client_region(struct aws_client *c, char *out, size_t size);
-
-struct aws_param {
-    const char *name;
-    const char *value; /* NULL: a header that is not sent / a query parameter without value ("?acl") */
-};
 
 /* The decoded reply. Borrowed for the callback. */
 struct aws_reply {
