@@ -1,0 +1,314 @@
+/*
+ * Keeps one set of credentials current. A thread of its own fetches; whoever asks only reads what is there.
+ *
+ * States of the set: none asked for (anonymous) | current | refused (the server said so; a refresh is under way or has
+ * brought nothing better) | expired. `wanted` is set when a refresh is due at once, `busy` while one runs, so that any
+ * number of callers cause one. A failed refresh leaves the old set in use until it expires.
+ */
+#include "aws/creds_source.h"
+
+#include "util/cancel.h"
+#include "util/clock.h"
+#include "util/digest.h"
+#include "util/lock.h"
+#include "util/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, RECHECK_MS = 5000 };
+
+const struct creds_source creds_sources[] = {
+    {"environment", false, creds_env_load},
+    {"assume role", false, creds_assume_role_load},
+    {"credentials file", false, creds_shared_file_load},
+    {"config file", false, creds_config_file_load},
+    {"instance metadata", true, creds_imds_load},
+};
+const size_t creds_sources_count = ARRAY_LEN(creds_sources);
+
+struct creds_provider {
+    struct http_engine *engine;
+    char *profile, *region; /* options, may be NULL */
+    bool anonymous;
+    const struct creds_source *source; /* where `current` comes from; NULL: fixed */
+
+    struct lock lock; /* all below */
+    struct cond changed;
+    struct creds *current;
+    struct err failure;        /* of the last refresh, ERR_OK after a good one */
+    uint64_t refused_until_ms; /* `current` was refused and nothing better was found; 0: not so */
+    bool refused, wanted, busy, stop;
+    unsigned retry_ms;
+    uint64_t next_ms; /* clock_mono_ms() of the next refresh; UINT64_MAX: none is due */
+    bool has_thread;
+    pthread_t thread;
+    struct cancel *cancel;
+};
+
+static uint32_t random_u32(void)
+{
+    uint32_t r;
+
+    random_bytes(&r, sizeof(r));
+    return r;
+}
+
+/* Asks `only`, or where it is NULL one source after the other. */
+static enum err_code load(struct creds_provider *p, const struct creds_source *only, const struct creds_source **from,
+                          struct creds **out, struct err *e)
+{
+    CLEANUP(profiles_free) struct profiles *profiles = profiles_load(p->profile, e);
+    BUF(looked, 4096);
+
+    if (!profiles)
+        return e->code;
+    const struct creds_context ctx = {
+        .engine = p->engine, .cancel = p->cancel, .profiles = profiles, .region = p->region};
+    for (size_t i = 0; i < creds_sources_count; i++) {
+        const struct creds_source *s = &creds_sources[i];
+        struct err local = ERR_INIT;
+
+        if (only && s != only)
+            continue;
+        enum err_code code = s->load(&ctx, out, &local);
+        if (!code) {
+            *from = s;
+            return ERR_OK;
+        }
+        LOG_DEBUG("aws", "credentials: %s: %s", s->name, local.msg);
+        if (code != ERR_NOT_FOUND)
+            return err_set(e, code, "credentials: %s: %s", s->name, local.msg);
+        buf_addf(&looked, "%s%s: %s", looked.len ? "; " : "", s->name, local.msg);
+    }
+    return err_set(e, ERR_AUTH, "no credentials (%s)", buf_str(&looked));
+}
+
+static bool same_keys(const struct creds *a, const struct creds *b)
+{
+    const char *x = a->session_token ? a->session_token : "", *y = b->session_token ? b->session_token : "";
+
+    return !strcmp(a->access_key_id, b->access_key_id) && !strcmp(a->secret_access_key, b->secret_access_key) &&
+           !strcmp(x, y);
+}
+
+/* When the set that is there must be refreshed. */
+static uint64_t next_refresh(const struct creds *c)
+{
+    time_t now = clock_now().tv_sec;
+
+    if (!c->expires)
+        return UINT64_MAX;
+    time_t due = creds_refresh_time(now, c->expires, random_u32());
+    return clock_mono_ms() + 1000 * (uint64_t)(due > now ? due - now : 1);
+}
+
+static void take_fresh_locked(struct creds_provider *p, struct creds *fresh)
+{
+    lock_assert_held(&p->lock);
+    bool same = same_keys(p->current, fresh);
+    struct creds *old = p->current;
+
+    p->current = fresh;
+    p->failure = (struct err)ERR_INIT;
+    p->retry_ms = RETRY_FIRST_MS;
+    p->next_ms = next_refresh(fresh);
+    p->refused_until_ms = p->refused && same ? clock_mono_ms() + RECHECK_MS : 0;
+    p->refused = false;
+    if (!same)
+        LOG_INFO("aws", "fresh credentials from %s", fresh->source);
+    creds_unref(old);
+}
+
+/* Goes on with what there is for a while where the source allows it. */
+static void extend_locked(struct creds_provider *p)
+{
+    const struct creds *c = p->current;
+    time_t now = clock_now().tv_sec;
+    struct creds *longer;
+
+    lock_assert_held(&p->lock);
+    if (!p->source->extends || !c->expires || c->expires - now > CREDS_MANDATORY_S)
+        return;
+    longer = creds_new(c->access_key_id, c->secret_access_key, c->session_token, creds_extended_expiry(now), c->source,
+                       NULL);
+    if (!longer)
+        return;
+    LOG_WARN("aws", "credentials from %s are used beyond their expiry until it answers", c->source);
+    creds_unref(p->current);
+    p->current = longer;
+}
+
+static void take_failure_locked(struct creds_provider *p, const struct err *why)
+{
+    lock_assert_held(&p->lock);
+    if (!p->stop)
+        LOG_WARN("aws", "credentials could not be refreshed: %s", why->msg);
+    p->failure = *why;
+    p->refused_until_ms = p->refused ? clock_mono_ms() + RECHECK_MS : 0;
+    p->refused = false;
+    extend_locked(p);
+    unsigned delay = p->retry_ms / 2 + random_u32() % (p->retry_ms / 2 + 1);
+    p->next_ms = p->current->expires ? clock_mono_ms() + delay : UINT64_MAX;
+    p->retry_ms = p->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : p->retry_ms * 2;
+}
+
+/* The lock is dropped while the source is asked. */
+static void refresh_locked(struct creds_provider *p)
+{
+    const struct creds_source *from = p->source;
+    struct creds *fresh = NULL;
+    struct err why = ERR_INIT;
+
+    lock_assert_held(&p->lock);
+    p->wanted = false;
+    p->busy = true;
+    lock_drop(&p->lock);
+    enum err_code code = load(p, p->source, &from, &fresh, &why);
+    lock_take(&p->lock);
+    p->busy = false;
+    if (!code && fresh->expires && fresh->expires == p->current->expires && same_keys(fresh, p->current)) {
+        code = err_set(&why, ERR_AUTH, "%s has no newer ones", fresh->source);
+        creds_unref(fresh);
+    }
+    if (code)
+        take_failure_locked(p, &why);
+    else
+        take_fresh_locked(p, fresh);
+}
+
+static void *refresh_thread(void *arg)
+{
+    struct creds_provider *p = arg;
+
+    LOCK_SCOPE(&p->lock);
+    while (!p->stop) {
+        if (p->wanted || clock_mono_ms() >= p->next_ms)
+            refresh_locked(p);
+        else
+            (void)cond_wait(&p->changed, &p->lock, p->next_ms);
+    }
+    return NULL;
+}
+
+static struct creds_provider *provider_new(struct err *e)
+{
+    struct creds_provider *p = calloc(1, sizeof(*p));
+
+    if (!p || !(p->cancel = cancel_new())) {
+        err_set(e, ERR_NOMEM, "no memory for credentials");
+        free(p);
+        return NULL;
+    }
+    lock_init(&p->lock, "credentials", LOCK_AWS_CREDS);
+    cond_init(&p->changed);
+    p->retry_ms = RETRY_FIRST_MS;
+    p->next_ms = UINT64_MAX;
+    return p;
+}
+
+static enum err_code copy_options(struct creds_provider *p, const struct creds_options *o, struct err *e)
+{
+    if ((o->profile && !(p->profile = strdup(o->profile))) || (o->region && !(p->region = strdup(o->region))))
+        return err_set(e, ERR_NOMEM, "no memory for credentials");
+    p->anonymous = o->anonymous;
+    return ERR_OK;
+}
+
+struct creds_provider *creds_provider_new(struct http_engine *engine, const struct creds_options *o, struct err *e)
+{
+    CLEANUP(creds_provider_free) struct creds_provider *p = provider_new(e);
+    struct err why = ERR_INIT;
+
+    if (!p || copy_options(p, o, e))
+        return NULL;
+    if (p->anonymous)
+        return TAKE(p);
+    p->engine = engine;
+    if (load(p, NULL, &p->source, &p->current, &why)) {
+        err_copy(e, &why);
+        return NULL;
+    }
+    p->next_ms = next_refresh(p->current);
+    int rc = pthread_create(&p->thread, NULL, refresh_thread, p);
+    if (rc) {
+        err_sys(e, rc, "credentials thread");
+        return NULL;
+    }
+    p->has_thread = true;
+    return TAKE(p);
+}
+
+struct creds_provider *creds_provider_static(struct creds *c, struct err *e)
+{
+    struct creds_provider *p = provider_new(e);
+
+    if (p)
+        p->current = creds_ref(c);
+    return p;
+}
+
+void creds_provider_free(struct creds_provider *p)
+{
+    if (!p)
+        return;
+    lock_take(&p->lock);
+    p->stop = true;
+    cond_broadcast(&p->changed);
+    lock_drop(&p->lock);
+    cancel_fire(p->cancel);
+    if (p->has_thread)
+        pthread_join(p->thread, NULL);
+    creds_unref(p->current);
+    cancel_unref(p->cancel);
+    cond_release(&p->changed);
+    lock_release(&p->lock);
+    free(p->profile);
+    free(p->region);
+    free(p);
+}
+
+bool creds_provider_anonymous(const struct creds_provider *p)
+{
+    return p->anonymous;
+}
+
+static void want_locked(struct creds_provider *p)
+{
+    lock_assert_held(&p->lock);
+    if (p->wanted || p->busy || !p->has_thread)
+        return;
+    p->wanted = true;
+    cond_broadcast(&p->changed);
+}
+
+enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err *e)
+{
+    LOCK_SCOPE(&p->lock);
+    if (p->anonymous)
+        return err_set(e, ERR_AUTH, "anonymous: there are no credentials");
+    bool expired = p->current->expires && p->current->expires <= clock_now().tv_sec;
+
+    if (p->refused)
+        return err_set(e, ERR_AGAIN, "credentials are being fetched");
+    if (p->refused_until_ms > clock_mono_ms())
+        return err_set(e, ERR_AUTH, "the credentials of %s were refused, and there are no newer ones%s%s",
+                       p->current->source, *p->failure.msg ? ": " : "", p->failure.msg);
+    if (!expired || !p->source) {
+        *out = creds_ref(p->current);
+        return ERR_OK;
+    }
+    if (p->failure.code && !p->wanted)
+        return err_set(e, ERR_AUTH, "the credentials of %s have expired: %s", p->current->source, p->failure.msg);
+    want_locked(p);
+    return err_set(e, ERR_AGAIN, "credentials are being fetched");
+}
+
+void creds_refused(struct creds_provider *p, const struct creds *c)
+{
+    LOCK_SCOPE(&p->lock);
+    if (!p->has_thread || c != p->current || p->refused)
+        return;
+    p->refused = true;
+    want_locked(p);
+}
