@@ -1,0 +1,246 @@
+#include "aws/client_impl.h"
+
+#include "aws/sigv4.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { URL_MAX = 16384 };
+
+void aws_client_free(struct aws_client *c)
+{
+    if (!c)
+        return;
+    retry_budget_free(c->budget);
+    lock_release(&c->lock);
+    lock_release(&c->counts_lock);
+    free(c->service);
+    free(c->bucket);
+    free(c->custom);
+    free(c);
+}
+
+static enum err_code copy(char **out, const char *text, struct err *e)
+{
+    if (text && !(*out = strdup(text)))
+        return err_set(e, ERR_NOMEM, "no memory for a client");
+    return ERR_OK;
+}
+
+/* The profile's `s3 = addressing_style = ...` where no option says otherwise. */
+static enum err_code choose_addressing(struct aws_client *c, const struct profiles *p, struct err *e)
+{
+    const char *style = profiles_get(p, profiles_active(p), "s3", "addressing_style");
+
+    if (!c->s3 || c->addressing != AWS_ADDRESSING_AUTO || !style || str_ieq(style, "auto"))
+        return ERR_OK;
+    if (str_ieq(style, "path"))
+        c->addressing = AWS_ADDRESSING_PATH;
+    else if (str_ieq(style, "virtual"))
+        c->addressing = AWS_ADDRESSING_VIRTUAL;
+    else
+        return err_set(e, ERR_INVAL, "profile %s: addressing_style is '%s', legal are auto, path and virtual",
+                       profiles_active(p), style);
+    return ERR_OK;
+}
+
+/* S3 can do without: a wrong region is corrected by the bucket's. So can an endpoint that is not AWS's, which needs a
+ * region only for the signature; there the instance's metadata are not asked. */
+static enum err_code choose_region(struct aws_client *c, const struct profiles *p, const char *option, struct err *e)
+{
+    struct aws_region found;
+    struct err local = ERR_INIT;
+    enum err_code code = aws_region_find(p, option, c->custom ? NULL : c->engine, NULL, &found, &local);
+
+    if (code == ERR_NOT_FOUND && (c->s3 || c->custom)) {
+        snprintf(c->region, sizeof(c->region), "us-east-1");
+        return ERR_OK;
+    }
+    if (code)
+        return err_set(e, code == ERR_NOT_FOUND ? ERR_INVAL : code, "%s", local.msg);
+    snprintf(c->region, sizeof(c->region), "%s", found.name);
+    return ERR_OK;
+}
+
+static enum err_code resolve(const struct aws_client *c, const char *region, struct endpoint *out, struct err *e)
+{
+    const struct endpoint_query q = {.service = c->service,
+                                     .region = region,
+                                     .bucket = c->bucket,
+                                     .custom = c->custom,
+                                     .addressing = c->addressing,
+                                     .dualstack = c->dualstack,
+                                     .fips = c->fips};
+
+    return endpoint_resolve(&q, out, e);
+}
+
+static enum err_code configure(struct aws_client *c, const struct aws_client_config *config, struct err *e)
+{
+    CLEANUP(profiles_free) struct profiles *p = profiles_load(config->profile, e);
+    const char *url, *why;
+    enum err_code code;
+
+    if (!p)
+        return e->code;
+    if ((code = endpoint_configured(p, config->service, config->endpoint, &url, &why, e)) ||
+        (code = copy(&c->custom, url, e)) || (code = copy(&c->service, config->service, e)) ||
+        (code = copy(&c->bucket, config->bucket, e)))
+        return code;
+    if ((code = choose_addressing(c, p, e)) || (code = choose_region(c, p, config->region, e)))
+        return code;
+    if ((code = resolve(c, c->region, &c->endpoint, e)))
+        return c->custom ? err_prefix(e, code, "%s", why) : code;
+    LOG_DEBUG("aws", "%s: endpoint %s (%s), region %s", c->service, c->endpoint.authority, why, c->region);
+    return ERR_OK;
+}
+
+struct aws_client *aws_client_new(struct http_engine *engine, struct creds_provider *creds,
+                                  const struct aws_client_config *config, struct err *e)
+{
+    CLEANUP(aws_client_free) struct aws_client *c = calloc(1, sizeof(*c));
+    struct err local = ERR_INIT;
+
+    if (!c) {
+        err_set(e, ERR_NOMEM, "no memory for a client");
+        return NULL;
+    }
+    lock_init(&c->lock, "aws client", LOCK_AWS_CLIENT);
+    lock_init(&c->counts_lock, "aws counts", LOCK_LEAF);
+    c->engine = engine;
+    c->creds = creds;
+    c->s3 = !strcmp(config->service, "s3");
+    c->addressing = config->addressing;
+    c->dualstack = config->dualstack;
+    c->fips = config->fips;
+    c->limits = (struct exchange_limits){.timeout_ms = config->timeout_ms, .max_attempts = config->max_attempts};
+    c->budget = retry_budget_new();
+    if (!c->budget)
+        err_set(&local, ERR_NOMEM, "no memory for a client");
+    if (!c->budget || configure(c, config, &local)) {
+        err_copy(e, &local);
+        return NULL;
+    }
+    return TAKE(c);
+}
+
+void aws_client_endpoint(struct aws_client *c, char *out, size_t size)
+{
+    LOCK_SCOPE(&c->lock);
+    snprintf(out, size, "%s://%s", c->endpoint.uri.tls ? "https" : "http", c->endpoint.authority);
+}
+
+void aws_client_region(struct aws_client *c, char *out, size_t size)
+{
+    LOCK_SCOPE(&c->lock);
+    snprintf(out, size, "%s", c->region);
+}
+
+void client_state_get(struct aws_client *c, struct client_state *out)
+{
+    LOCK_SCOPE(&c->lock);
+    out->endpoint = c->endpoint;
+    out->region_confirmed = c->region_confirmed;
+    out->now = clock_now().tv_sec + c->clock_offset_s;
+    memcpy(out->region, c->region, sizeof(out->region));
+}
+
+bool client_learn_region(struct aws_client *c, const char *region)
+{
+    struct endpoint moved;
+
+    if (!aws_region_valid(region))
+        return false;
+    LOCK_SCOPE(&c->lock);
+    if (!strcmp(c->region, region) || (!c->custom && !region_same_partition(c->region, region)) ||
+        resolve(c, region, &moved, NULL))
+        return false;
+    LOG_INFO("aws", "bucket %s is in region %s, not %s", c->bucket ? c->bucket : "", region, c->region);
+    snprintf(c->region, sizeof(c->region), "%s", region);
+    c->endpoint = moved;
+    c->region_confirmed = true;
+    return true;
+}
+
+void client_confirm_region(struct aws_client *c, const char *region)
+{
+    LOCK_SCOPE(&c->lock);
+    c->region_confirmed |= !strcmp(c->region, region);
+}
+
+void client_learn_clock(struct aws_client *c, time_t server_now)
+{
+    long long offset = (long long)server_now - clock_now().tv_sec;
+
+    LOCK_SCOPE(&c->lock);
+    LOG_WARN("aws", "the clock of this machine differs from that of %s by %lld s; requests are signed with the latter",
+             c->endpoint.authority, -offset);
+    c->clock_offset_s = offset;
+}
+
+void client_path(const struct endpoint *ep, const char *key, struct buf *out)
+{
+    buf_add_str(out, ep->uri.path);
+    if (key && *key) {
+        buf_add_char(out, '/');
+        uri_encode(out, key, strlen(key), true);
+    } else if (!*ep->uri.path || !ep->path_style) {
+        buf_add_char(out, '/');
+    }
+}
+
+static void add_origin(const struct endpoint *ep, struct buf *out)
+{
+    buf_addf(out, "%s://%s", ep->uri.tls ? "https" : "http", ep->authority);
+}
+
+enum err_code aws_url(struct aws_client *c, const char *key, struct buf *out, struct err *e)
+{
+    struct client_state state;
+
+    client_state_get(c, &state);
+    add_origin(&state.endpoint, out);
+    client_path(&state.endpoint, key, out);
+    return buf_check(out, "URL", e);
+}
+
+enum err_code aws_presign(struct aws_client *c, const char *key, unsigned seconds, struct buf *out, struct err *e)
+{
+    CLEANUP(creds_unref) struct creds *creds = NULL;
+    struct client_state state;
+    BUF(path, URL_MAX);
+    BUF_SECRET(query, URL_MAX);
+    enum err_code code = creds_get(c->creds, &creds, e);
+
+    if (code)
+        return code;
+    client_state_get(c, &state);
+    client_path(&state.endpoint, key, &path);
+    if ((code = buf_check(&path, "URL", e)))
+        return code;
+    const struct aws_param headers[] = {{"host", state.endpoint.authority}, {0}};
+    const struct sigv4_request r = {
+        .method = "GET", .path = buf_str(&path), .headers = headers, .payload = SIGV4_UNSIGNED};
+    const struct sigv4_key k = {creds->access_key_id, creds->secret_access_key, creds->session_token};
+    const struct sigv4_scope s = {state.region, c->service, state.now};
+    if ((code = sigv4_presign(&r, &k, &s, seconds, &query, e)))
+        return code;
+    add_origin(&state.endpoint, out);
+    buf_addf(out, "%s?%s", buf_str(&path), buf_str(&query));
+    return buf_check(out, "presigned URL", e);
+}
+
+void aws_client_each_count(struct aws_client *c, void (*fn)(void *arg, const char *what, uint64_t count), void *arg)
+{
+    for (size_t i = 0; i < CLIENT_COUNTS; i++) {
+        lock_take(&c->counts_lock);
+        const char *what = c->counts[i].what;
+        uint64_t n = c->counts[i].n;
+        lock_drop(&c->counts_lock);
+        if (what)
+            fn(arg, what, n);
+    }
+}

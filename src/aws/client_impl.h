@@ -1,0 +1,95 @@
+/* What the files of the client share; private to them. */
+#ifndef AWS_CLIENT_IMPL_H
+#define AWS_CLIENT_IMPL_H
+
+#include "aws/client.h"
+#include "aws/endpoint.h"
+#include "aws/errors.h"
+#include "aws/region.h"
+#include "util/lock.h"
+
+#include <time.h>
+
+enum { CLIENT_COUNTS = 64, REDIRECTS_MAX = 2, SKEWS_MAX = 2, REFRESHES_MAX = 2, MALFORMED_MAX = 4 };
+
+struct aws_client {
+    struct http_engine *engine;
+    struct creds_provider *creds;
+    struct retry_budget *budget;
+    char *service, *bucket, *custom; /* the last two may be NULL */
+    enum aws_addressing addressing;
+    bool dualstack, fips, s3;
+    struct exchange_limits limits;
+
+    struct lock lock; /* what was learnt: */
+    struct endpoint endpoint;
+    char region[AWS_REGION_SIZE];
+    bool region_confirmed;    /* a reply has shown that it is right */
+    long long clock_offset_s; /* the server's clock minus ours */
+
+    struct lock counts_lock;
+    struct {
+        const char *what;
+        uint64_t n;
+    } counts[CLIENT_COUNTS];
+};
+
+/* What an attempt was made with, read under the lock. */
+struct client_state {
+    struct endpoint endpoint;
+    char region[AWS_REGION_SIZE];
+    bool region_confirmed;
+    time_t now; /* by the server's clock */
+};
+
+void client_state_get(struct aws_client *c, struct client_state *out);
+
+/* Takes over a region the server named; false when nothing changes, or it is of another partition and the endpoint is
+ * AWS's own. Any thread. */
+bool client_learn_region(struct aws_client *c, const char *region);
+void client_confirm_region(struct aws_client *c, const char *region);
+void client_learn_clock(struct aws_client *c, time_t server_now);
+
+/* Appends "/base/bucket/key" as on the wire. */
+void client_path(const struct endpoint *ep, const char *key, struct buf *out);
+
+/* A job sends its request; before it can go on it may have to ask something else first. */
+enum job_step {
+    STEP_REQUEST,
+    STEP_FIND_REGION, /* HeadBucket, for its x-amz-bucket-region */
+    STEP_EXPLAIN,     /* a listing of nothing: its error has a body, that of a HEAD has none */
+};
+
+/* One aws_request under way. The engine's thread only, once started. */
+struct aws_job {
+    struct aws_client *c;
+    struct aws_request r; /* its pointers lead to the copies below */
+    struct buf strings;
+    struct aws_param *query, *headers;
+    size_t n_headers;
+    struct http_body body;
+    char body_sha256[65]; /* "" until it was computed here */
+
+    enum job_step step;
+    struct client_state state; /* of the attempt under way */
+    struct creds *used;        /* NULL: not signed */
+    struct buf url;
+    struct buf lines;       /* the headers as sent; zeroed, they hold the session token */
+    struct aws_param *sign; /* room for n_headers and what is added */
+    const char **line_list;
+
+    unsigned redirects, skews, refreshes, malformed;
+    bool asked_region, explained;
+    struct aws_reply reply; /* of the last attempt */
+    bool *ended;            /* set at the end; NULL: nobody waits */
+};
+
+enum { JOB_EXTRA_HEADERS = 8 };
+
+/* client_send.c: prepare() of net/exchange.h. */
+enum err_code job_prepare(void *job, unsigned attempt, struct http_request *out, struct err *e);
+
+/* client_judge.c */
+enum verdict job_judge(void *job, const struct http_reply_view *v, struct err *e);
+
+#endif
