@@ -1,0 +1,166 @@
+#include "backends/ssm/call.h"
+
+#include "aws/client.h"
+#include "backends/ssm/impl.h"
+#include "backends/ssm/pace.h"
+#include "util/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TIMEOUT_MS 60000 /* of the wait for the rate limit, where the caller names none */
+#define REPLY_MAX  (1 << 20)
+
+void ssm_reply_release(struct ssm_reply *r)
+{
+    buf_release(&r->body);
+}
+
+enum err_code ssm_error_meaning(const char *error_code, enum err_code otherwise)
+{
+    static const struct {
+        const char *name;
+        enum err_code code;
+    } meanings[] = {
+        {"ParameterNotFound", ERR_NOT_FOUND},
+        {"ParameterVersionNotFound", ERR_NOT_FOUND},
+        {"ParameterAlreadyExists", ERR_EXISTS},
+        {"ParameterLimitExceeded", ERR_QUOTA},
+        {"ParameterMaxVersionLimitExceeded", ERR_QUOTA},
+        {"PoliciesLimitExceededException", ERR_QUOTA},
+        {"HierarchyLevelLimitExceededException", ERR_NAME_TOO_LONG},
+        {"HierarchyTypeMismatchException", ERR_INVAL},
+        {"InvalidAllowedPatternException", ERR_INVAL},
+        {"ParameterPatternMismatchException", ERR_INVAL},
+        {"UnsupportedParameterType", ERR_INVAL},
+        {"InvalidPolicyTypeException", ERR_INVAL},
+        {"InvalidPolicyAttributeException", ERR_INVAL},
+        {"IncompatiblePolicyException", ERR_INVAL},
+        {"ValidationException", ERR_INVAL},
+        {"InvalidKeyId", ERR_KEY_REJECTED},
+        {"InvalidNextToken", ERR_PROTO},
+        {"AccessDeniedException", ERR_ACCESS},
+        {"AccessDenied", ERR_ACCESS},
+        {"ThrottlingException", ERR_THROTTLED},
+        {"TooManyUpdates", ERR_THROTTLED},
+        {"InternalServerError", ERR_IO},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(meanings); i++)
+        if (strcmp(meanings[i].name, error_code) == 0)
+            return meanings[i].code;
+    return otherwise;
+}
+
+struct call_state {
+    struct ssm *s;
+    struct ssm_reply *reply;
+    unsigned attempts;
+};
+
+static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
+{
+    const struct buf *b = arg;
+    if (offset >= b->len)
+        return 0;
+    size_t n = b->len - offset < len ? b->len - offset : len;
+    memcpy(out, b->data + offset, n);
+    return (ssize_t)n;
+}
+
+/* The transport tries again by itself, which uses up the quota too. */
+static void before_attempt(void *arg, unsigned attempt, struct aws_param *headers)
+{
+    struct call_state *state = arg;
+    if (attempt > 1)
+        pace_charge(state->s->pace);
+}
+
+static int64_t server_date_ms(const struct aws_reply *r)
+{
+    const char *date = r->transfer ? http_reply_header(r->transfer, "Date") : NULL;
+    struct timespec t;
+    if (date == NULL || !time_parse_http(date, &t))
+        t = clock_now();
+    return t.tv_sec > 0 ? (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 : 0;
+}
+
+static void keep_reply(void *arg, enum err_code code, const struct aws_reply *r, const struct err *e)
+{
+    struct call_state *state = arg;
+    struct ssm_reply *out = state->reply;
+    if (r == NULL)
+        return;
+    state->attempts = r->attempts;
+    out->status = r->status;
+    out->unanswered = r->unanswered;
+    snprintf(out->error_code, sizeof(out->error_code), "%s", r->error_code);
+    snprintf(out->request_id, sizeof(out->request_id), "%s", r->request_id);
+    out->date_ms = server_date_ms(r);
+    if (code == ERR_OK)
+        buf_add(&out->body, r->body, r->body_len);
+}
+
+static enum err_code send_request(struct call_state *state, const char *op, const struct buf *request,
+                                  const struct store_call *call, unsigned timeout_ms, struct err *e)
+{
+    char target[80];
+    snprintf(target, sizeof(target), "AmazonSSM.%s", op);
+    const struct aws_param headers[] = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", target}, {0}};
+    const struct http_body body = {.size = request->len, .read = read_body, .arg = (void *)request};
+    const struct aws_request r = {
+        .method = HTTP_POST,
+        .what = op,
+        .headers = headers,
+        .body = &body,
+        .timeout_ms = timeout_ms,
+        .reply_max = REPLY_MAX,
+        .secret = true,
+        .urgent = call != NULL && call->urgent,
+        .before_attempt = before_attempt,
+        .done = keep_reply,
+        .arg = state,
+    };
+    return aws_call(state->s->client, &r, call ? call->cancel : NULL, e);
+}
+
+/* Attempts that were answered, and not well, are throttling nearly always: the transport repeats little else. */
+static bool was_throttled(const struct call_state *state, enum err_code code)
+{
+    return code == ERR_THROTTLED || (state->attempts > 1 && state->attempts - 1 > state->reply->unanswered);
+}
+
+static enum err_code explain(const char *op, const char *subject, enum err_code code, const struct ssm_reply *r,
+                             struct err *e)
+{
+    if (r->error_code[0])
+        return err_set(e, ssm_error_meaning(r->error_code, code), "%s %s: %s (request %s)", op, subject, r->error_code,
+                       r->request_id);
+    if (r->status != 0)
+        return err_set(e, code, "%s %s: status %d (request %s)", op, subject, r->status, r->request_id);
+    return err_prefix(e, code, "%s %s", op, subject);
+}
+
+enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const struct buf *request,
+                       const struct store_call *call, struct ssm_reply *out, struct err *e)
+{
+    enum err_code code = buf_check(request, "request", e);
+    if (code != ERR_OK)
+        return code;
+    unsigned given_ms = call ? call->timeout_ms : 0;
+    uint64_t start = clock_mono_ms();
+    uint64_t deadline = start + (given_ms ? given_ms : TIMEOUT_MS);
+    code = pace_wait(s->pace, deadline, call ? call->cancel : NULL, e);
+    if (code != ERR_OK)
+        return err_prefix(e, code, "%s %s", op, subject);
+    uint64_t waited = clock_mono_ms() - start;
+    unsigned left_ms = given_ms == 0 ? 0 : waited < given_ms ? given_ms - (unsigned)waited : 1;
+
+    buf_init_secret(&out->body, REPLY_MAX);
+    struct call_state state = {.s = s, .reply = out};
+    code = send_request(&state, op, request, call, left_ms, e);
+    if (was_throttled(&state, code))
+        pace_throttled(s->pace);
+    if (code != ERR_OK)
+        return explain(op, subject, code, out, e);
+    return buf_check(&out->body, "reply", e);
+}

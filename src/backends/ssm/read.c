@@ -1,0 +1,228 @@
+#include "backends/ssm/call.h"
+#include "backends/ssm/impl.h"
+#include "backends/ssm/known.h"
+#include "backends/ssm/requests.h"
+#include "store/meta.h"
+#include "util/cancel.h"
+#include "util/pool.h"
+#include "util/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DESCRIBE_PAGES_MAX 10 /* a page may be empty and not the last */
+
+void ssm_learn_arn(struct ssm *s, const char *arn)
+{
+    size_t len = ssm_arn_prefix_of_arn(arn);
+    if (len > 0)
+        atomic_store_explicit(&s->arn_prefix, len, memory_order_relaxed);
+}
+
+/* Whether the reply is about what was asked: its name is the one in front of a selector. */
+static bool answers(const struct ssm_name *asked, const struct ssm_param *p)
+{
+    char base[SSM_NAME_SIZE];
+    size_t len = strcspn(asked->text, ":");
+    memcpy(base, asked->text, len);
+    base[len] = '\0';
+    return ssm_name_equal(base, p->name);
+}
+
+enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
+                       struct err *e)
+{
+    BUF(request, SSM_BODY_MAX);
+    ssm_request_get(&request, name->text, true);
+    SSM_REPLY(reply);
+    enum err_code code = ssm_call(s, "GetParameter", name->text, &request, call, &reply, e);
+    if (code == ERR_NOT_FOUND && !name->selector)
+        known_forget(s->known, name->text);
+    if (code != ERR_OK)
+        return code;
+    CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
+    code = ssm_parse_param(buf_str(&reply.body), reply.body.len, &p, e);
+    if (code == ERR_OK && !answers(name, &p))
+        code = err_set(e, ERR_PROTO, "it is about another parameter");
+    if (code != ERR_OK)
+        return err_prefix(e, code, "GetParameter %s: reply (request %s)", name->text, reply.request_id);
+    ssm_learn_arn(s, p.arn);
+    *out = p;
+    p = (struct ssm_param){0};
+    return ERR_OK;
+}
+
+void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out)
+{
+    if (name->selector)
+        known_version_plain(p, out);
+    else
+        known_saw(s->known, name->text, p, out);
+}
+
+static enum err_code set_props(struct store_meta *m, const struct ssm_param *p, struct err *e)
+{
+    BUF(number, 32);
+    buf_addf(&number, "%lld", (long long)p->version);
+    const char *const props[][2] = {{"type", p->type},
+                                    {"version", buf_str(&number)},
+                                    {"arn", p->arn},
+                                    {"data-type", p->data_type},
+                                    {"selector", p->selector + (p->selector[0] == ':')}};
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; code == ERR_OK && i < ARRAY_LEN(props); i++)
+        if (props[i][1][0])
+            code = store_meta_set_prop(m, props[i][0], props[i][1], strlen(props[i][1]), e);
+    return code;
+}
+
+enum err_code ssm_object_of(const struct ssm_param *from, const struct store_version *version, char **value,
+                            struct store_object *out, struct err *e)
+{
+    CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
+    if (m == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    /* Only what is known to be no secret may be read by others. */
+    bool open = strcmp(from->type, "String") == 0 || strcmp(from->type, "StringList") == 0;
+    m->mode = S_IFREG | (open ? 0644 : 0600);
+    m->has = STORE_HAS_MODE;
+    enum err_code code = set_props(m, from, e);
+    if (code == ERR_OK)
+        *out = (struct store_object){.version = *version, .meta = TAKE(m), .content = TAKE(*value)};
+    return code;
+}
+
+/* Reads what a key names, as an object. */
+static enum err_code read_object(struct ssm *s, const char *key, const struct store_call *call,
+                                 struct store_object *out, struct err *e)
+{
+    struct ssm_name name;
+    enum err_code code = ssm_name_for_read(s->path, key, &name, e);
+    if (code != ERR_OK)
+        return code;
+    CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
+    code = ssm_read(s, &name, call, &p, e);
+    if (code != ERR_OK)
+        return code;
+    struct store_version version;
+    ssm_version_of(s, &name, &p, &version);
+    return ssm_object_of(&p, &version, &p.value, out, e);
+}
+
+enum err_code ssm_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out,
+                       struct err *e)
+{
+    return read_object(impl, key, call, out, e);
+}
+
+/* A get on its way through the pool, because the rate limit may make it wait. */
+struct get_job {
+    struct ssm *s;
+    struct store_get get; /* key and etag are own copies, the cancel token has a reference */
+};
+
+static void get_job_free(struct get_job *job)
+{
+    if (job == NULL)
+        return;
+    cancel_unref(job->get.call.cancel);
+    free((char *)job->get.key);
+    free((char *)job->get.etag);
+    free(job);
+}
+CLEANUP_DEFINE(struct get_job, get_job_free)
+
+static enum err_code deliver(const struct store_get *g, const struct store_object *object, struct err *e)
+{
+    if (g->etag != NULL && strcmp(g->etag, object->version.etag) != 0)
+        return err_set(e, ERR_CONFLICT, "%s has another version now", g->key);
+    if (g->offset > object->version.size || g->length > object->version.size - g->offset)
+        return err_set(e, ERR_INVAL, "%s has only %llu bytes", g->key, (unsigned long long)object->version.size);
+    if (cancel_fired(g->call.cancel) || !g->data(g->arg, (const char *)object->content + g->offset, g->length))
+        return err_set(e, ERR_CANCELED, "%s: interrupted", g->key);
+    return ERR_OK;
+}
+
+static void run_get(void *arg)
+{
+    CLEANUP(get_job_free) struct get_job *job = arg;
+    const struct store_get *g = &job->get;
+    struct err e = ERR_INIT;
+    CLEANUP_RELEASE(store_object_release) struct store_object object = {0};
+    enum err_code code = read_object(job->s, g->key, &g->call, &object, &e);
+    if (code == ERR_OK)
+        code = deliver(g, &object, &e);
+    g->done(g->arg, code, code == ERR_OK ? &object : NULL, &e);
+}
+
+enum err_code ssm_get(void *impl, const struct store_get *g, struct err *e)
+{
+    struct ssm *s = impl;
+    CLEANUP(get_job_free) struct get_job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return err_set(e, ERR_NOMEM, "get %s", g->key);
+    job->s = s;
+    job->get = *g;
+    job->get.call.cancel = cancel_ref(g->call.cancel);
+    job->get.key = strdup(g->key);
+    job->get.etag = g->etag ? strdup(g->etag) : NULL;
+    if (job->get.key == NULL || (g->etag && job->get.etag == NULL))
+        return err_set(e, ERR_NOMEM, "get %s", g->key);
+    enum err_code code = pool_submit(s->pool, run_get, job, e);
+    if (code == ERR_OK)
+        job = NULL;
+    return code;
+}
+
+/* One page of DescribeParameters. */
+static enum err_code describe_page(struct ssm *s, const char *name, const struct store_call *call, char **token,
+                                   struct ssm_described **out, struct err *e)
+{
+    BUF(request, SSM_BODY_MAX);
+    ssm_request_describe(&request, name, *token);
+    SSM_REPLY(reply);
+    enum err_code code = ssm_call(s, "DescribeParameters", name, &request, call, &reply, e);
+    if (code != ERR_OK)
+        return code;
+    free(TAKE(*token));
+    code = ssm_parse_described(buf_str(&reply.body), reply.body.len, name, out, token, e);
+    if (code != ERR_OK)
+        return err_prefix(e, code, "DescribeParameters %s: reply (request %s)", name, reply.request_id);
+    return ERR_OK;
+}
+
+enum err_code ssm_describe(struct ssm *s, const char *name, int64_t number, const struct store_call *call,
+                           struct ssm_described **out, struct err *e)
+{
+    CLEANUP(ssm_described_free) struct ssm_described *d = known_described(s->known, name, number);
+    CLEANUP(free) char *token = NULL;
+    for (unsigned page = 0; d == NULL && (page == 0 || token != NULL); page++) {
+        if (page == DESCRIBE_PAGES_MAX)
+            return err_set(e, ERR_PROTO, "DescribeParameters %s: the reply has no end", name);
+        enum err_code code = describe_page(s, name, call, &token, &d, e);
+        if (code != ERR_OK)
+            return code;
+    }
+    if (d != NULL)
+        known_describe(s->known, name, d);
+    *out = TAKE(d);
+    return ERR_OK;
+}
+
+enum err_code ssm_body_read(const struct store_body *body, char **out, struct err *e)
+{
+    if (body->size > SSM_VALUE_ADVANCED)
+        return err_set(e, ERR_TOO_BIG, "%llu bytes, at most %d", (unsigned long long)body->size, SSM_VALUE_ADVANCED);
+    CLEANUP(secret_free) char *value = secret_alloc(body->size + 1);
+    if (value == NULL)
+        return err_set(e, ERR_NOMEM, "no memory that can be locked for a value");
+    for (uint64_t done = 0; done < body->size;) {
+        ssize_t n = body->read(body->arg, done, value + done, body->size - done);
+        if (n <= 0)
+            return err_set(e, ERR_IO, "the bytes to be put cannot be read");
+        done += (uint64_t)n;
+    }
+    *out = TAKE(value);
+    return ERR_OK;
+}

@@ -1,0 +1,122 @@
+#include "backends/ssm/call.h"
+#include "backends/ssm/impl.h"
+#include "backends/ssm/known.h"
+#include "backends/ssm/requests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The name of what can be removed. Versions and labels go only with their parameter. */
+static enum err_code removable(struct ssm *s, const char *key, struct ssm_name *out, struct err *e)
+{
+    enum err_code code = ssm_name_for_read(s->path, key, out, e);
+    if (code == ERR_OK && out->selector)
+        return err_set(e, ERR_PERM, "%s: one version cannot be removed", key);
+    return code;
+}
+
+/* ERR_OK also when it was not there. */
+static enum err_code delete_one(struct ssm *s, const char *name, const struct store_call *call, struct err *e)
+{
+    BUF(request, SSM_BODY_MAX);
+    ssm_request_delete(&request, name);
+    SSM_REPLY(reply);
+    struct err why = ERR_INIT;
+    enum err_code code = ssm_call(s, "DeleteParameter", name, &request, call, &reply, &why);
+    if (code != ERR_OK && code != ERR_NOT_FOUND)
+        return err_copy(e, &why);
+    known_forget(s->known, name);
+    return ERR_OK;
+}
+
+/* ERR_NOT_FOUND when it is gone, ERR_CONFLICT when it is another version. */
+static enum err_code still_that(struct ssm *s, const struct ssm_name *name, const char *etag,
+                                const struct store_call *call, struct err *e)
+{
+    CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
+    enum err_code code = ssm_read(s, name, call, &p, e);
+    if (code != ERR_OK)
+        return code;
+    struct store_version version;
+    ssm_version_of(s, name, &p, &version);
+    if (strcmp(etag, version.etag) != 0)
+        return err_set(e, ERR_CONFLICT, "%s has another version now", name->text);
+    return ERR_OK;
+}
+
+enum err_code ssm_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e)
+{
+    struct ssm *s = impl;
+    struct ssm_name name;
+    struct err why = ERR_INIT;
+    enum err_code code = removable(s, key, &name, &why);
+    if (code == ERR_OK && etag != NULL)
+        code = still_that(s, &name, etag, call, &why);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (code != ERR_OK)
+        return err_copy(e, &why);
+    return delete_one(s, name.text, call, e);
+}
+
+/* Up to ten at once. */
+struct batch {
+    struct ssm_name names[SSM_PAGE_MAX];
+    const char *texts[SSM_PAGE_MAX];
+    enum err_code *results[SSM_PAGE_MAX];
+    size_t n;
+};
+
+/* One by one, where DeleteParameters is not allowed: it is an action of its own, and refused as a whole for one name.
+ */
+static void delete_each(struct ssm *s, struct batch *b, const struct store_call *call)
+{
+    for (size_t i = 0; i < b->n; i++)
+        *b->results[i] = delete_one(s, b->texts[i], call, NULL);
+}
+
+static enum err_code delete_batch(struct ssm *s, struct batch *b, const struct store_call *call, struct err *e)
+{
+    BUF(request, SSM_BODY_MAX);
+    ssm_request_delete_many(&request, b->texts, b->n);
+    SSM_REPLY(reply);
+    enum err_code code = ssm_call(s, "DeleteParameters", b->texts[0], &request, call, &reply, e);
+    if (code == ERR_ACCESS) {
+        delete_each(s, b, call);
+        return ERR_OK;
+    }
+    bool gone[SSM_PAGE_MAX] = {0};
+    if (code == ERR_OK)
+        code = ssm_parse_deleted(buf_str(&reply.body), reply.body.len, b->texts, b->n, gone, e);
+    for (size_t i = 0; i < b->n; i++) {
+        *b->results[i] = gone[i] ? ERR_OK : code != ERR_OK ? code : ERR_PROTO;
+        if (gone[i])
+            known_forget(s->known, b->texts[i]);
+    }
+    return code;
+}
+
+enum err_code ssm_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
+                              enum err_code *results, struct err *e)
+{
+    struct ssm *s = impl;
+    CLEANUP(free) struct batch *b = calloc(1, sizeof(*b));
+    if (b == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code last = ERR_OK;
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        enum err_code code = removable(s, keys[i], &b->names[b->n], NULL);
+        results[i] = code == ERR_NOT_FOUND ? ERR_OK : code;
+        if (code == ERR_OK) {
+            b->texts[b->n] = b->names[b->n].text;
+            b->results[b->n++] = &results[i];
+        }
+        if (b->n < SSM_PAGE_MAX && !(i + 1 == n && b->n > 0))
+            continue;
+        last = delete_batch(s, b, call, e);
+        any = any || last == ERR_OK;
+        b->n = 0;
+    }
+    return any ? ERR_OK : last;
+}

@@ -1,0 +1,83 @@
+#include "backends/ssm/requests.h"
+
+#include "util/json.h"
+
+#include <string.h>
+
+static void add_string(struct buf *out, const char *s)
+{
+    json_quote(out, s, strlen(s));
+}
+
+/* ,"NAME":"VALUE" unless there is no value. */
+static void add_member(struct buf *out, const char *name, const char *value)
+{
+    if (value == NULL || value[0] == '\0')
+        return;
+    buf_addf(out, ",\"%s\":", name);
+    add_string(out, value);
+}
+
+void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token)
+{
+    buf_add_str(out, "{\"Path\":");
+    add_string(out, path[0] ? path : "/");
+    buf_addf(out, ",\"Recursive\":true,\"WithDecryption\":true,\"MaxResults\":%u", max);
+    add_member(out, "NextToken", token);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_get(struct buf *out, const char *name, bool decrypt)
+{
+    buf_add_str(out, "{\"Name\":");
+    add_string(out, name);
+    buf_addf(out, ",\"WithDecryption\":%s}", decrypt ? "true" : "false");
+}
+
+void ssm_request_describe(struct buf *out, const char *name, const char *token)
+{
+    buf_add_str(out, "{\"ParameterFilters\":[{\"Key\":\"Name\",\"Option\":\"Equals\",\"Values\":[");
+    add_string(out, name);
+    /* A parameter of the root may be kept without its slash. */
+    if (strchr(name + 1, '/') == NULL) {
+        buf_add_char(out, ',');
+        add_string(out, name + 1);
+    }
+    buf_add_str(out, "]}],\"MaxResults\":10");
+    add_member(out, "NextToken", token);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_put(struct buf *out, const struct ssm_put *p)
+{
+    buf_add_str(out, "{\"Name\":");
+    add_string(out, p->name);
+    buf_add_str(out, ",\"Value\":");
+    json_quote(out, p->value, p->len);
+    buf_addf(out, ",\"Overwrite\":%s", p->overwrite ? "true" : "false");
+    add_member(out, "Type", p->type);
+    add_member(out, "KeyId", p->key_id);
+    add_member(out, "Tier", p->tier);
+    add_member(out, "DataType", p->data_type);
+    add_member(out, "Description", p->description);
+    add_member(out, "AllowedPattern", p->allowed_pattern);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_delete(struct buf *out, const char *name)
+{
+    buf_add_str(out, "{\"Name\":");
+    add_string(out, name);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n)
+{
+    buf_add_str(out, "{\"Names\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_add_char(out, ',');
+        add_string(out, names[i]);
+    }
+    buf_add_str(out, "]}");
+}

@@ -1,0 +1,40 @@
+/* The JSON bodies of requests, appended to a buffer. Pure; any thread. What was not encodable shows in buf_check(). */
+#ifndef SSM_REQUESTS_H
+#define SSM_REQUESTS_H
+
+#include "util/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define SSM_PAGE_MAX  10 /* parameters of a GetParametersByPath, and names of a DeleteParameters */
+#define SSM_TOKEN_MAX 8192
+#define SSM_BODY_MAX  (128 << 10)
+
+/* `path` "" is the root; `token` NULL: from the beginning. */
+void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token);
+
+/* `name` may have a selector. `decrypt` false: of a SecureString the cipher text. */
+void ssm_request_get(struct buf *out, const char *name, bool decrypt);
+
+/* Of one name; `token` NULL: from the beginning. */
+void ssm_request_describe(struct buf *out, const char *name, const char *token);
+
+struct ssm_put {
+    const char *name;
+    const void *value;
+    size_t len;
+    bool overwrite;
+    const char *type; /* what follows is not sent when NULL or "" */
+    const char *key_id;
+    const char *tier;
+    const char *data_type;
+    const char *description;
+    const char *allowed_pattern;
+};
+void ssm_request_put(struct buf *out, const struct ssm_put *p);
+
+void ssm_request_delete(struct buf *out, const char *name);
+void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n);
+
+#endif
