@@ -99,7 +99,7 @@ static void hostile_text_stays_on_its_line(void **state)
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        truncate(f->path, 0);
+        assert_int_equal(truncate(f->path, 0), 0);
         LOG_INFO("x", "%s", cases[i].given);
         assert_string_equal(strstr(read_log(f), ": "), cases[i].written);
     }
@@ -113,7 +113,7 @@ static void a_long_message_is_cut_between_characters(void **state)
         memset(given, 'x', offset);
         for (size_t i = offset; i + 4 <= sizeof(given); i += 3)
             memcpy(given + i, "\xe2\x82\xac", 4);
-        truncate(f->path, 0);
+        assert_int_equal(truncate(f->path, 0), 0);
         LOG_INFO("x", "%s", given);
         const char *message = strstr(read_log(f), "x: ") + 3;
         size_t len = strlen(message) - 1;
@@ -123,7 +123,7 @@ static void a_long_message_is_cut_between_characters(void **state)
     }
     memset(given, '\n', sizeof(given) - 1);
     given[sizeof(given) - 1] = '\0';
-    truncate(f->path, 0);
+    assert_int_equal(truncate(f->path, 0), 0);
     LOG_INFO("x", "%s", given);
     assert_int_equal(strlen(strstr(read_log(f), "x: ")), 3 + 1000 + 1);
 }

@@ -1,11 +1,14 @@
 #include "util/secret.h"
 
+#include "util/log.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,6 +167,33 @@ static void no_core_is_for_the_whole_process(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+/* In a child without the privilege to lock as much as it likes: what secret_alloc() gives where nothing can be locked.
+ */
+static bool child_gets_memory(bool require_lock)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        struct err e;
+        if (log_open("/dev/null", LOG_LEVEL_ERROR, &e) != ERR_OK || secret_init(require_lock, false, &e) != ERR_OK ||
+            setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0))
+            _exit(2);
+        _exit(secret_alloc(100000) ? 1 : 0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 2);
+    return WEXITSTATUS(status) == 1;
+}
+
+static void without_lockable_memory_it_goes_on_only_where_told(void **state)
+{
+    if (MLOCK_IS_EMPTY)
+        skip();
+    assert_true(child_gets_memory(false));
+    assert_false(child_gets_memory(true));
+}
+
 int main(void)
 {
     if (secret_init(false, false, NULL) != ERR_OK)
@@ -177,6 +207,7 @@ int main(void)
         cmocka_unit_test(threads_share_the_arena),
         cmocka_unit_test(wiping_leaves_zeros),
         cmocka_unit_test(no_core_is_for_the_whole_process),
+        cmocka_unit_test(without_lockable_memory_it_goes_on_only_where_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
