@@ -43,6 +43,7 @@ static struct {
     struct lock lock;
     bool go_on_unlocked;
     bool failure_logged;
+    pid_t pid;   /* the process that the lists are of */
     char *chunk; /* the unused rest of the last chunk */
     size_t chunk_left;
     struct free_block *free[ARRAY_LEN(class_sizes)];
@@ -152,8 +153,21 @@ static void add_chunk_locked(char *chunk)
     arena.chunk_left = CHUNK_SIZE;
 }
 
+/* A child has none of its parent's chunks (MADV_DONTFORK). */
+static void forget_parent_locked(void)
+{
+    lock_assert_held(&arena.lock);
+    pid_t pid = getpid();
+    if (arena.pid == pid)
+        return;
+    arena.pid = pid;
+    arena.chunk_left = 0;
+    memset(arena.free, 0, sizeof(arena.free));
+}
+
 static void *alloc_locked(uint32_t class)
 {
+    forget_parent_locked();
     void *p = take_free_locked(class);
     return p ? p : carve_locked(class);
 }

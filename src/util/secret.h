@@ -1,6 +1,7 @@
 /*
  * Memory for what must never reach a disk: locked against swap (mlock), left out of core dumps (MADV_DONTDUMP), zeroed when
- * freed. Parameter values, secret keys and tokens live here.
+ * freed. Parameter values, secret keys and tokens live here. A child process has nothing of it (MADV_DONTFORK): what was
+ * allocated before fork() must not be touched there, not even freed.
  */
 #ifndef UTIL_SECRET_H
 #define UTIL_SECRET_H

@@ -167,6 +167,19 @@ static void no_core_is_for_the_whole_process(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void a_child_begins_with_nothing_of_its_parent(void **state)
+{
+    secret_free(secret_alloc(20));
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *p = secret_dup("child", 5);
+        _exit(p && strcmp(p, "child") == 0 ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* In a child without the privilege to lock as much as it likes: what secret_alloc() gives where nothing can be locked.
  */
 static bool child_gets_memory(bool require_lock)
@@ -206,6 +219,7 @@ int main(void)
         cmocka_unit_test(impossible_sizes_give_null),
         cmocka_unit_test(threads_share_the_arena),
         cmocka_unit_test(wiping_leaves_zeros),
+        cmocka_unit_test(a_child_begins_with_nothing_of_its_parent),
         cmocka_unit_test(no_core_is_for_the_whole_process),
         cmocka_unit_test(without_lockable_memory_it_goes_on_only_where_told),
     };
