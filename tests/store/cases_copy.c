@@ -1,0 +1,163 @@
+#include "suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code copy(struct suite *s, const struct store_copy *c, struct store_version *out)
+{
+    struct err e = ERR_INIT;
+    return store_copy(s->store, c, NULL, out, &e);
+}
+
+static void a_copy_has_bytes_and_metadata(struct suite *s)
+{
+    struct store_meta *m = store_meta_new();
+    struct err e = ERR_INIT;
+    m->has = STORE_HAS_MODE | STORE_HAS_MTIME;
+    m->mode = 0100700;
+    m->mtime = (struct timespec){1500000000, 123456789};
+    assert_ok(store_meta_set_prop(m, "content-type", "text/copy", 9, &e), &e);
+    assert_ok(store_meta_set_prop(m, "meta.k", "v", 1, &e), &e);
+    struct store_version v = put_meta(s, key_of(s, "from"), "content", m), w;
+    store_meta_unref(m);
+    struct store_copy c = {.from = key_of(s, "from"), .from_etag = v.etag, .size = 7, .to = key_of(s, "to +%.txt")};
+    assert_int_equal(copy(s, &c, &w), ERR_OK);
+    assert_content(s, key_of(s, "to +%.txt"), "content");
+    struct store_object o;
+    stat_ok(s, key_of(s, "to +%.txt"), &o);
+    assert_string_equal(o.version.etag, w.etag);
+    assert_int_equal(o.meta->mode, 0100700);
+    assert_int_equal(o.meta->mtime.tv_nsec, 123456789);
+    assert_string_equal(store_meta_prop(o.meta, "content-type", NULL), "text/copy");
+    assert_string_equal(store_meta_prop(o.meta, "meta.k", NULL), "v");
+    store_object_release(&o);
+    assert_content(s, key_of(s, "from"), "content");
+}
+
+static void odd_keys_can_be_copied(struct suite *s)
+{
+    static const char *const names[] = {"100%", "a +b", "q?x=1&y", "h#h", "\xc3\xa9\xe4\xb8\xad", "%2E", "a;b", "x=y", NULL};
+    for (int i = 0; names[i] != NULL; i++) {
+        (void)put_str(s, key_of(s, names[i]), names[i]);
+        char to[64];
+        (void)snprintf(to, sizeof(to), "copy/%s", names[i]);
+        struct store_copy c = {.from = key_of(s, names[i]), .size = strlen(names[i]), .to = key_of(s, to)};
+        struct store_version v;
+        assert_int_equal(copy(s, &c, &v), ERR_OK);
+        assert_content(s, key_of(s, to), names[i]);
+    }
+}
+
+static void a_copy_of_nothing_is_not_found(struct suite *s)
+{
+    struct store_copy c = {.from = key_of(s, "none"), .size = 1, .to = key_of(s, "to")};
+    struct store_version v;
+    assert_int_equal(copy(s, &c, &v), ERR_NOT_FOUND);
+    assert_absent(s, key_of(s, "to"));
+}
+
+static void a_copy_of_another_version_is_a_conflict(struct suite *s)
+{
+    struct store_version old = put_str(s, key_of(s, "from"), "old"), v;
+    (void)put_str(s, key_of(s, "from"), "new");
+    struct store_copy c = {.from = key_of(s, "from"), .from_etag = old.etag, .size = 3, .to = key_of(s, "to")};
+    assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
+    assert_absent(s, key_of(s, "to"));
+}
+
+static void a_copy_over_what_is_there_is_refused(struct suite *s)
+{
+    (void)put_str(s, key_of(s, "from"), "from");
+    struct store_version there = put_str(s, key_of(s, "to"), "to"), v;
+    struct store_copy c = {.from = key_of(s, "from"), .size = 4, .to = key_of(s, "to"), .cond = {STORE_IF_ABSENT, NULL}};
+    assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
+    assert_content(s, key_of(s, "to"), "to");
+    c.cond = (struct store_cond){STORE_IF_MATCH, "0123456789abcdef0123456789abcdef"};
+    assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
+    assert_content(s, key_of(s, "to"), "to");
+    c.cond.etag = there.etag;
+    assert_int_equal(copy(s, &c, &v), ERR_OK);
+    assert_content(s, key_of(s, "to"), "from");
+    c.to = key_of(s, "free");
+    c.cond = (struct store_cond){STORE_IF_ABSENT, NULL};
+    assert_int_equal(copy(s, &c, &v), ERR_OK);
+}
+
+static void a_marker_can_be_copied(struct suite *s)
+{
+    struct store_meta *m = store_meta_new();
+    m->has = STORE_HAS_MODE;
+    m->mode = 040750;
+    (void)put_meta(s, key_of(s, "dir/"), "", m);
+    store_meta_unref(m);
+    struct store_copy c = {.from = key_of(s, "dir/"), .size = 0, .to = key_of(s, "moved/")};
+    struct store_version v;
+    assert_int_equal(copy(s, &c, &v), ERR_OK);
+    struct store_object o;
+    stat_ok(s, key_of(s, "moved/"), &o);
+    assert_int_equal(o.meta->mode, 040750);
+    store_object_release(&o);
+}
+
+/* `again` takes everything of 1 byte and more by parts. */
+static void a_copy_by_parts_has_bytes_and_metadata(struct suite *s)
+{
+    size_t len = 11 * 1024 * 1024 + 3;
+    char *p = pattern(len);
+    struct bytes b;
+    struct store_version v, w;
+    struct err e = ERR_INIT;
+    struct store_meta *m = store_meta_new();
+    m->has = STORE_HAS_MODE;
+    m->mode = 0100604;
+    assert_ok(store_meta_set_prop(m, "content-type", "text/copy", 9, &e), &e);
+    assert_ok(store_meta_set_prop(m, "meta.k", "v", 1, &e), &e);
+    assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), m, NULL, NULL, &v, &e), &e);
+    store_meta_unref(m);
+    struct store_copy c = {.from = key_of(s, "from"), .from_etag = v.etag, .size = len, .to = key_of(s, "to")};
+    assert_ok(store_copy(s->again, &c, NULL, &w, &e), &e);
+    struct store_object o;
+    stat_ok(s, key_of(s, "to"), &o);
+    assert_int_equal(o.version.size, len);
+    assert_string_equal(o.version.etag, w.etag);
+    assert_int_equal(o.meta->mode, 0100604);
+    assert_string_equal(store_meta_prop(o.meta, "content-type", NULL), "text/copy");
+    assert_string_equal(store_meta_prop(o.meta, "meta.k", NULL), "v");
+    store_object_release(&o);
+    struct got g;
+    read_range(s, key_of(s, "to"), NULL, 0, len, &g);
+    assert_int_equal(g.code, ERR_OK);
+    assert_memory_equal(g.bytes.data, p, len);
+    got_release(&g);
+    free(p);
+}
+
+static void a_copy_by_parts_of_another_version_is_a_conflict(struct suite *s)
+{
+    size_t len = 6 * 1024 * 1024;
+    char *p = pattern(len);
+    struct bytes b;
+    struct store_version v, w;
+    struct err e = ERR_INIT;
+    assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), NULL, NULL, NULL, &v, &e), &e);
+    p[0] ^= 1;
+    assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), NULL, NULL, NULL, &w, &e), &e);
+    free(p);
+    struct store_copy c = {.from = key_of(s, "from"), .from_etag = v.etag, .size = len, .to = key_of(s, "to")};
+    assert_int_equal(store_copy(s->again, &c, NULL, &w, &e), ERR_CONFLICT);
+    assert_absent(s, key_of(s, "to"));
+}
+
+const struct suite_case copy_cases[] = {
+    {"a copy has bytes and metadata", a_copy_has_bytes_and_metadata, 0},
+    {"odd keys can be copied", odd_keys_can_be_copied, 0},
+    {"a copy of nothing is not found", a_copy_of_nothing_is_not_found, 0},
+    {"a copy of another version is a conflict", a_copy_of_another_version_is_a_conflict, NEED_COPY_SOURCE},
+    {"a copy over what is there is refused", a_copy_over_what_is_there_is_refused, NEED_COPY_TARGET},
+    {"a directory marker can be copied", a_marker_can_be_copied, NEED_COPY_MARKER},
+    {"a copy by parts has bytes and metadata", a_copy_by_parts_has_bytes_and_metadata, 0},
+    {"a copy by parts of another version is a conflict", a_copy_by_parts_of_another_version_is_a_conflict,
+     NEED_SOURCE_PART},
+    {NULL, NULL, 0},
+};

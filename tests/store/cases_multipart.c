@@ -1,0 +1,190 @@
+#include "suite.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void assert_object(struct suite *s, const char *key, const char *bytes, size_t len)
+{
+    struct got g;
+    read_range(s, key, NULL, 0, len, &g);
+    assert_int_equal(g.code, ERR_OK);
+    assert_int_equal(g.version.size, len);
+    assert_memory_equal(g.bytes.data, bytes, len);
+    got_release(&g);
+}
+
+static size_t part_size(struct suite *s)
+{
+    return store_caps(s->store)->part_min;
+}
+
+static void parts_become_one_object(struct suite *s)
+{
+    size_t part = part_size(s), len = 2 * part + 100;
+    char *p = pattern(len);
+    struct store_version v;
+    assert_int_equal(upload(s, key_of(s, "f"), p, len, part, NULL, &v), ERR_OK);
+    assert_int_equal(v.size, len);
+    assert_object(s, key_of(s, "f"), p, len);
+    struct store_object o;
+    stat_ok(s, key_of(s, "f"), &o);
+    assert_string_equal(o.version.etag, v.etag);
+    store_object_release(&o);
+    free(p);
+}
+
+struct part_job {
+    struct suite *s;
+    const char *key, *id;
+    struct bytes bytes;
+    struct store_part part;
+    enum err_code code;
+    pthread_t thread;
+};
+
+static void *send_part(void *arg)
+{
+    struct part_job *j = arg;
+    struct err e = ERR_INIT;
+    j->code = store_upload_part(j->s->store, j->key, j->id, &j->bytes.body, NULL, &j->part, &e);
+    return NULL;
+}
+
+static void parts_may_come_in_parallel_and_in_any_order(struct suite *s)
+{
+    enum { N = 4 };
+    size_t part = part_size(s);
+    char *p = pattern(part * N);
+    char id[STORE_ID_SIZE], key[128];
+    struct err e = ERR_INIT;
+    (void)snprintf(key, sizeof(key), "%s", key_of(s, "f"));
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, id, &e), &e);
+    struct part_job jobs[N];
+    for (int i = N - 1; i >= 0; i--) {
+        jobs[i] = (struct part_job){.s = s, .key = key, .id = id, .part = {.number = (unsigned)i + 1}};
+        (void)body_of(&jobs[i].bytes, p + part * (size_t)i, part);
+        assert_int_equal(pthread_create(&jobs[i].thread, NULL, send_part, &jobs[i]), 0);
+    }
+    struct store_part parts[N];
+    for (int i = 0; i < N; i++) {
+        pthread_join(jobs[i].thread, NULL);
+        assert_int_equal(jobs[i].code, ERR_OK);
+        parts[i] = jobs[i].part;
+    }
+    struct store_version v;
+    assert_ok(store_upload_finish(s->store, key, id, parts, N, NULL, NULL, NULL, &v, &e), &e);
+    assert_object(s, key, p, part * N);
+    free(p);
+}
+
+static void nothing_shows_before_the_end(struct suite *s)
+{
+    char id[STORE_ID_SIZE];
+    struct err e = ERR_INIT;
+    const char *key = key_of(s, "f");
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, id, &e), &e);
+    struct bytes b;
+    struct store_part part = {.number = 1};
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "bytes"), NULL, &part, &e), &e);
+    assert_absent(s, key);
+    assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
+    assert_absent(s, key);
+    assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
+    struct store_version v;
+    assert_int_equal(store_upload_finish(s->store, key, id, &part, 1, NULL, NULL, NULL, &v, &e), ERR_NOT_FOUND);
+}
+
+static void metadata_go_with_the_upload(struct suite *s)
+{
+    struct store_meta *m = store_meta_new();
+    struct err e = ERR_INIT;
+    m->has = STORE_HAS_MODE;
+    m->mode = 0100711;
+    assert_ok(store_meta_set_prop(m, "content-type", "video/mp4", 9, &e), &e);
+    uint8_t sha[64] = {1, 2, 3};
+    char id[STORE_ID_SIZE];
+    const char *key = key_of(s, "f");
+    assert_ok(store_upload_begin(s->store, key, m, sha, NULL, id, &e), &e);
+    store_meta_unref(m);
+    struct bytes b;
+    struct store_part part = {.number = 1};
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "bytes"), NULL, &part, &e), &e);
+    struct store_version v;
+    assert_ok(store_upload_finish(s->store, key, id, &part, 1, sha, NULL, NULL, &v, &e), &e);
+    struct store_object o;
+    stat_ok(s, key, &o);
+    assert_int_equal(o.meta->mode, 0100711);
+    assert_string_equal(store_meta_prop(o.meta, "content-type", NULL), "video/mp4");
+    const char *told = store_meta_prop(o.meta, "sha512", NULL);
+    assert_non_null(told);
+    assert_memory_equal(told, "01020300", 8);
+    store_object_release(&o);
+}
+
+static void an_upload_over_a_new_object_is_refused(struct suite *s)
+{
+    struct store_version v;
+    struct store_cond absent = {STORE_IF_ABSENT, NULL};
+    assert_int_equal(upload(s, key_of(s, "new"), "abc", 3, 3, &absent, &v), ERR_OK);
+    assert_int_equal(upload(s, key_of(s, "new"), "def", 3, 3, &absent, &v), ERR_CONFLICT);
+    assert_content(s, key_of(s, "new"), "abc");
+}
+
+static void an_upload_over_another_version_is_refused(struct suite *s)
+{
+    struct store_version v, v2;
+    assert_int_equal(upload(s, key_of(s, "f"), "abc", 3, 3, NULL, &v), ERR_OK);
+    struct store_cond match = {STORE_IF_MATCH, v.etag};
+    assert_int_equal(upload(s, key_of(s, "f"), "def", 3, 3, &match, &v2), ERR_OK);
+    assert_int_equal(upload(s, key_of(s, "f"), "ghi", 3, 3, &match, &v2), ERR_CONFLICT);
+    assert_content(s, key_of(s, "f"), "def");
+}
+
+static void a_part_sent_again_replaces_the_first(struct suite *s)
+{
+    char id[STORE_ID_SIZE];
+    struct err e = ERR_INIT;
+    const char *key = key_of(s, "f");
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, id, &e), &e);
+    struct bytes b;
+    struct store_part part = {.number = 1};
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "first"), NULL, &part, &e), &e);
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "second"), NULL, &part, &e), &e);
+    assert_int_equal(part.size, 6);
+    struct store_version v;
+    assert_ok(store_upload_finish(s->store, key, id, &part, 1, NULL, NULL, NULL, &v, &e), &e);
+    assert_content(s, key, "second");
+}
+
+static void small_parts_are_refused(struct suite *s)
+{
+    struct store_version v;
+    assert_int_equal(upload(s, key_of(s, "f"), "abcdef", 6, 2, NULL, &v), ERR_INVAL);
+    assert_absent(s, key_of(s, "f"));
+}
+
+static void wrong_part_lists_are_refused_before_a_request(struct suite *s)
+{
+    struct store_part parts[2] = {{.number = 2, .size = 1, .etag = "x"}, {.number = 1, .size = 1, .etag = "y"}};
+    struct store_version v;
+    struct err e = ERR_INIT;
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 2, NULL, NULL, NULL, &v, &e), ERR_INVAL);
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 0, NULL, NULL, NULL, &v, &e), ERR_INVAL);
+    parts[0].number = 100000;
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 1, NULL, NULL, NULL, &v, &e), ERR_TOO_BIG);
+}
+
+const struct suite_case multipart_cases[] = {
+    {"parts become one object", parts_become_one_object, 0},
+    {"parts may come in parallel and in any order", parts_may_come_in_parallel_and_in_any_order, 0},
+    {"nothing of an upload shows before its end", nothing_shows_before_the_end, 0},
+    {"metadata go with the upload", metadata_go_with_the_upload, 0},
+    {"an upload of a new object is refused where one is", an_upload_over_a_new_object_is_refused, 0},
+    {"an upload over another version is refused", an_upload_over_another_version_is_refused, NEED_FINISH_MATCH},
+    {"a part sent again replaces the first", a_part_sent_again_replaces_the_first, 0},
+    {"parts that are too small are refused", small_parts_are_refused, NEED_MULTIPART_RULES},
+    {"wrong lists of parts are refused before a request", wrong_part_lists_are_refused_before_a_request, 0},
+    {NULL, NULL, 0},
+};
