@@ -1,4 +1,5 @@
 /* CopyObject and UploadPartCopy. */
+#include <stdio.h>
 #include <string.h>
 
 #include "multipart.h"
@@ -154,7 +155,7 @@ static const char *source_range(const struct request *r, const struct object *so
         return *size > S3_PART_MAX ? "InvalidRequest" : NULL;
     if (strncmp(header, "bytes=", 6) != 0 || strlen(header) >= sizeof(text))
         return "InvalidArgument";
-    strcpy(text, header + 6);
+    snprintf(text, sizeof(text), "%s", header + 6);
     dash = strchr(text, '-');
     if (!dash)
         return "InvalidArgument";

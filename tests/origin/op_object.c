@@ -1,4 +1,5 @@
 /* PutObject, GetObject, HeadObject, DeleteObject. */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -76,7 +77,7 @@ static enum range parse_range(const char *header, uint64_t size, uint64_t *first
 
     if (!header || strncasecmp(header, "bytes=", 6) != 0 || strlen(header) >= sizeof(text))
         return RANGE_ALL;
-    strcpy(text, header + 6);
+    snprintf(text, sizeof(text), "%s", header + 6);
     dash = strchr(text, '-');
     if (!dash)
         return RANGE_ALL;

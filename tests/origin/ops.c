@@ -68,7 +68,7 @@ static bool is_plain_param(const char *name)
         "x-id",          "prefix",      "delimiter",        "max-keys",    "start-after",   "continuation-token",
         "encoding-type", "fetch-owner", "marker",           "partNumber",  "max-parts",     "part-number-marker",
         "max-uploads",   "key-marker",  "upload-id-marker", "max-buckets", "bucket-region", "AWSAccessKeyId",
-        "Signature",
+        "Expires",       "Signature",
     };
 
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)

@@ -194,7 +194,11 @@ static int parse_target(struct request *r)
     if (!*path)
         return 0;
     r->key = x_strdup(path);
-    return percent_decode(r->key, false) && is_utf8(r->key) ? 0 : 400;
+    if (percent_decode(r->key, false) && is_utf8(r->key))
+        return 0;
+    free(r->key);
+    r->key = NULL;
+    return 400;
 }
 
 static int parse_length(struct request *r)
