@@ -16,41 +16,6 @@ void ssm_reply_release(struct ssm_reply *r)
     buf_release(&r->body);
 }
 
-enum err_code ssm_error_meaning(const char *error_code, enum err_code otherwise)
-{
-    static const struct {
-        const char *name;
-        enum err_code code;
-    } meanings[] = {
-        {"ParameterNotFound", ERR_NOT_FOUND},
-        {"ParameterVersionNotFound", ERR_NOT_FOUND},
-        {"ParameterAlreadyExists", ERR_EXISTS},
-        {"ParameterLimitExceeded", ERR_QUOTA},
-        {"ParameterMaxVersionLimitExceeded", ERR_QUOTA},
-        {"PoliciesLimitExceededException", ERR_QUOTA},
-        {"HierarchyLevelLimitExceededException", ERR_NAME_TOO_LONG},
-        {"HierarchyTypeMismatchException", ERR_INVAL},
-        {"InvalidAllowedPatternException", ERR_INVAL},
-        {"ParameterPatternMismatchException", ERR_INVAL},
-        {"UnsupportedParameterType", ERR_INVAL},
-        {"InvalidPolicyTypeException", ERR_INVAL},
-        {"InvalidPolicyAttributeException", ERR_INVAL},
-        {"IncompatiblePolicyException", ERR_INVAL},
-        {"ValidationException", ERR_INVAL},
-        {"InvalidKeyId", ERR_KEY_REJECTED},
-        {"InvalidNextToken", ERR_PROTO},
-        {"AccessDeniedException", ERR_ACCESS},
-        {"AccessDenied", ERR_ACCESS},
-        {"ThrottlingException", ERR_THROTTLED},
-        {"TooManyUpdates", ERR_THROTTLED},
-        {"InternalServerError", ERR_IO},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(meanings); i++)
-        if (strcmp(meanings[i].name, error_code) == 0)
-            return meanings[i].code;
-    return otherwise;
-}
-
 struct call_state {
     struct ssm *s;
     struct ssm_reply *reply;
@@ -93,7 +58,6 @@ static void keep_reply(void *arg, enum err_code code, const struct aws_reply *r,
     state->attempts = r->attempts;
     out->status = r->status;
     out->unanswered = r->unanswered;
-    snprintf(out->error_code, sizeof(out->error_code), "%s", r->error_code);
     snprintf(out->request_id, sizeof(out->request_id), "%s", r->request_id);
     out->date_ms = server_date_ms(r);
     if (code == ERR_OK)
@@ -107,6 +71,7 @@ static enum err_code send_request(struct call_state *state, const char *op, cons
     snprintf(target, sizeof(target), "AmazonSSM.%s", op);
     const struct aws_param headers[] = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", target}, {0}};
     const struct http_body body = {.size = request->len, .read = read_body, .arg = (void *)request};
+    /* A secret's reply is never quoted: the service's own words about a value that it refused have the value. */
     const struct aws_request r = {
         .method = HTTP_POST,
         .what = op,
@@ -129,17 +94,6 @@ static bool was_throttled(const struct call_state *state, enum err_code code)
     return code == ERR_THROTTLED || (state->attempts > 1 && state->attempts - 1 > state->reply->unanswered);
 }
 
-static enum err_code explain(const char *op, const char *subject, enum err_code code, const struct ssm_reply *r,
-                             struct err *e)
-{
-    if (r->error_code[0])
-        return err_set(e, ssm_error_meaning(r->error_code, code), "%s %s: %s (request %s)", op, subject, r->error_code,
-                       r->request_id);
-    if (r->status != 0)
-        return err_set(e, code, "%s %s: status %d (request %s)", op, subject, r->status, r->request_id);
-    return err_prefix(e, code, "%s %s", op, subject);
-}
-
 enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const struct buf *request,
                        const struct store_call *call, struct ssm_reply *out, struct err *e)
 {
@@ -151,7 +105,7 @@ enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const
     uint64_t deadline = start + (given_ms ? given_ms : TIMEOUT_MS);
     code = pace_wait(s->pace, deadline, call ? call->cancel : NULL, e);
     if (code != ERR_OK)
-        return err_prefix(e, code, "%s %s", op, subject);
+        return err_prefix(e, code, "%s: %s", subject, op);
     uint64_t waited = clock_mono_ms() - start;
     unsigned left_ms = given_ms == 0 ? 0 : waited < given_ms ? given_ms - (unsigned)waited : 1;
 
@@ -161,6 +115,6 @@ enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const
     if (was_throttled(&state, code))
         pace_throttled(s->pace);
     if (code != ERR_OK)
-        return explain(op, subject, code, out, e);
+        return err_prefix(e, code, "%s", subject);
     return buf_check(&out->body, "reply", e);
 }

@@ -1,4 +1,4 @@
-/* One call of the API: takes its turn, sends, keeps the reply, and says what an error means here. */
+/* One call of the API: takes its turn, sends, keeps the reply. */
 #ifndef SSM_CALL_H
 #define SSM_CALL_H
 
@@ -11,7 +11,6 @@ struct ssm;
 
 /* What came back, also with an error. */
 struct ssm_reply {
-    char error_code[64]; /* "ParameterNotFound"; "" when there is none */
     char request_id[64];
     int status;          /* 0: no answer */
     unsigned unanswered; /* attempts that may have been executed although no answer came */
@@ -27,8 +26,5 @@ void ssm_reply_release(struct ssm_reply *r);
  * those of every call. */
 enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const struct buf *request,
                        const struct store_call *call, struct ssm_reply *out, struct err *e) MUST_CHECK;
-
-/* What an error code of the service means, `otherwise` when it is none that this knows. Pure. */
-enum err_code ssm_error_meaning(const char *error_code, enum err_code otherwise);
 
 #endif
