@@ -2,6 +2,7 @@
 import os
 import random
 import re
+import subprocess
 
 import pytest
 
@@ -10,6 +11,13 @@ from support import buckets, mounts, servers
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; only with tests/run --long")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.test_failed = outcome.get_result().failed
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +105,12 @@ def mount(request, tmp_path):
     for one in reversed(made):
         try:
             one.close()
-        except (AssertionError, OSError, mounts.subprocess.TimeoutExpired) as problem:
+        except (AssertionError, OSError, subprocess.TimeoutExpired) as problem:
             problems.append(str(problem))
-    assert not problems, "\n".join(problems)
+    reports = [report for one in made for report in mounts.sanitizer_reports(one.who)]
+    # A test that has failed has left things in disorder: only a sanitizer has anything to add then.
+    assert reports or not problems or getattr(request.node, "test_failed", False), "\n".join(problems)
+    assert not reports, "\n".join(problems)
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """What a writer is promised: any write POSIX allows, in S3 when close or fsync says so."""
 import fcntl
-import mmap
 import os
 import stat
 
 import pytest
 
+from support.mapping import Mapping
 from support.work import Script, errno_of, pattern, sha512, shell, wait_until
 
 
@@ -86,21 +86,48 @@ def test_append_to_an_object_put_by_others_keeps_its_bytes(server, bucket, mount
     assert witness.get("f") == b"old new"
 
 
-def test_a_shared_mapping_reads_and_writes_also_after_close(disk):
+@pytest.fixture
+def mapping():
+    """make(fd, size): a shared mapping that is gone after the test."""
+    made = []
+
+    def make(fd, size):
+        made.append(Mapping(fd, size))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_shared_mapping_reads_and_writes_also_after_close(disk, mapping):
     path = disk / "map"
     path.write_bytes(b"a" * 10000)
     fd = os.open(path, os.O_RDWR)
-    mapping = mmap.mmap(fd, 10000)
-    assert mapping[:4] == b"aaaa"
-    mapping[0:4] = b"1234"
-    mapping.flush()
+    mapped = mapping(fd, 10000)
+    assert mapped.read(0, 4) == b"aaaa"
+    mapped.write(0, b"1234")
+    mapped.sync()
     os.close(fd)
-    mapping[9996:10000] = b"wxyz"
-    mapping.flush()
-    mapping.close()
+    mapped.write(9996, b"wxyz")
+    mapped.sync()
+    assert mapped.read(0, 4) == b"1234"
+    mapped.close()
     expected = b"1234" + b"a" * 9992 + b"wxyz"
     wait_until(lambda: disk.bucket.get("map") == expected, what="the mapped bytes in S3")
     assert path.read_bytes() == expected
+
+
+def test_what_a_mapping_wrote_without_msync_is_in_s3_after_umount(disk, mapping):
+    path = disk / "map"
+    path.write_bytes(b"a" * 200000)
+    fd = os.open(path, os.O_RDWR)
+    mapped = mapping(fd, 200000)
+    os.close(fd)
+    mapped.write(100000, b"from the mapping")
+    mapped.close()
+    disk.umount()
+    assert disk.bucket.get("map") == b"a" * 100000 + b"from the mapping" + b"a" * (200000 - 100016)
 
 
 def test_a_private_mapping_executes_a_program_from_the_mount(disk):

@@ -99,9 +99,9 @@ class Mount:
     def pid(self):
         return self.process.pid
 
-    def umount(self):
+    def umount(self, patience=15):
         """A plain umount, then waits until the daemon has sent what is due and has ended, with status 0."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + patience
         while mounted(self.path):
             result = subprocess.run(["fusermount3", "-u", self.path], capture_output=True, text=True, check=False)
             if result.returncode and time.monotonic() > deadline:
@@ -151,12 +151,22 @@ class Mount:
     def close(self):
         """For teardown: whatever state the mount is in, nothing of it stays. A healthy one is taken down as a user would."""
         try:
+            self._close_leaked()
             if self.process.poll() is None and mounted(self.path):
-                self.umount()
+                self.umount(patience=5)
         finally:
             self._force_down()
         self.check_sanitizers()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _close_leaked(self):
+        """What a test that failed has left open here would keep the mount busy."""
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                if os.readlink("/proc/self/fd/" + name).startswith(str(self.path) + "/"):
+                    os.close(int(name))
+            except OSError:
+                continue
 
     def _force_down(self):
         if mounted(self.path):
