@@ -11,7 +11,7 @@
 
 #include "buf.h"
 
-enum { MEMORY_MAX = 1 << 20, SEND_BUFFER = 64 << 10 };
+enum { MEMORY_MAX = 1 << 20, SEND_BUFFER = 128 << 10 };
 
 enum blob_kind { BLOB_MEMORY, BLOB_FILE, BLOB_SYNTHETIC, BLOB_REPEATED };
 
@@ -165,6 +165,10 @@ static void synthetic_read(uint64_t seed, uint64_t offset, unsigned char *out, s
         out += n;
         offset += n;
         len -= n;
+        for (; len >= 8; out += 8, offset += 8, len -= 8) {
+            word = synthetic_word(seed, offset / 8);
+            memcpy(out, &word, 8);
+        }
     }
 }
 

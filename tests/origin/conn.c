@@ -158,6 +158,12 @@ static void parsed(struct server *s, struct conn *c, int refused)
     }
     if (!r->control)
         begin(s, c);
+    if (r->content_length > S3_BODY_MAX) {
+        r->close = true;
+        reply_error(&c->reply, r, "EntityTooLarge");
+        send_start(s, c);
+        return;
+    }
     sink_init(&r->sink, r->control ? 0 : s3_sums_wanted(r));
     r->receiving = true;
     c->state = STATE_BODY;

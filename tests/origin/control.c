@@ -116,7 +116,7 @@ static struct object *synthetic_object(uint64_t seed, uint64_t size)
         unsigned char *bytes = x_alloc((size_t)size);
 
         body_read(o->body, 0, bytes, (size_t)size);
-        sum_of(SUM_MD5, bytes, (size_t)size, o->body->sums.value[SUM_MD5]);
+        sum_of(SUM_MD5, bytes, (size_t)size, SUM_VALUE(&o->body->sums, SUM_MD5));
         o->body->sums.have = 1U << SUM_MD5;
         object_set_md5_etag(o);
         free(bytes);

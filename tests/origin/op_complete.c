@@ -39,7 +39,7 @@ static bool same_checksum(const xmlNode *node, const struct part *part)
         snprintf(name, sizeof(name), "Checksum%s", sum_name((enum sum_alg)alg));
         given = xml_child_text(node, name);
         if (given && part->body->sums.have & 1U << alg) {
-            base64_encode(part->body->sums.value[alg], sum_len((enum sum_alg)alg), value);
+            base64_encode(SUM_VALUE(&part->body->sums, alg), sum_len((enum sum_alg)alg), value);
             same = same && strcmp(given, value) == 0;
         }
         free(given);
@@ -100,9 +100,9 @@ static void digest_of_digests(const struct completion *c, enum sum_alg alg, unsi
 
     sums_init(&sums, 1U << alg);
     for (size_t i = 0; i < c->count; i++)
-        sums_update(&sums, c->bodies[i]->sums.value[alg], sum_len(alg));
+        sums_update(&sums, SUM_VALUE(&c->bodies[i]->sums, alg), sum_len(alg));
     sums_final(&sums, &set);
-    memcpy(out, set.value[alg], sum_len(alg));
+    memcpy(out, SUM_VALUE(&set, alg), sum_len(alg));
 }
 
 static void set_digests(struct object *o, const struct upload *u, const struct completion *c)

@@ -114,7 +114,7 @@ enum op_result op_CopyObject(struct server *s, struct request *r, struct reply *
         reply_error(p, r, code);
         return OP_DONE;
     }
-    if (source->body->size > S3_PART_MAX) {
+    if (source->body->size > S3_BODY_MAX) {
         reply_error_text(p, r, "InvalidRequest",
                          "The specified copy source is larger than the maximum allowable size for a copy source: "
                          "5368709120");
@@ -152,7 +152,7 @@ static const char *source_range(const struct request *r, const struct object *so
     *first = 0;
     *size = source->body->size;
     if (!header)
-        return *size > S3_PART_MAX ? "InvalidRequest" : NULL;
+        return *size > S3_BODY_MAX ? "InvalidRequest" : NULL;
     if (strncmp(header, "bytes=", 6) != 0 || strlen(header) >= sizeof(text))
         return "InvalidArgument";
     snprintf(text, sizeof(text), "%s", header + 6);
@@ -163,7 +163,7 @@ static const char *source_range(const struct request *r, const struct object *so
     if (!parse_u64(text, first) || !parse_u64(dash, &last) || last < *first || last >= *size)
         return "InvalidArgument";
     *size = last - *first + 1;
-    return *size > S3_PART_MAX ? "EntityTooLarge" : NULL;
+    return *size > S3_BODY_MAX ? "EntityTooLarge" : NULL;
 }
 
 enum op_result op_UploadPartCopy(struct server *s, struct request *r, struct reply *p)

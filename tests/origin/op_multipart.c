@@ -48,7 +48,7 @@ void add_sum_element(struct buf *out, enum sum_alg alg, const struct sum_set *su
 
     if (!(sums->have & 1U << alg))
         return;
-    base64_encode(sums->value[alg], sum_len(alg), text);
+    base64_encode(SUM_VALUE(sums, alg), sum_len(alg), text);
     add_checksum_element(out, alg, text);
 }
 
@@ -101,27 +101,18 @@ enum op_result op_CreateMultipartUpload(struct server *s, struct request *r, str
     return OP_DONE;
 }
 
-static const char *refuse_part(const struct request *r)
-{
-    if (!r->has_length)
-        return "MissingContentLength";
-    return r->content_length > S3_PART_MAX ? "EntityTooLarge" : NULL;
-}
-
 enum op_result op_UploadPart(struct server *s, struct request *r, struct reply *p)
 {
     struct upload *u = need_upload(s, r, p);
     int number = u ? need_part_number(r, p) : 0;
     struct checksum sum = {0};
     struct part *part;
-    const char *code;
     enum sum_alg alg;
 
     if (!number || !verify_payload(r, p, &alg))
         return OP_DONE;
-    code = refuse_part(r);
-    if (code) {
-        reply_error(p, r, code);
+    if (!r->has_length) {
+        reply_error(p, r, "MissingContentLength");
         return OP_DONE;
     }
     if (u->alg_given && alg != SUM_ALGS && alg != u->alg) {
@@ -132,7 +123,7 @@ enum op_result op_UploadPart(struct server *s, struct request *r, struct reply *
         return OP_AGAIN;
     part = upload_put_part(u, number, body_ref(r->payload));
     sum.alg = alg == SUM_ALGS ? u->alg : alg;
-    base64_encode(part->body->sums.value[sum.alg], sum_len(sum.alg), sum.value);
+    base64_encode(SUM_VALUE(&part->body->sums, sum.alg), sum_len(sum.alg), sum.value);
     p->status = 200;
     reply_header(p, "ETag", "%s", told_etag(r, part->etag));
     reply_checksum(p, &sum);

@@ -17,8 +17,6 @@ enum op_result op_PutObject(struct server *s, struct request *r, struct reply *p
     code = cond_write(r, map_get(b->objects, r->key));
     if (!r->has_length)
         code = "MissingContentLength";
-    else if (r->content_length > S3_PART_MAX)
-        code = "EntityTooLarge";
     if (code) {
         reply_error(p, r, code);
         return OP_DONE;

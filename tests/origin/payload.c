@@ -20,23 +20,20 @@ static bool is_hex_sha256(const char *s)
     return s && strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
 }
 
-/* CRC64NVME is what S3 stores when the client sends no checksum; MD5 is the ETag. */
+/* MD5 is the ETag; CRC64NVME is what S3 stores of an object or a part when the client sends no checksum. */
 unsigned s3_sums_wanted(const struct request *r)
 {
-    unsigned want = 1U << SUM_MD5 | 1U << SUM_CRC64NVME;
-    bool payload_of_object = r->op == OP_PutObject || r->op == OP_UploadPart;
+    unsigned want = 0;
 
+    for (size_t i = 0; i < r->header_count; i++)
+        if (is_checksum_header(r->headers[i].name))
+            want |= 1U << sum_by_name(r->headers[i].name + sizeof(prefix) - 1);
+    want &= (1U << SUM_ALGS) - 1;
+    if (want == 0 && (r->op == OP_PutObject || r->op == OP_UploadPart))
+        want = 1U << SUM_CRC64NVME;
     if (is_hex_sha256(request_header(r, "x-amz-content-sha256")))
         want |= 1U << SUM_SHA256;
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (!is_checksum_header(r->headers[i].name))
-            continue;
-        want |= 1U << sum_by_name(r->headers[i].name + sizeof(prefix) - 1);
-    }
-    want &= (1U << SUM_ALGS) - 1;
-    if (r->op == OP_UploadPart) /* the upload may combine any CRC */
-        want |= 1U << SUM_CRC32 | 1U << SUM_CRC32C;
-    return payload_of_object || r->content_length ? want : want & ~(1U << SUM_CRC64NVME);
+    return want | 1U << SUM_MD5;
 }
 
 bool checksum_header(const struct request *r, struct reply *p, enum sum_alg *alg, const char **value)
@@ -74,7 +71,7 @@ static bool verify_md5(const struct request *r, struct reply *p)
         reply_error(p, r, "InvalidDigest");
         return false;
     }
-    if (memcmp(md5, r->payload->sums.value[SUM_MD5], 16) != 0) {
+    if (memcmp(md5, SUM_VALUE(&r->payload->sums, SUM_MD5), 16) != 0) {
         reply_error(p, r, "BadDigest");
         return false;
     }
@@ -92,7 +89,7 @@ static bool verify_content_sha256(const struct request *r, struct reply *p)
     }
     if (!is_hex_sha256(given))
         return true;
-    hex_encode(r->payload->sums.value[SUM_SHA256], 32, hex);
+    hex_encode(SUM_VALUE(&r->payload->sums, SUM_SHA256), 32, hex);
     if (strcasecmp(hex, given) == 0)
         return true;
     reply_error(p, r, "XAmzContentSHA256Mismatch");
@@ -120,7 +117,7 @@ static bool verify_checksum(const struct request *r, struct reply *p, enum sum_a
         reply_error_text(p, r, "InvalidRequest", message);
         return false;
     }
-    if (memcmp(sum, r->payload->sums.value[*alg], sum_len(*alg)) == 0)
+    if (memcmp(sum, SUM_VALUE(&r->payload->sums, *alg), sum_len(*alg)) == 0)
         return true;
     snprintf(message, sizeof(message), "The %s you specified did not match the calculated checksum.", sum_name(*alg));
     reply_error_text(p, r, "BadDigest", message);
@@ -153,7 +150,7 @@ bool need_sums(struct request *r, struct body *b, unsigned want)
     if (!missing)
         return false;
     if (body_is_large_synthetic(b)) {
-        if (missing & 1U << SUM_MD5 && RAND_bytes(b->sums.value[SUM_MD5], 16) == 1)
+        if (missing & 1U << SUM_MD5 && RAND_bytes(SUM_VALUE(&b->sums, SUM_MD5), 16) == 1)
             b->sums.have |= 1U << SUM_MD5;
         return false;
     }

@@ -9,9 +9,6 @@
 S3_OPERATIONS(DECLARE_OP)
 #undef DECLARE_OP
 
-/* 5 GiB: the largest PUT, part and copy source. */
-#define S3_PART_MAX (5ULL << 30)
-
 /* True when an If-Match or If-None-Match list names the ETag, with or without quotes, or is "*". */
 bool etag_listed(const char *list, const char *etag);
 

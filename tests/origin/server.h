@@ -11,6 +11,9 @@
 
 struct conn;
 
+/* 5 GiB: the largest PUT, part and copy source. */
+#define S3_BODY_MAX (5ULL << 30)
+
 struct server {
     int epoll_fd;
     int listen_fd;

@@ -64,7 +64,7 @@ static void md5_etag(const struct body *b, char *out)
 {
     char hex[33];
 
-    hex_encode(b->sums.value[SUM_MD5], 16, hex);
+    hex_encode(SUM_VALUE(&b->sums, SUM_MD5), 16, hex);
     snprintf(out, ETAG_SIZE, "\"%s\"", hex);
 }
 
@@ -77,7 +77,7 @@ void object_set_checksum(struct object *o, enum sum_alg alg)
 {
     o->checksum.alg = alg;
     o->checksum.composite = false;
-    base64_encode(o->body->sums.value[alg], sum_len(alg), o->checksum.value);
+    base64_encode(SUM_VALUE(&o->body->sums, alg), sum_len(alg), o->checksum.value);
 }
 
 static void part_free(struct part *p)

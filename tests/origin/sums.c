@@ -28,6 +28,13 @@ size_t sum_len(enum sum_alg alg)
     return algs[alg].len;
 }
 
+size_t sum_offset(enum sum_alg alg)
+{
+    static const size_t offsets[SUM_ALGS] = {0, 4, 8, 16, 36, 68, 132};
+
+    return offsets[alg];
+}
+
 bool sum_combines(enum sum_alg alg)
 {
     return !algs[alg].md;
@@ -90,8 +97,8 @@ void sums_final(struct sums *s, struct sum_set *out)
         if (!(s->want & 1U << alg))
             continue;
         if (sum_combines((enum sum_alg)alg))
-            put_big_endian(s->crc[alg], algs[alg].len, out->value[alg]);
-        else if (EVP_DigestFinal_ex(s->md[alg], out->value[alg], NULL) != 1)
+            put_big_endian(s->crc[alg], algs[alg].len, SUM_VALUE(out, alg));
+        else if (EVP_DigestFinal_ex(s->md[alg], SUM_VALUE(out, alg), NULL) != 1)
             abort();
         out->have |= 1U << alg;
     }
@@ -113,7 +120,7 @@ void sum_of(enum sum_alg alg, const void *data, size_t len, unsigned char *out)
     sums_init(&s, 1U << alg);
     sums_update(&s, data, len);
     sums_final(&s, &set);
-    memcpy(out, set.value[alg], algs[alg].len);
+    memcpy(out, SUM_VALUE(&set, alg), algs[alg].len);
 }
 
 void sum_set_append(struct sum_set *total, const struct sum_set *part, uint64_t len_b)
@@ -128,9 +135,9 @@ void sum_set_append(struct sum_set *total, const struct sum_set *part, uint64_t 
             total->have &= ~bit;
             continue;
         }
-        crc = crc_combine((enum crc_kind)alg, get_big_endian(total->value[alg], algs[alg].len),
-                          get_big_endian(part->value[alg], algs[alg].len), len_b);
-        put_big_endian(crc, algs[alg].len, total->value[alg]);
+        crc = crc_combine((enum crc_kind)alg, get_big_endian(SUM_VALUE(total, alg), algs[alg].len),
+                          get_big_endian(SUM_VALUE(part, alg), algs[alg].len), len_b);
+        put_big_endian(crc, algs[alg].len, SUM_VALUE(total, alg));
     }
 }
 

@@ -6,13 +6,16 @@
 
 enum sum_alg { SUM_CRC32, SUM_CRC32C, SUM_CRC64NVME, SUM_SHA1, SUM_SHA256, SUM_SHA512, SUM_MD5, SUM_ALGS };
 
-enum { SUM_MAX = 64, SUM_BASE64_MAX = 96 };
+enum { SUM_MAX = 64, SUM_BASE64_MAX = 96, SUMS_TOTAL = 4 + 4 + 8 + 20 + 32 + 64 + 16 };
 
-/* Values of the algorithms whose bit (1 << alg) is in have, big-endian as on the wire. */
+/* Values of the algorithms whose bit (1 << alg) is in have, as on the wire, one behind the other: SUM_VALUE finds
+ * them. There is one for each object, hence the packing. */
 struct sum_set {
     unsigned have;
-    unsigned char value[SUM_ALGS][SUM_MAX];
+    unsigned char bytes[SUMS_TOTAL];
 };
+
+#define SUM_VALUE(set, alg) ((set)->bytes + sum_offset(alg))
 
 /* A computation in progress. */
 struct sums {
@@ -21,9 +24,11 @@ struct sums {
     uint64_t crc[3];
 };
 
-/* "CRC64NVME" and the like; the length in bytes; whether parts of a multipart upload combine to a full-object value. */
+/* "CRC64NVME" and the like; the length in bytes; the offset in a sum_set; whether parts of a multipart upload combine
+ * to a full-object value. */
 const char *sum_name(enum sum_alg alg);
 size_t sum_len(enum sum_alg alg);
+size_t sum_offset(enum sum_alg alg);
 bool sum_combines(enum sum_alg alg);
 
 /* The algorithm of that name, in any case; SUM_ALGS when there is none. */

@@ -273,6 +273,16 @@ def test_bodies_come_with_a_length_only(origin):
     assert origin.http("PUT", "/bkt/a", iter([b"x"]), Transfer_Encoding="chunked").code() == "NotImplemented"
 
 
+def test_a_body_over_5_gib_is_refused_before_it_is_sent(origin):
+    for path in ("/bkt/a", "/bkt/a?partNumber=1&uploadId=x"):
+        connection = origin.connect()
+        connection.putrequest("PUT", path)
+        connection.putheader("Content-Length", str((5 << 30) + 1))
+        connection.endheaders()
+        reply = connection.getresponse()
+        assert (reply.status, b"<Code>EntityTooLarge</Code>" in reply.read()) == (400, True)
+
+
 def test_a_body_that_waits_for_100_continue_is_asked_for(origin):
     connection = origin.connect()
     connection.putrequest("PUT", "/bkt/a")
