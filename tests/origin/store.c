@@ -70,7 +70,16 @@ static void md5_etag(const struct body *b, char *out)
 
 void object_set_md5_etag(struct object *o)
 {
+    const char *encryption = attrs_get(&o->headers, "x-amz-server-side-encryption");
+    unsigned char other[SUM_MAX];
+    char hex[33];
+
     md5_etag(o->body, o->etag);
+    if (!encryption || strncmp(encryption, "aws:kms", 7) != 0)
+        return;
+    sum_of(SUM_MD5, o->etag, strlen(o->etag), other);
+    hex_encode(other, 16, hex);
+    snprintf(o->etag, ETAG_SIZE, "\"%s\"", hex);
 }
 
 void object_set_checksum(struct object *o, enum sum_alg alg)

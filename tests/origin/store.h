@@ -88,7 +88,7 @@ struct bucket *store_add_bucket(struct store *s, const char *name, const char *r
 struct object *object_new(struct body *body);
 void object_free(void *object);
 
-/* Sets the ETag from the body's MD5, which must be known. */
+/* Sets the ETag: the body's MD5, which must be known, or something else when the object is encrypted with KMS. */
 void object_set_md5_etag(struct object *o);
 
 /* Sets the object's checksum from the body's value of alg, which must be known. */

@@ -352,6 +352,16 @@ def test_what_the_server_does_not_have_never_touches_the_object(origin):
     assert origin.control("GET", "counts")["by_kind"]["RenameObject"] == 1
 
 
+def test_an_object_encrypted_with_kms_has_an_etag_that_is_no_md5(origin, s3):
+    reply = s3.put_object(Bucket="bkt", Key="a", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId="key")
+    assert reply["ServerSideEncryption"] == "aws:kms" and reply["SSEKMSKeyId"] == "key"
+    head = s3.head_object(Bucket="bkt", Key="a")
+    assert head["ETag"] == reply["ETag"] != '"%s"' % hashlib.md5(b"x").hexdigest() and head["SSEKMSKeyId"] == "key"
+    s3.copy_object(Bucket="bkt", Key="b", CopySource="bkt/a")
+    assert s3.head_object(Bucket="bkt", Key="b")["ServerSideEncryption"] == "AES256"
+    assert origin.http("PUT", "/bkt/c", b"x", x_amz_server_side_encryption_customer_algorithm="AES256").status == 501
+
+
 def test_presigned_urls_work(origin, s3):
     origin.put("a b", b"x")
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "bkt", "Key": "a b"})
