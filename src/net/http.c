@@ -171,9 +171,10 @@ static enum err_code copy_headers(struct http_transfer *t, const char *const *li
         if (code == ERR_OK)
             code = add_header(t, *lines, e);
     }
-    /* Worth its round trip only where a refusal spares a long body. */
-    if (code == ERR_OK && !expect)
-        code = add_header(t, t->body.size >= EXPECT_BYTES ? "Expect: 100-continue" : "Expect:", e);
+    /* Asking first is worth its round trip only where a refusal spares a long body. For those libcurl adds the header
+     * itself, and leaves it out when it goes again after a 417. */
+    if (code == ERR_OK && !expect && t->body.size <= EXPECT_BYTES)
+        code = add_header(t, "Expect:", e);
     return code;
 }
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define LOOK_MS 1000u /* how often the send queue of a quiet upload is looked at */
+#define LOOK_MS 1000u /* the longest time between two looks at the send queue of a quiet upload */
 
 static unsigned limit_ms(const struct http_transfer *t)
 {
@@ -34,9 +34,10 @@ static bool uploading(const struct http_transfer *t)
 static void arm_if_earlier(struct http_transfer *t, uint64_t now)
 {
     struct progress *p = &t->progress;
-    uint64_t at = p->moved_ms + limit_ms(t);
-    if (uploading(t) && now + LOOK_MS < at)
-        at = now + LOOK_MS;
+    unsigned limit = limit_ms(t), look = limit / 4 < LOOK_MS ? limit / 4 : LOOK_MS;
+    uint64_t at = p->moved_ms + limit;
+    if (uploading(t) && now + look < at)
+        at = now + look;
     if (!p->due.armed || at < p->due.at_ms)
         due_arm(&t->h->due, &p->due, at);
 }

@@ -198,7 +198,9 @@ static void check_complete(struct http_transfer *t)
 {
     const struct reply *r = &t->reply;
     bool bodiless = t->req.method == HTTP_HEAD || r->status == 204 || r->status == 304;
-    if (r->status < 200)
+    if (!r->ended) /* libcurl takes an end of the connection among the headers for the end of the reply */
+        err_set(&t->err, ERR_NET, "%s: reply cut off in its headers", t->authority);
+    else if (r->status < 200)
         err_set(&t->err, ERR_PROTO, "%s: a reply without a final status", t->authority);
     else if (!bodiless && r->has_length && !r->chunked && r->received != r->length)
         err_set(&t->err, ERR_NET, "%s: reply cut off after %llu of %llu bytes", t->authority,

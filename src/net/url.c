@@ -99,6 +99,8 @@ enum err_code url_parse(const char *s, struct url *out, struct err *e)
                        "URL has blanks, control or non-ASCII characters: legal is http(s)://HOST[:PORT][/PATH]");
     if (!str_starts(s, "http://") && !str_starts(s, "https://"))
         return err_set(e, ERR_INVAL, "URL does not begin with http:// or https://");
+    if (strcspn(strchr(s, '/') + 2, "/?#") == 0) /* libcurl would take the path for a host */
+        return err_set(e, ERR_INVAL, "URL without a host: legal is http(s)://HOST[:PORT][/PATH]");
 
     CLEANUP(curlu_free) CURLU *u = curl_url();
     if (!u)
