@@ -152,7 +152,7 @@ static bool read_token(struct listing *l, const char *token)
         return false;
     plain = x_alloc(len + 1);
     n = EVP_DecodeBlock(plain, (const unsigned char *)token, (int)len);
-    if (n <= 0 || (plain[0] != 'k' && plain[0] != 'p')) {
+    if (n <= 0 || !plain[1] || (plain[0] != 'k' && plain[0] != 'p')) {
         free(plain);
         return false;
     }
