@@ -6,7 +6,9 @@
  * While it is frozen (an upload reads it) writes and truncations go to an overlay, so that what is sent is one state; readers
  * see both at once. thaw() merges them.
  *
- * Thread-safe: one lock per stage (LOCK_STAGE), held during local I/O only.
+ * Thread-safe: one lock per stage (LOCK_STAGE), held during local I/O only. stage_size(), stage_frozen_size(),
+ * stage_local_bytes(), stage_extent_at() and stage_complete() do not wait for it: any lock of a lower rank than LOCK_LEAF may
+ * be held.
  */
 #ifndef JOURNAL_STAGE_H
 #define JOURNAL_STAGE_H
@@ -29,8 +31,9 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
 void stage_free(struct stage *s);
 CLEANUP_DEFINE(struct stage, stage_free)
 
-/* Leaves the file and writes `NAME.info` (JSON: key, size, reason, time, unfetched base bytes) beside it, then frees `s`. The path is
- * put into `path`. In memory: ERR_UNSUPPORTED, and it is wiped. */
+/* Leaves the file and writes `NAME.info` (JSON: key, size, reason, time, unfetched base bytes) beside it (logged where it
+ * cannot), synced. The path is put into `path`. Frees `s` whatever happens; an error says that the file is there but not whole.
+ * In memory: ERR_UNSUPPORTED, and it is wiped. */
 enum err_code stage_abandon(struct stage *s, const char *key, const char *reason, char *path, size_t path_size,
                             struct err *e) MUST_CHECK;
 
@@ -68,7 +71,8 @@ enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t
 enum err_code stage_freeze(struct stage *s, struct err *e) MUST_CHECK;
 uint64_t stage_frozen_size(struct stage *s);
 
-/* Merges the overlay. An error leaves it frozen-free but the state is lost to the disk error: ERR_IO, ERR_NOSPC. */
+/* Ends the freeze and merges the overlay. Where the disk cannot take that now (logged), the overlay stays in use and the next
+ * freeze merges it, or fails: nothing is lost. */
 enum err_code stage_thaw(struct stage *s, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,0 +1,327 @@
+#include "journal/stage_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code start(struct stage *s, const char *dir, uint64_t base_size, struct err *e)
+{
+    enum err_code code = stage_map_reserve(&s->live, 1, e);
+    if (code)
+        return code;
+    if (base_size)
+        stage_map_set(&s->live, 0, base_size, MAP_BASE);
+    if (!dir)
+        return ERR_OK;
+    s->dir = strdup(dir);
+    if (!s->dir)
+        return err_set(e, ERR_NOMEM, "no memory for a staging file");
+    return stage_bytes_create(&s->main, dir, &s->path, e);
+}
+
+struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max, struct err *e)
+{
+    uint64_t size_max = dir ? INT64_MAX : memory_max;
+    if (base_size > size_max) {
+        (void)err_set(e, ERR_TOO_BIG, "%llu bytes are more than may be staged", (unsigned long long)base_size);
+        return NULL;
+    }
+    struct stage *s = calloc(1, sizeof(*s));
+    if (!s) {
+        (void)err_set(e, ERR_NOMEM, "no memory for a staging file");
+        return NULL;
+    }
+    s->size_max = size_max;
+    stage_bytes_in_memory(&s->main);
+    stage_bytes_in_memory(&s->over);
+    lock_init(&s->lock, "stage", LOCK_STAGE);
+    lock_init(&s->map_lock, "stage map", LOCK_LEAF);
+    if (start(s, dir, base_size, e)) {
+        stage_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void stage_free(struct stage *s)
+{
+    if (!s)
+        return;
+    if (s->path)
+        unlink(s->path);
+    stage_bytes_release(&s->main);
+    stage_bytes_release(&s->over);
+    stage_map_release(&s->live);
+    stage_map_release(&s->frozen);
+    lock_release(&s->map_lock);
+    lock_release(&s->lock);
+    free(s->dir);
+    free(s->path);
+    free(s);
+}
+
+/* ---- Changes */
+
+static enum err_code reserve_locked(struct stage *s, struct err *e)
+{
+    lock_assert_held(&s->lock);
+    LOCK_SCOPE(&s->map_lock);
+    return stage_map_reserve(&s->live, 1, e);
+}
+
+static void set_live_locked(struct stage *s, uint64_t offset, uint64_t len, enum map_kind kind)
+{
+    lock_assert_held(&s->lock);
+    LOCK_SCOPE(&s->map_lock);
+    stage_map_set(&s->live, offset, len, kind);
+}
+
+static enum err_code open_overlay_locked(struct stage *s, struct err *e)
+{
+    lock_assert_held(&s->lock);
+    if (s->over_open)
+        return ERR_OK;
+    if (s->dir) {
+        enum err_code code = stage_bytes_create_unnamed(&s->over, s->dir, e);
+        if (code)
+            return code;
+    }
+    s->over_open = true;
+    return ERR_OK;
+}
+
+/* Writes those pieces of the range that are of the kind `own` (which have their place on the disk), or those that are
+ * not. */
+static enum err_code write_pieces_locked(struct stage *s, struct stage_bytes *to, enum map_kind own, bool which,
+                                         uint64_t offset, const char *p, size_t len, struct err *e)
+{
+    for (size_t done = 0; done < len;) {
+        uint64_t piece;
+        bool is_own = stage_map_at(&s->live, offset + done, &piece) == own;
+        if (piece == 0 || piece > len - done)
+            piece = len - done;
+        if (is_own == which) {
+            enum err_code code = stage_bytes_write(to, offset + done, p + done, (size_t)piece, e);
+            if (code)
+                return code;
+        }
+        done += piece;
+    }
+    return ERR_OK;
+}
+
+/* The space of a write that failed goes back. */
+static void drop_pieces_locked(struct stage *s, struct stage_bytes *of, enum map_kind own, uint64_t offset,
+                               uint64_t len)
+{
+    for (uint64_t done = 0, piece; done < len; done += piece) {
+        enum map_kind kind = stage_map_at(&s->live, offset + done, &piece);
+        if (piece == 0 || piece > len - done)
+            piece = len - done;
+        if (kind != own)
+            (void)stage_bytes_drop(of, offset + done, piece);
+    }
+}
+
+/* What needs new space is written first: while that can fail, nothing that counts has changed. */
+static enum err_code write_locked(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e)
+{
+    lock_assert_held(&s->lock);
+    if (len == 0)
+        return ERR_OK;
+    if (offset > s->size_max || len > s->size_max - offset)
+        return err_set(e, ERR_TOO_BIG, "larger than may be staged");
+    enum err_code code = reserve_locked(s, e);
+    if (!code && s->is_frozen)
+        code = open_overlay_locked(s, e);
+    if (code)
+        return code;
+    enum map_kind own = s->is_frozen ? MAP_OVER : MAP_HELD;
+    struct stage_bytes *to = s->is_frozen ? &s->over : &s->main;
+    code = write_pieces_locked(s, to, own, false, offset, p, len, e);
+    if (!code)
+        code = write_pieces_locked(s, to, own, true, offset, p, len, e);
+    if (code)
+        drop_pieces_locked(s, to, own, offset, len);
+    else
+        set_live_locked(s, offset, len, own);
+    return code;
+}
+
+enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e)
+{
+    LOCK_SCOPE(&s->lock);
+    return write_locked(s, offset, p, len, e);
+}
+
+enum err_code stage_append(struct stage *s, const void *p, size_t len, uint64_t *offset, struct err *e)
+{
+    LOCK_SCOPE(&s->lock);
+    uint64_t at = s->live.size;
+    enum err_code code = write_locked(s, at, p, len, e);
+    if (!code)
+        *offset = at;
+    return code;
+}
+
+enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
+{
+    if (size > s->size_max)
+        return err_set(e, ERR_TOO_BIG, "larger than may be staged");
+    LOCK_SCOPE(&s->lock);
+    enum err_code code = reserve_locked(s, e);
+    if (code)
+        return code;
+    bool shrinks = size < s->live.size;
+    lock_take(&s->map_lock);
+    stage_map_resize(&s->live, size);
+    lock_drop(&s->map_lock);
+    if (!shrinks)
+        return ERR_OK;
+    if (s->is_frozen)
+        s->low = size < s->low ? size : s->low;
+    else
+        stage_bytes_cut(&s->main, size);
+    if (s->over_open)
+        stage_bytes_cut(&s->over, size);
+    return ERR_OK;
+}
+
+/* ---- Base bytes that arrive */
+
+/* Marks what is BASE in [offset, offset + len) as held; the bytes are in the main file. */
+static enum err_code hold_base_locked(struct stage_map *m, uint64_t offset, uint64_t len, struct err *e)
+{
+    for (uint64_t done = 0, piece; done < len; done += piece) {
+        enum map_kind kind = stage_map_at(m, offset + done, &piece);
+        if (kind == MAP_KINDS)
+            break;
+        piece = piece < len - done ? piece : len - done;
+        if (kind != MAP_BASE)
+            continue;
+        enum err_code code = stage_map_reserve(m, 1, e);
+        if (code)
+            return code;
+        stage_map_set(m, offset + done, piece, MAP_HELD);
+    }
+    return ERR_OK;
+}
+
+static enum err_code fill_piece_locked(struct stage *s, uint64_t offset, const char *p, size_t len, struct err *e)
+{
+    enum err_code code = stage_bytes_write(&s->main, offset, p, len, e);
+    if (code)
+        return code;
+    LOCK_SCOPE(&s->map_lock);
+    code = hold_base_locked(&s->live, offset, len, e);
+    if (!code && s->is_frozen)
+        code = hold_base_locked(&s->frozen, offset, len, e);
+    return code;
+}
+
+/* What is BASE now was so at the freeze: the frozen map knows of every piece that is still wanted. */
+enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e)
+{
+    LOCK_SCOPE(&s->lock);
+    const struct stage_map *m = s->is_frozen ? &s->frozen : &s->live;
+    for (size_t done = 0; done < len;) {
+        uint64_t piece;
+        enum map_kind kind = stage_map_at(m, offset + done, &piece);
+        if (kind == MAP_KINDS)
+            break;
+        piece = piece < len - done ? piece : len - done;
+        if (kind == MAP_BASE) {
+            enum err_code code = fill_piece_locked(s, offset + done, (const char *)p + done, (size_t)piece, e);
+            if (code)
+                return code;
+        }
+        done += piece;
+    }
+    return ERR_OK;
+}
+
+/* ---- Questions */
+
+uint64_t stage_size(struct stage *s)
+{
+    LOCK_SCOPE(&s->map_lock);
+    return s->live.size;
+}
+
+uint64_t stage_frozen_size(struct stage *s)
+{
+    LOCK_SCOPE(&s->map_lock);
+    assert(s->is_frozen);
+    return s->frozen.size;
+}
+
+uint64_t stage_local_bytes(struct stage *s)
+{
+    LOCK_SCOPE(&s->map_lock);
+    return (s->is_frozen ? s->frozen.bytes[MAP_HELD] : s->live.bytes[MAP_HELD]) + s->live.bytes[MAP_OVER];
+}
+
+static const struct stage_map *map_of(const struct stage *s, bool frozen)
+{
+    assert(!frozen || s->is_frozen);
+    return frozen ? &s->frozen : &s->live;
+}
+
+enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen, uint64_t *len)
+{
+    LOCK_SCOPE(&s->map_lock);
+    switch (stage_map_at(map_of(s, frozen), offset, len)) {
+    case MAP_HELD:
+    case MAP_OVER:
+        return STAGE_HELD;
+    case MAP_BASE:
+        return STAGE_BASE;
+    case MAP_HOLE:
+        return STAGE_HOLE;
+    default:
+        return STAGE_END;
+    }
+}
+
+bool stage_complete(struct stage *s, bool frozen)
+{
+    LOCK_SCOPE(&s->map_lock);
+    return map_of(s, frozen)->bytes[MAP_BASE] == 0;
+}
+
+static enum err_code read_piece_locked(struct stage *s, enum map_kind kind, uint64_t offset, char *buf, size_t len,
+                                       struct err *e)
+{
+    switch (kind) {
+    case MAP_HELD:
+        return stage_bytes_read(&s->main, offset, buf, len, e);
+    case MAP_OVER:
+        return stage_bytes_read(&s->over, offset, buf, len, e);
+    case MAP_HOLE:
+        memset(buf, 0, len);
+        return ERR_OK;
+    default:
+        return ERR_OK;
+    }
+}
+
+enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
+                         struct err *e)
+{
+    LOCK_SCOPE(&s->lock);
+    const struct stage_map *m = map_of(s, frozen);
+    size_t done = 0;
+    while (done < len) {
+        uint64_t piece;
+        enum map_kind kind = stage_map_at(m, offset + done, &piece);
+        if (kind == MAP_KINDS)
+            break;
+        piece = piece < len - done ? piece : len - done;
+        enum err_code code = read_piece_locked(s, kind, offset + done, (char *)buf + done, (size_t)piece, e);
+        if (code)
+            return code;
+        done += (size_t)piece;
+    }
+    *out = done;
+    return ERR_OK;
+}

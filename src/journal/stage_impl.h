@@ -1,0 +1,34 @@
+/*
+ * The inside of a staging file. `lock` is held over every change and all local I/O. The maps change under both locks
+ * and may be read under either, so that who asks for a size or an extent never waits for a disk. What the maps say of a
+ * byte decides; where no extent says HELD or OVER, the files may hold anything.
+ */
+#ifndef JOURNAL_STAGE_IMPL_H
+#define JOURNAL_STAGE_IMPL_H
+
+#include "journal/stage.h"
+#include "journal/stage_bytes.h"
+#include "journal/stage_map.h"
+#include "util/lock.h"
+
+struct stage {
+    struct lock lock;     /* LOCK_STAGE */
+    struct lock map_lock; /* LOCK_LEAF */
+    char *dir, *path;     /* NULL in memory */
+    uint64_t size_max;    /* bytes that the file may have */
+    struct stage_bytes main;
+    struct stage_bytes over; /* what was written while frozen; no file while !over_open */
+    bool over_open;
+    struct stage_map live, frozen; /* `frozen` is empty unless is_frozen; it has no OVER */
+    bool is_frozen;
+    uint64_t low; /* the smallest size since the freeze */
+};
+
+/* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
+ * loses nothing: what could not be moved stays where it is. */
+enum err_code stage_merge_locked(struct stage *s, uint64_t budget, bool *more, struct err *e) MUST_CHECK;
+
+/* Ends the freeze; the overlay is still to be merged. */
+void stage_unfreeze_locked(struct stage *s);
+
+#endif

@@ -1,0 +1,227 @@
+/*
+ * One small JSON file an upload, `SHA256-OF-ID.upload`, so that a record is found without a table. What was there at
+ * the start is remembered by name; what is added later is never among it.
+ */
+#include "journal/uploads.h"
+
+#include "journal/durable.h"
+#include "util/buf.h"
+#include "util/digest.h"
+#include "util/json.h"
+#include "util/lock.h"
+#include "util/log.h"
+#include "util/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX     ".upload"
+#define RECORD_MAX (64 * 1024)
+
+struct uploads {
+    char *dir;
+    struct lock lock; /* guards what follows; not held during I/O */
+    char **left;      /* file names from before; those from `next` on are still to be looked at */
+    size_t next, n;
+};
+
+static enum err_code remember(struct uploads *u, const char *name, struct err *e)
+{
+    char **p = reallocarray(u->left, u->n + 1, sizeof(*p));
+    if (p)
+        u->left = p;
+    if (!p || !(p[u->n] = strdup(name)))
+        return err_set(e, ERR_NOMEM, "no memory for the record of uploads");
+    u->n++;
+    return ERR_OK;
+}
+
+static enum err_code scan(struct uploads *u, DIR *d, struct err *e)
+{
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(d);
+        if (!entry)
+            return errno ? durable_failed(e, errno, "read", u->dir) : ERR_OK;
+        if (str_ends(entry->d_name, SUFFIX DURABLE_SUFFIX))
+            unlinkat(dirfd(d), entry->d_name, 0);
+        if (!str_ends(entry->d_name, SUFFIX))
+            continue;
+        enum err_code code = remember(u, entry->d_name, e);
+        if (code)
+            return code;
+    }
+}
+
+struct uploads *uploads_open(const char *dir, struct err *e)
+{
+    struct uploads *u = calloc(1, sizeof(*u));
+    if (!u || !(u->dir = strdup(dir))) {
+        (void)err_set(e, ERR_NOMEM, "no memory for the record of uploads");
+        free(u);
+        return NULL;
+    }
+    lock_init(&u->lock, "uploads", LOCK_UPLOADS);
+    DIR *d = opendir(dir);
+    enum err_code code = d ? scan(u, d, e) : durable_failed(e, errno, "open", dir);
+    if (d)
+        closedir(d);
+    if (code) {
+        uploads_free(u);
+        return NULL;
+    }
+    return u;
+}
+
+void uploads_free(struct uploads *u)
+{
+    if (!u)
+        return;
+    for (size_t i = 0; i < u->n; i++)
+        free(u->left[i]);
+    free(u->left);
+    lock_release(&u->lock);
+    free(u->dir);
+    free(u);
+}
+
+static char *path_of(const struct uploads *u, const char *upload_id, struct err *e)
+{
+    char hex[2 * DIGEST_MAX + 1];
+    if (digest_hex(DIGEST_SHA256, upload_id, strlen(upload_id), hex, e))
+        return NULL;
+    char *path = str_printf("%s/%s%s", u->dir, hex, SUFFIX);
+    if (!path)
+        (void)err_set(e, ERR_NOMEM, "no memory for a path");
+    return path;
+}
+
+enum err_code uploads_add(struct uploads *u, const char *key, const char *upload_id, struct err *e)
+{
+    struct err local = ERR_INIT;
+    e = e ? e : &local;
+    CLEANUP(free) char *path = path_of(u, upload_id, e);
+    if (!path)
+        return e->code;
+    BUF(record, RECORD_MAX);
+    buf_add_str(&record, "{\"key\":");
+    json_quote(&record, key, strlen(key));
+    buf_add_str(&record, ",\"upload_id\":");
+    json_quote(&record, upload_id, strlen(upload_id));
+    buf_add_str(&record, "}\n");
+    enum err_code code = buf_check(&record, "the record of an upload", e);
+    return code ? code : durable_put(path, record.data, record.len, e);
+}
+
+void uploads_remove(struct uploads *u, const char *upload_id)
+{
+    struct err e = ERR_INIT;
+    CLEANUP(free) char *path = path_of(u, upload_id, &e);
+    if (!path)
+        LOG_WARN("journal", "the record of a finished upload stays: %s", e.msg);
+    else if (unlink(path) != 0 && errno != ENOENT)
+        LOG_WARN("journal", "the record of a finished upload stays: %s: %s", path, strerrordesc_np(errno));
+}
+
+static enum err_code read_record(const char *path, char *text, size_t *len, struct err *e)
+{
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(e, ERR_NOT_FOUND, "%s was removed", path);
+    if (fd < 0)
+        return durable_failed(e, errno, "open", path);
+    *len = 0;
+    for (ssize_t n = 1; n != 0;) {
+        n = read(fd, text + *len, RECORD_MAX + 1 - *len);
+        if (n < 0 && errno != EINTR)
+            return durable_failed(e, errno, "read", path);
+        *len += n > 0 ? (size_t)n : 0;
+        if (*len > RECORD_MAX)
+            return err_set(e, ERR_TOO_BIG, "%s: too large for a record", path);
+    }
+    return ERR_OK;
+}
+
+/* The document and what it says; NULL where it is no record. */
+static struct json_doc *parse_record(const char *path, const char **key, const char **upload_id, struct err *e)
+{
+    CLEANUP(free) char *text = malloc(RECORD_MAX + 1);
+    size_t len = 0;
+    if (!text) {
+        (void)err_set(e, ERR_NOMEM, "no memory for a record");
+        return NULL;
+    }
+    if (read_record(path, text, &len, e))
+        return NULL;
+    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(text, len, e);
+    if (!doc)
+        return NULL;
+    *key = json_get_str(json_root(doc), "key");
+    *upload_id = json_get_str(json_root(doc), "upload_id");
+    if (!*key || !**key || !*upload_id || !**upload_id) {
+        (void)err_set(e, ERR_PROTO, "%s: no key or no upload id", path);
+        return NULL;
+    }
+    return TAKE(doc);
+}
+
+static enum err_code set_aside(const char *path, const struct err *why, struct err *e)
+{
+    CLEANUP(free) char *bad = str_printf("%s.bad", path);
+    if (!bad)
+        return err_set(e, ERR_NOMEM, "no memory for a path");
+    if (rename(path, bad) != 0)
+        return durable_failed(e, errno, "rename", path);
+    LOG_WARN("journal", "an unreadable record of an upload is now %s: %s", bad, why->msg);
+    return ERR_OK;
+}
+
+/* The next name from before, taken out; NULL at the end. */
+static char *take_next(struct uploads *u)
+{
+    LOCK_SCOPE(&u->lock);
+    return u->next < u->n ? TAKE(u->left[u->next++]) : NULL;
+}
+
+static void put_back(struct uploads *u, char *name)
+{
+    LOCK_SCOPE(&u->lock);
+    u->left[--u->next] = name;
+}
+
+enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id),
+                                void *arg, struct err *e)
+{
+    for (char *name; (name = take_next(u)) != NULL;) {
+        CLEANUP(free) char *owned = name;
+        struct err why = ERR_INIT;
+        const char *key, *upload_id;
+        CLEANUP(free) char *path = str_printf("%s/%s", u->dir, name);
+        if (!path) {
+            put_back(u, TAKE(owned));
+            return err_set(e, ERR_NOMEM, "no memory for a path");
+        }
+        CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &key, &upload_id, &why);
+        if (!doc && why.code == ERR_NOMEM) {
+            put_back(u, TAKE(owned));
+            return err_copy(e, &why);
+        }
+        if (!doc && why.code == ERR_NOT_FOUND)
+            continue;
+        if (!doc) {
+            enum err_code code = set_aside(path, &why, e);
+            if (code)
+                return code;
+        } else if (!fn(arg, key, upload_id)) {
+            put_back(u, TAKE(owned));
+            return ERR_OK;
+        } else if (unlink(path) != 0 && errno != ENOENT) {
+            return durable_failed(e, errno, "remove", path);
+        }
+    }
+    return ERR_OK;
+}
