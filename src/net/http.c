@@ -144,7 +144,8 @@ static enum err_code check_header(const char *line, struct err *e)
 {
     static const char token[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     size_t name_len = strspn(line, token);
-    if (name_len == 0 || line[name_len] != ':')
+    bool empty = line[name_len] == ';' && line[name_len + 1] == '\0';
+    if (name_len == 0 || (line[name_len] != ':' && !empty))
         return err_set(e, ERR_INVAL, "malformed request header name");
     for (const char *p = line + name_len; *p; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f)

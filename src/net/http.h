@@ -53,7 +53,8 @@ struct http_body {
 struct http_request {
     enum http_method method;
     const char *url;            /* complete and percent-encoded; sent as it is (no dot removal) */
-    const char *const *headers; /* "Name: value", NULL at the end; "Name:" removes one that curl adds */
+    const char *const *headers; /* "Name: value", NULL at the end; "Name;" has an empty value, "Name:"
+                                     removes one that curl adds */
     const struct http_body *body; /* NULL: none; Content-Length is always sent for PUT and POST */
 
     /* Body bytes in order, straight from curl's receive buffer of 256 KiB (which libcurl hands on in pieces of at most 16
