@@ -39,13 +39,14 @@ static void decode(struct aws_job *job, const struct http_reply_view *v, struct 
     snprintf(job->reply.request_id, sizeof(job->reply.request_id), "%s", id ? id : error->request_id);
 }
 
-/* "GetObject: AccessDenied: Access Denied (HTTP 403, request id X), key 'a/b'". The server's words are left out where
- * they may quote a secret. */
+/* "GetObject: AccessDenied: Access Denied (HTTP 403, request id X), key 'a/b'". The server's words are left out where they
+ * may quote a secret; STS quotes none, and says which permission is missing. */
 static enum err_code describe(const struct aws_job *job, const struct aws_decision *d, const struct aws_error *error,
                               struct err *e)
 {
     const struct aws_reply *r = &job->reply;
-    const char *text = d->text ? d->text : job->r.secret ? "" : error->message;
+    bool quotes = job->r.secret && strcmp(job->c->service, "sts");
+    const char *text = d->text ? d->text : quotes ? "" : error->message;
     const char *key = job->r.key ? job->r.key : "";
 
     return err_set(e, d->code, "%s: %s%s%s (HTTP %d%s%s)%s%s%s", job->r.what, error->code,
