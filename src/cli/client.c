@@ -1,0 +1,235 @@
+#include "cli/client.h"
+
+#include "cli/control.h"
+#include "cli/mounts.h"
+#include "fuse/session.h"
+#include "util/cleanup.h"
+#include "util/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static int complain(const struct err *e)
+{
+    fprintf(stderr, "awsfs: %s\n", e->msg);
+    return 1;
+}
+
+static FILE *connect_to(const char *path, const char *request, struct err *e)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    CLEANUP(close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (strlen(path) >= sizeof(to.sun_path)) {
+        err_set(e, ERR_NAME_TOO_LONG, "%s is too long for a socket", path);
+        return NULL;
+    }
+    memcpy(to.sun_path, path, strlen(path));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
+        send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request)) {
+        err_sys(e, errno, "%s", path);
+        return NULL;
+    }
+    FILE *f = fdopen(fd, "r");
+    if (f)
+        fd = -1;
+    else
+        err_sys(e, errno, "fdopen");
+    return f;
+}
+
+/* A connection to the daemon of the mount at `dir`; `mountpoint` is its resolved path. */
+static FILE *ask(const char *dir, const char *request, char mountpoint[PATH_MAX], struct err *e)
+{
+    char path[PATH_MAX];
+
+    if (mounts_resolve(dir, mountpoint, e) != ERR_OK || control_path(mountpoint, path, e) != ERR_OK)
+        return NULL;
+    FILE *f = connect_to(path, request, e);
+    if (!f && access(path, F_OK) != 0)
+        err_set(e, ERR_NOT_FOUND, "%s: no mount of awsfs of this user is there", dir);
+    return f;
+}
+
+static void newline(FILE *out, unsigned depth)
+{
+    fputc('\n', out);
+    for (unsigned i = 1; i < depth; i++)
+        fputs("  ", out);
+}
+
+/* The inside of a string: escapes that hide nothing are undone. Returns its closing quote. */
+static const char *print_string(const char *c, FILE *out)
+{
+    for (; *c && *c != '"'; c++) {
+        if (*c == '\\' && c[1] && strchr("\"\\/", c[1]))
+            c++;
+        else if (*c == '\\' && c[1])
+            fputc(*c++, out);
+        fputc(*c, out);
+    }
+    return c;
+}
+
+void client_print_text(const char *json, FILE *out)
+{
+    unsigned depth = 0;
+    char before = '\0';
+
+    for (const char *c = json; *c && *c != '\n'; before = *c++) {
+        if (*c == '"') {
+            c = print_string(c + 1, out);
+            if (!*c)
+                break;
+        } else if (*c == '[' && c[1] == ']') {
+            fputs("none", out);
+            c++;
+        } else if (*c == '[' || *c == '{') {
+            depth++;
+            if (*c == '{' && (before == '[' || before == ','))
+                fputs("- ", out);
+            else if (before)
+                newline(out, depth);
+        } else if (*c == ']' || *c == '}') {
+            depth -= depth > 0;
+        } else if (*c == ',') {
+            newline(out, depth);
+        } else if (*c == ':') {
+            fputs(c[1] == '{' || (c[1] == '[' && c[2] != ']') ? ":" : ": ", out);
+        } else {
+            fputc(*c, out);
+        }
+    }
+    fputc('\n', out);
+}
+
+static int print_status(FILE *f, bool json)
+{
+    CLEANUP(free) char *line = NULL;
+    size_t cap = 0;
+    ssize_t n = getline(&line, &cap, f);
+
+    fclose(f);
+    if (n <= 0) {
+        fprintf(stderr, "awsfs: the daemon gave no answer\n");
+        return 1;
+    }
+    if (json)
+        fputs(line, stdout);
+    else
+        client_print_text(line, stdout);
+    return 0;
+}
+
+static int status_of_all(bool json)
+{
+    char dir[PATH_MAX], path[PATH_MAX];
+    const struct dirent *entry;
+    unsigned n = 0;
+
+    control_dir(dir);
+    DIR *d = opendir(dir);
+    while (d && (entry = readdir(d))) {
+        if (!str_ends(entry->d_name, ".sock") ||
+            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= (int)sizeof(path))
+            continue;
+        FILE *f = connect_to(path, "status\n", NULL);
+        if (f && n++ && !json)
+            fputc('\n', stdout);
+        if (f)
+            print_status(f, json);
+    }
+    if (d)
+        closedir(d);
+    if (!n && !json)
+        printf("no mount of awsfs of this user\n");
+    return 0;
+}
+
+int client_status(const char *dir, bool json)
+{
+    struct err e = ERR_INIT;
+    char mountpoint[PATH_MAX];
+
+    if (!dir)
+        return status_of_all(json);
+    FILE *f = ask(dir, "status\n", mountpoint, &e);
+    return f ? print_status(f, json) : complain(&e);
+}
+
+static void show_progress(const char *line)
+{
+    unsigned long long files, bytes;
+
+    if (isatty(STDERR_FILENO) && sscanf(line, "progress %llu %llu", &files, &bytes) == 2)
+        fprintf(stderr, "\r%llu files, %llu MiB left   ", files, bytes >> 20);
+}
+
+static int flush(FILE *f)
+{
+    CLEANUP(free) char *line = NULL;
+    size_t cap = 0;
+    int status = -1;
+
+    while (status < 0 && getline(&line, &cap, f) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        show_progress(line);
+        if (strcmp(line, "done") == 0)
+            status = 0;
+        if (str_starts(line, "failed ")) {
+            fprintf(stderr, "awsfs: not everything was sent: %s\n", line + strlen("failed "));
+            status = 1;
+        }
+    }
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+    if (status < 0)
+        fprintf(stderr, "awsfs: the daemon ended before it had answered\n");
+    fclose(f);
+    return status < 0 ? 1 : status;
+}
+
+int client_flush(const char *dir)
+{
+    struct err e = ERR_INIT;
+    char mountpoint[PATH_MAX];
+    FILE *f = ask(dir, "flush\n", mountpoint, &e);
+
+    return f ? flush(f) : complain(&e);
+}
+
+int client_umount(const char *dir)
+{
+    struct err e = ERR_INIT;
+    char mountpoint[PATH_MAX];
+    struct mount_entry *found = malloc(sizeof(*found));
+    bool is_ours = found && mounts_resolve(dir, mountpoint, &e) == ERR_OK && mounts_find(mountpoint, found) &&
+                   strcmp(found->type, "fuse.awsfs") == 0;
+
+    free(found);
+    if (!is_ours) {
+        fprintf(stderr, "awsfs: %s: no mount of awsfs is there\n", dir);
+        return 1;
+    }
+    FILE *f = ask(dir, "flush\n", mountpoint, &e);
+    if (f && flush(f) != 0) {
+        fprintf(stderr, "awsfs: %s stays mounted; `umount %s` unmounts it all the same\n", dir, dir);
+        return 1;
+    }
+    FILE *end = ask(dir, "wait\n", mountpoint, &e);
+    e = (struct err)ERR_INIT;
+    if (session_unmount(mountpoint, false, &e) != ERR_OK) {
+        if (end)
+            fclose(end);
+        return complain(&e);
+    }
+    /* The daemon closes the connection when it has finished. */
+    while (end && fgetc(end) != EOF)
+        ;
+    if (end)
+        fclose(end);
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* The commands that talk to a running mount: awsfs status, flush, umount. Each returns the status to exit with. */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Prints the state of the mount at `dir`, or of all mounts of this user (NULL), as text or JSON. */
+int client_status(const char *dir, bool json);
+
+/* Waits until what was written there is in the store; progress on a terminal. */
+int client_flush(const char *dir);
+
+/* The same, then unmounts and waits until the daemon has ended. Also removes the mount of a daemon that is gone. */
+int client_umount(const char *dir);
+
+/* Prints one line of JSON (the daemon's) as indented text. */
+void client_print_text(const char *json, FILE *out);
+
+#endif

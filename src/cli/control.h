@@ -1,0 +1,40 @@
+/*
+ * The daemon's side of `awsfs status`, `flush` and `umount`: a unix socket for each mount, mode 0600 in a directory of mode
+ * 0700, that answers only its own user and root. A request is one line; the answer is lines.
+ *
+ *   status   one line of JSON
+ *   flush    "progress FILES BYTES" about once a second, then "done" or "failed MESSAGE"
+ *   wait     nothing, until the daemon has finished: then the connection closes
+ */
+#ifndef CLI_CONTROL_H
+#define CLI_CONTROL_H
+
+#include "awsfs/err.h"
+#include "util/buf.h"
+
+#include <limits.h>
+#include <stdint.h>
+
+struct control;
+
+struct control_ops {
+    /* Appends one line of JSON without a newline. Any thread. */
+    void (*status)(void *arg, struct buf *out);
+    /* Waits until what was written is in the store; progress as vfs_drain() has it. Any thread. */
+    enum err_code (*flush)(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p, struct err *e);
+    void *arg;
+};
+
+/* Listens for the mount at `mountpoint`. ERR_IO and others name the path. */
+struct control *control_new(const char *mountpoint, const struct control_ops *ops, struct err *e);
+
+/* Stops listening, waits for flushes under way, closes every connection. NULL is fine. */
+void control_free(struct control *c);
+
+/* The directory of the sockets: /run/awsfs for root, else $XDG_RUNTIME_DIR/awsfs or /tmp/awsfs-UID. */
+void control_dir(char out[PATH_MAX]);
+
+/* The socket of the mount at `mountpoint` (resolved). */
+enum err_code control_path(const char *mountpoint, char out[PATH_MAX], struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * Going into the background only after the mount is known to work: the command forks at once, the child does everything and
+ * reports over a pipe, the parent waits for that report and ends with it.
+ */
+#ifndef CLI_DAEMON_H
+#define CLI_DAEMON_H
+
+#include "awsfs/err.h"
+
+#include <stdbool.h>
+
+struct daemon {
+    bool foreground;
+    int report_fd; /* of the child; -1: reported, or in the foreground */
+};
+
+/* In the foreground: returns -1. Otherwise forks: in the child returns -1, in the parent waits and returns the status to exit
+ * with, after printing what the child reported. Before any thread starts. */
+int daemon_start(struct daemon *d, bool foreground);
+
+/* It works: the parent ends with 0; the child lets go of the terminal and of the directory it was started in. Once. */
+void daemon_ready(struct daemon *d);
+
+/* It does not: the line goes to the user ("awsfs: MESSAGE"), the parent ends with `status`. Returns `status`. */
+int daemon_failed(struct daemon *d, int status, const char *message);
+
+#endif

@@ -1,0 +1,164 @@
+/* awsfs, and mount.awsfs by the name it is called by. */
+#include "cli/client.h"
+#include "cli/mount.h"
+#include "cli/options.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTS_MAX 64
+
+enum { EXIT_FAILED = 1, EXIT_MALFORMED = 2, MOUNT8_MALFORMED = 1, MOUNT8_FAILED = 32 };
+
+static void help(FILE *out)
+{
+    fputs("Usage: awsfs SOURCE DIR [-f] [-o OPTION[,OPTION...]]   mounts; returns when the mount answers\n"
+          "       awsfs umount DIR                               waits until all is written, then unmounts\n"
+          "       awsfs flush DIR                                waits until all is written\n"
+          "       awsfs status [DIR] [--json]                    what the mounts of this user do\n"
+          "       awsfs --help | --version\n"
+          "\n"
+          "SOURCE is s3://bucket, s3://bucket/prefix, ssm:/path or ssm: (all parameters).\n"
+          "  -f  stays in the foreground and logs to stderr\n"
+          "Credentials come from the environment, the shared files of AWS or the instance, never from options.\n"
+          "\n"
+          "Options [default]:\n", out);
+    options_help(out);
+    fputs("\nThe manual page awsfs(8) says more.\n", out);
+}
+
+static int malformed(const char *what, const char *which, int status)
+{
+    fprintf(stderr, "awsfs: %s%s; awsfs --help says how it is used\n", what, which);
+    return status;
+}
+
+/* Whether `arg` is the short flag `name` with its value in it or behind it; moves on in the latter case. */
+static const char *flag_value(int argc, char **argv, int *i, char name)
+{
+    const char *arg = argv[*i];
+
+    if (arg[0] != '-' || arg[1] != name)
+        return NULL;
+    if (arg[2])
+        return arg + 2;
+    return *i + 1 < argc ? argv[++*i] : "";
+}
+
+static int run_mount(struct mount_request *r, const char *const *names, size_t n)
+{
+    if (n < 2)
+        return malformed(n ? "DIR is missing" : "SOURCE and DIR are missing", "", r->usage_status);
+    r->source = names[0];
+    r->dir = names[1];
+    return mount_run(r);
+}
+
+/* awsfs SOURCE DIR [-f] [-o ...], in any order. */
+static int command_mount(int argc, char **argv)
+{
+    const char *lists[LISTS_MAX], *names[2], *value;
+    struct mount_request r = {.lists = lists, .usage_status = EXIT_MALFORMED, .fail_status = EXIT_FAILED};
+    size_t n = 0;
+    bool only_names = false;
+
+    for (int i = 1; i < argc; i++) {
+        if (!only_names && strcmp(argv[i], "--") == 0) {
+            only_names = true;
+        } else if (!only_names && strcmp(argv[i], "-f") == 0) {
+            r.foreground = true;
+        } else if (!only_names && (value = flag_value(argc, argv, &i, 'o'))) {
+            if (r.n_lists == LISTS_MAX)
+                return malformed("too many times -o", "", EXIT_MALFORMED);
+            lists[r.n_lists++] = value;
+        } else if (!only_names && argv[i][0] == '-' && argv[i][1]) {
+            return malformed("unknown flag ", argv[i], EXIT_MALFORMED);
+        } else if (n == 2) {
+            return malformed("one argument too many: ", argv[i], EXIT_MALFORMED);
+        } else {
+            names[n++] = argv[i];
+        }
+    }
+    return run_mount(&r, names, n);
+}
+
+/* mount.awsfs SOURCE DIR [-sfnv] [-N namespace] [-t type] [-o ...], as mount(8) calls it. */
+static int helper_mount(int argc, char **argv)
+{
+    const char *lists[LISTS_MAX], *names[2], *value;
+    struct mount_request r = {.lists = lists, .usage_status = MOUNT8_MALFORMED, .fail_status = MOUNT8_FAILED};
+    size_t n = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if ((value = flag_value(argc, argv, &i, 'o'))) {
+            if (r.n_lists == LISTS_MAX)
+                return malformed("too many times -o", "", MOUNT8_MALFORMED);
+            lists[r.n_lists++] = value;
+        } else if (flag_value(argc, argv, &i, 't') || flag_value(argc, argv, &i, 'N')) {
+            continue;
+        } else if (argv[i][0] == '-' && argv[i][1] && strspn(argv[i] + 1, "sfnv") == strlen(argv[i] + 1)) {
+            r.only_check |= strchr(argv[i], 'f') != NULL;
+            r.verbose |= strchr(argv[i], 'v') != NULL;
+            r.sloppy |= strchr(argv[i], 's') != NULL;
+        } else if (n == 2 || (argv[i][0] == '-' && argv[i][1])) {
+            return malformed("unknown argument ", argv[i], MOUNT8_MALFORMED);
+        } else {
+            names[n++] = argv[i];
+        }
+    }
+    return run_mount(&r, names, n);
+}
+
+static int command_status(int argc, char **argv)
+{
+    const char *dir = NULL;
+    bool json = false;
+
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            json = true;
+        else if (dir || argv[i][0] == '-')
+            return malformed("unknown argument ", argv[i], EXIT_MALFORMED);
+        else
+            dir = argv[i];
+    }
+    return client_status(dir, json);
+}
+
+static int with_dir(int argc, char **argv, int (*command)(const char *dir))
+{
+    if (argc != 3)
+        return malformed("one DIR is wanted after ", argv[1], EXIT_MALFORMED);
+    return command(argv[2]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = slash ? slash + 1 : argc ? argv[0] : "";
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            help(stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+            puts("awsfs " AWSFS_VERSION);
+            return 0;
+        }
+    }
+    if (strcmp(name, "mount.awsfs") == 0)
+        return helper_mount(argc, argv);
+    if (argc < 2) {
+        help(stderr);
+        return EXIT_MALFORMED;
+    }
+    if (strcmp(argv[1], "status") == 0)
+        return command_status(argc, argv);
+    if (strcmp(argv[1], "flush") == 0)
+        return with_dir(argc, argv, client_flush);
+    if (strcmp(argv[1], "umount") == 0)
+        return with_dir(argc, argv, client_umount);
+    return command_mount(argc, argv);
+}

@@ -1,0 +1,202 @@
+#include "cli/mount.h"
+
+#include "cli/config.h"
+#include "cli/control.h"
+#include "cli/daemon.h"
+#include "cli/environment.h"
+#include "cli/mounts.h"
+#include "cli/options.h"
+#include "cli/sdnotify.h"
+#include "cli/source.h"
+#include "cli/stack.h"
+#include "fuse/session.h"
+#include "util/json.h"
+#include "util/log.h"
+#include "vfs/vfs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+/* What a mount is made of while it lives. */
+struct mounted {
+    struct stack stack;
+    struct daemon daemon;
+    struct control *control;
+};
+
+/* The defaults, then the config file, then the command line, so that the last wins. */
+static enum err_code read_options(const struct mount_request *r, const struct source *source, struct options *o, struct err *e)
+{
+    enum err_code code = options_init(o, e);
+
+    o->sloppy = r->sloppy;
+    for (size_t i = 0; code == ERR_OK && i < r->n_lists; i++)
+        code = options_parse_list(o, r->lists[i], e);
+    if (code == ERR_OK && o->config) {
+        CLEANUP_RELEASE(options_release) struct options first = *o;
+        code = options_init(o, e);
+        o->sloppy = r->sloppy;
+        if (code == ERR_OK)
+            code = config_read(first.config, source->text, o, e);
+        for (size_t i = 0; code == ERR_OK && i < r->n_lists; i++)
+            code = options_parse_list(o, r->lists[i], e);
+    }
+    if (code == ERR_OK)
+        code = options_finish(o, source->is_ssm, e);
+    return code;
+}
+
+static void on_ready(void *arg)
+{
+    struct mounted *m = arg;
+
+    LOG_INFO("mount", "%s is mounted at %s", m->stack.source->text, m->stack.mountpoint);
+    daemon_ready(&m->daemon);
+    sd_tell("READY=1\nMAINPID=%d\nSTATUS=serving %s", (int)getpid(), m->stack.source->text);
+}
+
+static void on_stopping(void *arg, const char *what)
+{
+    struct mounted *m = arg;
+
+    atomic_store(&m->stack.ending, true);
+    LOG_INFO("mount", "%s", what);
+    sd_tell("STOPPING=1\nSTATUS=%s", what);
+}
+
+static void tell_progress(void *arg, uint64_t files, uint64_t bytes)
+{
+    sd_tell("STATUS=sending: %llu files, %llu MiB left", (unsigned long long)files, (unsigned long long)bytes >> 20);
+}
+
+static void control_status(void *arg, struct buf *out)
+{
+    stack_status(arg, out);
+}
+
+static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p,
+                                   struct err *e)
+{
+    struct stack *s = arg;
+
+    return vfs_drain(s->vfs, progress, p, e);
+}
+
+static struct session *make_session(struct mounted *m, struct err *e)
+{
+    const struct options *o = m->stack.options;
+    const struct session_config config = {
+        .mountpoint = m->stack.mountpoint,
+        .source = m->stack.source->text,
+        .read_only = o->read_only,
+        .allow_other = o->allow_other,
+        .noexec = o->noexec,
+        .noatime = o->noatime,
+        .nodiratime = o->nodiratime,
+        .sync = o->sync,
+        .dirsync = o->dirsync,
+        .ready = on_ready,
+        .stopping = on_stopping,
+        .arg = m,
+    };
+    struct environment env;
+
+    environment_hide(&env);
+    struct session *s = session_new(m->stack.vfs, m->stack.notify, &config, e);
+    environment_restore(&env);
+    return s;
+}
+
+/* From the mount to its end. */
+static enum err_code serve(struct mounted *m, struct err *e)
+{
+    struct stack *s = &m->stack;
+    const struct control_ops ops = {.status = control_status, .flush = control_flush, .arg = s};
+    struct err detail = ERR_INIT;
+
+    s->session = make_session(m, e);
+    if (!s->session)
+        return e->code;
+    m->control = control_new(s->mountpoint, &ops, &detail);
+    if (!m->control)
+        LOG_WARN("mount", "no status for this mount: %s", detail.msg);
+    enum err_code code = session_run(s->session, e);
+    if (vfs_drain(s->vfs, tell_progress, NULL, &detail) != ERR_OK) {
+        LOG_ERROR("mount", "not everything could be sent: %s", detail.msg);
+        if (code == ERR_OK)
+            code = err_copy(e, &detail);
+    }
+    control_free(TAKE(m->control));
+    session_free(TAKE(s->session));
+    return code;
+}
+
+static void raise_limits(void)
+{
+    struct rlimit files;
+
+    /* Each file being written has a descriptor, and so has each connection. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+            LOG_DEBUG("mount", "RLIMIT_NOFILE stays as it is");
+    }
+    umask(077);
+}
+
+/* In the process that will serve. */
+static int run_daemon(struct mounted *m, const struct mount_request *r)
+{
+    const struct options *o = m->stack.options;
+    const char *log = o->log ? o->log : r->foreground ? "stderr" : "syslog";
+    struct err e = ERR_INIT;
+
+    enum err_code code = log_open(log, (enum log_level)o->log_level, &e);
+    if (code != ERR_OK)
+        return daemon_failed(&m->daemon, r->fail_status, e.msg);
+    raise_limits();
+    session_block_signals();
+    json_init();
+    code = stack_build(&m->stack, &e);
+    if (code == ERR_OK)
+        code = r->only_check ? ERR_OK : serve(m, &e);
+    bool served = atomic_load(&m->stack.ending);
+    stack_release(&m->stack);
+    if (code == ERR_OK) {
+        daemon_ready(&m->daemon); /* no news where only_check */
+        log_close();
+        return 0;
+    }
+    /* What the command can tell its user is not told to the log too. */
+    if (served)
+        LOG_ERROR("mount", "%s", e.msg);
+    log_close();
+    return served ? r->fail_status : daemon_failed(&m->daemon, r->fail_status, e.msg);
+}
+
+static int complain(const struct err *e, int status)
+{
+    fprintf(stderr, "awsfs: %s\n", e->msg);
+    return status;
+}
+
+int mount_run(const struct mount_request *r)
+{
+    CLEANUP_RELEASE(source_release) struct source source = {0};
+    CLEANUP_RELEASE(options_release) struct options options = {0};
+    char mountpoint[PATH_MAX];
+    struct err e = ERR_INIT;
+
+    if (source_parse(r->source, &source, &e) != ERR_OK || read_options(r, &source, &options, &e) != ERR_OK)
+        return complain(&e, r->usage_status);
+    if (mounts_check_target(r->dir, mountpoint, &e) != ERR_OK)
+        return complain(&e, r->fail_status);
+    if (r->verbose)
+        fprintf(stderr, "awsfs: mounting %s at %s\n", source.text, mountpoint);
+    struct mounted m = {.stack = {.options = &options, .source = &source, .mountpoint = mountpoint,
+                                  .state = STATE_INIT}};
+    int status = daemon_start(&m.daemon, r->foreground);
+    return status >= 0 ? status : run_daemon(&m, r);
+}

@@ -1,0 +1,21 @@
+/* What is mounted: "s3://bucket[/prefix]", "ssm:/path" or "ssm:". */
+#ifndef CLI_SOURCE_H
+#define CLI_SOURCE_H
+
+#include "awsfs/err.h"
+
+#include <stdbool.h>
+
+struct source {
+    bool is_ssm;
+    char *bucket; /* s3 */
+    char *prefix; /* s3: "" or "path/" */
+    char *path;   /* ssm: "/" or "/prod/app" */
+    char *text;   /* canonical form, for people, /proc/mounts and the state directory */
+};
+
+/* Fills `out` (release it). ERR_INVAL shows the source and what is legal; ERR_UNSUPPORTED: s3:// without a bucket; ERR_NOMEM. */
+enum err_code source_parse(const char *s, struct source *out, struct err *e) MUST_CHECK;
+void source_release(struct source *s);
+
+#endif

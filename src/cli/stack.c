@@ -1,0 +1,174 @@
+#include "cli/stack.h"
+
+#include "aws/client.h"
+#include "aws/creds.h"
+#include "backends/s3/s3.h"
+#include "backends/ssm/ssm.h"
+#include "cli/sdnotify.h"
+#include "fuse/notify.h"
+#include "net/http.h"
+#include "awsfs/store.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/secret.h"
+#include "util/str.h"
+#include "vfs/vfs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+/* Values of parameters pass through buffers that are not ours (libfuse's, libcurl's, TLS's): where the limits allow it the
+ * whole process stays out of swap. */
+static void lock_process(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && (limit.rlim_cur == RLIM_INFINITY || geteuid() == 0) &&
+        mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+        return;
+    LOG_INFO("mount", "RLIMIT_MEMLOCK does not allow to lock the whole process: only the values held are locked");
+}
+
+static enum err_code build_client(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    const struct http_config http = {.insecure_tls = o->insecure_tls, .user_agent = "awsfs/" AWSFS_VERSION};
+    const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region};
+    const struct aws_client_config config = {
+        .service = s->source->is_ssm ? "ssm" : "s3",
+        .endpoint = o->endpoint,
+        .region = o->region,
+        .bucket = s->source->bucket,
+        .profile = o->profile,
+        .addressing = (enum aws_addressing)o->addressing,
+        .dualstack = o->dualstack,
+        .fips = o->fips,
+        .timeout_ms = (unsigned)o->timeout_ms,
+    };
+
+    s->engine = http_engine_new(&http, e);
+    if (s->engine)
+        s->creds = creds_provider_new(s->engine, &who, e);
+    if (s->creds)
+        s->client = aws_client_new(s->engine, s->creds, &config, e);
+    return s->client ? ERR_OK : e->code;
+}
+
+static enum err_code build_store(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    const struct s3_options s3 = {
+        .bucket = s->source->bucket,
+        .prefix = s->source->prefix,
+        .requester_pays = o->requester_pays,
+        .sse = o->sse == SSE_KMS ? S3_SSE_KMS : o->sse == SSE_S3 ? S3_SSE_S3 : S3_SSE_DEFAULT,
+        .sse_kms_key = o->sse_kms_key,
+        .storage_class = o->storage_class,
+        .acl = o->acl,
+        .read_only = o->read_only,
+    };
+    const struct ssm_options ssm = {
+        .path = s->source->path,
+        .type = o->ssm_type,
+        .key_id = o->ssm_key,
+        .tier = o->ssm_tier,
+        .rate = (unsigned)o->ssm_rate,
+        .read_only = o->read_only,
+    };
+    const struct store_call probe = {.timeout_ms = (unsigned)o->timeout_ms, .urgent = true};
+
+    s->store = s->source->is_ssm ? ssm_store_new(s->client, &ssm, e) : s3_store_new(s->client, &s3, e);
+    return s->store ? store_probe(s->store, &probe, e) : e->code;
+}
+
+static void say_waiting(void *arg)
+{
+    const struct stack *s = arg;
+
+    LOG_INFO("mount", "waiting for the previous mount of %s at %s, which still sends what was written", s->source->text,
+             s->mountpoint);
+    sd_tell("STATUS=waiting for the previous mount, which still sends what was written");
+}
+
+/* Parameters leave nothing on a disk, so they have no state directory. */
+static enum err_code build_state(struct stack *s, struct err *e)
+{
+    char root[PATH_MAX], where[512];
+    enum err_code code = ERR_OK;
+
+    if (s->source->is_ssm)
+        return ERR_OK;
+    if (s->options->state)
+        snprintf(root, sizeof(root), "%s", s->options->state);
+    else
+        code = state_default(root, e);
+    if (code != ERR_OK)
+        return code;
+    aws_client_endpoint(s->client, where, sizeof(where));
+    CLEANUP(free) char *identity = str_printf("%s\n%s\n%s\n", s->source->text, where, s->mountpoint);
+    if (!identity)
+        return err_set(e, ERR_NOMEM, "no memory");
+    return state_open(&s->state, root, identity, say_waiting, s, e);
+}
+
+static enum err_code build_vfs(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    s->notify = notify_new(e);
+    if (!s->notify)
+        return e->code;
+    const struct vfs_config config = {
+        .ttl_ms = o->ttl_ms,
+        .read_only = o->read_only,
+        .uid = options_given(o, "uid") ? (uid_t)o->uid : getuid(),
+        .gid = options_given(o, "gid") ? (gid_t)o->gid : getgid(),
+        .umask = (mode_t)o->umask,
+        .file_mode = (mode_t)o->file_mode,
+        .dir_mode = (mode_t)o->dir_mode,
+        .attrs = (enum vfs_attrs)o->attrs,
+        .newline = (enum vfs_newline)o->newline,
+        .excl_open = o->excl == EXCL_OPEN,
+        .force_uid = options_given(o, "uid"),
+        .force_gid = options_given(o, "gid"),
+        .memory = o->memory,
+        .rename_limit = o->rename_limit,
+        .state_dir = s->source->is_ssm ? NULL : s->state.dir,
+        .notify = notify_callbacks(s->notify),
+    };
+
+    s->vfs = vfs_new(s->store, &config, e);
+    return s->vfs ? ERR_OK : e->code;
+}
+
+enum err_code stack_build(struct stack *s, struct err *e)
+{
+    bool is_ssm = s->source->is_ssm;
+    enum err_code code = secret_init(is_ssm, is_ssm, e);
+
+    s->since_ms = clock_mono_ms();
+    s->state = (struct state)STATE_INIT;
+    if (is_ssm)
+        lock_process();
+    if (code == ERR_OK)
+        code = build_client(s, e);
+    if (code == ERR_OK)
+        code = build_store(s, e);
+    if (code == ERR_OK)
+        code = build_state(s, e);
+    if (code == ERR_OK)
+        code = build_vfs(s, e);
+    return code;
+}
+
+void stack_release(struct stack *s)
+{
+    vfs_free(TAKE(s->vfs));
+    notify_free(TAKE(s->notify));
+    store_free(TAKE(s->store));
+    aws_client_free(TAKE(s->client));
+    creds_provider_free(TAKE(s->creds));
+    http_engine_free(TAKE(s->engine));
+    state_close(&s->state);
+}

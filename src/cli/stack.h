@@ -1,0 +1,40 @@
+/* One mount's layers, built from the bottom up: the only place that names concrete stores. */
+#ifndef CLI_STACK_H
+#define CLI_STACK_H
+
+#include "cli/options.h"
+#include "cli/source.h"
+#include "cli/state.h"
+#include "util/buf.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct stack {
+    const struct options *options;
+    const struct source *source;
+    const char *mountpoint;
+    uint64_t since_ms;
+    atomic_bool ending;
+    struct state state;
+    struct http_engine *engine;
+    struct creds_provider *creds;
+    struct aws_client *client;
+    struct store *store;
+    struct notify *notify;
+    struct vfs *vfs;
+    struct session *session;
+};
+
+/* Credentials, client, store (asked once whether it can be used), state directory and vfs. Nothing is mounted yet. `s` is
+ * zeroed but for what it is given; release it also after a failure. Blocks on the network and on a previous daemon. */
+enum err_code stack_build(struct stack *s, struct err *e) MUST_CHECK;
+
+/* Everything but the session, which must be gone. */
+void stack_release(struct stack *s);
+
+/* Appends the state as one JSON object. Any thread, from the mount to the end of vfs_drain(). */
+void stack_status(struct stack *s, struct buf *out);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * The directory in which a mount keeps what must survive it, one for each source and mount point below state=DIR, and the lock
+ * that lets a new mount wait until the old one's daemon has sent what is due.
+ */
+#ifndef CLI_STATE_H
+#define CLI_STATE_H
+
+#include "awsfs/err.h"
+
+#include <limits.h>
+
+struct state {
+    char dir[PATH_MAX];
+    int lock_fd;
+};
+
+#define STATE_INIT {.dir = "", .lock_fd = -1}
+
+/* Makes `path` with mode 0700 (and missing parents with 0755). One that is there must be ours and no symbolic link; wider rights
+ * are taken away. ERR_ACCESS, ERR_NOT_DIR, ERR_IO name the path. */
+enum err_code private_dir(const char *path, struct err *e) MUST_CHECK;
+
+/* The default of state=: /var/lib/awsfs for root, else $XDG_STATE_HOME/awsfs or ~/.local/state/awsfs. ERR_INVAL: no home. */
+enum err_code state_default(char out[PATH_MAX], struct err *e) MUST_CHECK;
+
+/* Opens and locks the directory of `identity` (source, endpoint, mount point) below `root`. Blocks while another daemon has it,
+ * after calling waiting(arg) once. */
+enum err_code state_open(struct state *s, const char *root, const char *identity, void (*waiting)(void *arg), void *arg,
+                         struct err *e) MUST_CHECK;
+
+/* Unlocks. The directory stays. */
+void state_close(struct state *s);
+
+#endif
