@@ -79,7 +79,7 @@ static void make_tls(struct server *s)
 
     s->tls = SSL_CTX_new(TLS_server_method());
     assert(SSL_CTX_use_certificate(s->tls, cert) == 1 && SSL_CTX_use_PrivateKey(s->tls, key) == 1);
-    strcpy(s->ca_file, "/tmp/awsfs-test-ca-XXXXXX");
+    snprintf(s->ca_file, sizeof(s->ca_file), "/tmp/awsfs-test-ca-XXXXXX");
     FILE *f = fdopen(mkstemp(s->ca_file), "w");
     assert(f && PEM_write_X509(f, cert));
     fclose(f);
