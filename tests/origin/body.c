@@ -172,6 +172,18 @@ static void synthetic_read(uint64_t seed, uint64_t offset, unsigned char *out, s
     }
 }
 
+static void repeated_read(const struct blob *b, size_t start, char *out, size_t len)
+{
+    while (len) {
+        size_t n = b->len - start < len ? b->len - start : len;
+
+        memcpy(out, b->data + start, n);
+        out += n;
+        len -= n;
+        start = 0;
+    }
+}
+
 static bool blob_read(const struct blob *b, uint64_t offset, char *out, size_t len)
 {
     switch (b->kind) {
@@ -182,8 +194,7 @@ static bool blob_read(const struct blob *b, uint64_t offset, char *out, size_t l
         synthetic_read(b->seed, offset, (unsigned char *)out, len);
         return true;
     case BLOB_REPEATED:
-        for (size_t i = 0; i < len; i++)
-            out[i] = b->data[(offset + i) % b->len];
+        repeated_read(b, (size_t)(offset % b->len), out, len);
         return true;
     case BLOB_FILE:
         while (len) {
