@@ -1,4 +1,20 @@
-/* The Parameter Store backend: the parameters below a path as a store. */
+/*
+ * The Parameter Store backend: the parameters below a path as a store. A key is the rest of a parameter's name; "KEY@3" and
+ * "KEY@LABEL" are one of its versions, read only. What differs from a store of objects:
+ *
+ * - A listing brings the values, ten a request, in order only inside a page (STORE_UNORDERED). The service has no delimiter:
+ *   one is applied to each page of the whole subtree, so a common prefix may come again on a later page.
+ * - Conditions are best effort, for the service has none but "must not exist": what is there is read first, and a write of
+ *   others that falls between that and ours is overwritten, logged, and kept by the service as the version before ours.
+ * - An equal value is not written again. An overwrite keeps type, key, tier, data type, description and allowed pattern; a
+ *   copy to a new name takes them along. Tags and policies are not copied.
+ * - A name or value that the service would refuse costs no request; a read of such a name is ERR_NOT_FOUND.
+ * - No mode, owner, time or user attribute is kept: `meta` of a put is ignored.
+ * - All requests share one rate limit. A wait for it is part of the call's time-out (60 s where the call names none), so a call
+ *   may end with ERR_THROTTLED before it sent anything.
+ *
+ * Values are kept in secret memory (util/secret.h). util/json.h's json_init() must have been called once, before any reply.
+ */
 #ifndef BACKENDS_SSM_H
 #define BACKENDS_SSM_H
 
@@ -15,7 +31,8 @@ struct ssm_options {
     bool read_only;
 };
 
-/* The client outlives the store. No request is sent. ERR_INVAL names the option. */
+/* `client` is for service "ssm", and outlives the store; options are copied. No request is sent. NULL: ERR_INVAL names the
+ * option, ERR_NOMEM. */
 struct store *ssm_store_new(struct aws_client *client, const struct ssm_options *o, struct err *e);
 
 #endif
