@@ -5,6 +5,8 @@
 #ifndef UTIL_CANCEL_H
 #define UTIL_CANCEL_H
 
+#include "util/cleanup.h"
+
 #include <stdbool.h>
 
 struct cancel;
@@ -20,6 +22,7 @@ struct cancel_hook {
 struct cancel *cancel_new(void);
 struct cancel *cancel_ref(struct cancel *c);
 void cancel_unref(struct cancel *c);
+CLEANUP_DEFINE(struct cancel, cancel_unref)
 
 /* Fires once: calls and unlinks every hook. Any thread. */
 void cancel_fire(struct cancel *c);
