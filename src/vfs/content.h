@@ -25,21 +25,18 @@ struct cancel;
 
 #define CONTENT_BLOCK (128u * 1024)
 
-/* `memory`: bytes that blocks may take. `secret`: blocks live in secret memory. `learnt` (may be NULL) is told what a get's
- * reply says of an object (metadata for free): called without lock; `owner` is the content's. */
-struct contents *contents_new(struct store *store, uint64_t memory, bool secret,
-                              void (*learnt)(void *arg, void *owner, const struct store_object *o), void *arg,
-                              struct err *e);
+/* `memory`: bytes that blocks may take. `secret`: blocks live in secret memory. */
+struct contents *contents_new(struct store *store, uint64_t memory, bool secret, struct err *e);
 /* Every content must be gone; waits for fetches that are still under way (they are canceled). */
 void contents_free(struct contents *cs);
 
-/* One reference. Copies. `owner` is handed to `learnt` while not cleared with content_disown(). */
-struct content *content_new(struct contents *cs, const char *key, const struct store_version *version, void *owner,
-                            struct err *e);
+/* One reference. Copies. */
+struct content *content_new(struct contents *cs, const char *key, const struct store_version *version, struct err *e);
 struct content *content_ref(struct content *c);
 void content_unref(struct content *c);
 CLEANUP_DEFINE(struct content, content_unref)
-void content_disown(struct content *c); /* afterwards `learnt` is not running with its owner and will not be called */
+/* The metadata that a get's reply brought along, with a reference for the caller; NULL if none did yet. */
+struct store_meta *content_meta(struct content *c);
 
 uint64_t content_size(const struct content *c);
 

@@ -33,7 +33,7 @@ struct cancel;
 enum vfs_attrs { VFS_ATTRS_AUTO, VFS_ATTRS_LIST, VFS_ATTRS_HEAD };
 enum vfs_newline { VFS_NEWLINE_KEEP, VFS_NEWLINE_CHOMP, VFS_NEWLINE_ADD };
 
-/* What the kernel should forget. Called with no lock held, from any thread; must only enqueue. */
+/* What the kernel should forget. Called from any thread, also with locks of the vfs held: must only enqueue. */
 struct vfs_notify {
     void (*inode)(void *arg, uint64_t ino); /* attributes and pages of an inode */
     void (*entry)(void *arg, uint64_t parent, const char *name);
