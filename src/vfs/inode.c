@@ -1,0 +1,307 @@
+#include "util/clock.h"
+#include "util/str.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define FRESH_FOR_EVER UINT64_MAX
+
+struct inode *inode_new_locked(struct vfs *v, struct inode *parent, const char *name, const char *component,
+                               enum inode_kind kind)
+{
+    lock_assert_held(&v->tree);
+    struct inode *i = calloc(1, sizeof(*i));
+    if (!i)
+        return NULL;
+    i->refs = 1;
+    i->kind = kind;
+    i->name = strdup(name);
+    i->component = strcmp(name, component) == 0 ? i->name : strdup(component);
+    if (!i->name || !i->component || (kind == INODE_DIR && dir_new_locked(i, NULL))) {
+        if (i->component != i->name)
+            free(i->component);
+        free(i->name);
+        free(i);
+        return NULL;
+    }
+    i->parent = parent ? inode_ref_locked(parent) : NULL;
+    v->n_inodes++;
+    return i;
+}
+
+struct inode *inode_ref_locked(struct inode *i)
+{
+    i->refs++;
+    return i;
+}
+
+static void inode_free_locked(struct vfs *v, struct inode *i)
+{
+    if (i->content)
+        content_unref(i->content);
+    store_meta_unref(i->meta);
+    dir_free(i->dir);
+    if (i->active)
+        stage_free(i->active->stage);
+    free(i->active);
+    free(i->etag);
+    if (i->component != i->name)
+        free(i->component);
+    free(i->name);
+    free(i);
+    v->n_inodes--;
+}
+
+void inode_unref_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    while (i && --i->refs == 0) {
+        struct inode *parent = i->parent;
+        inode_free_locked(v, i);
+        i = parent;
+    }
+}
+
+void inode_unref(struct vfs *v, struct inode *i)
+{
+    if (!i)
+        return;
+    LOCK_SCOPE(&v->tree);
+    inode_unref_locked(v, i);
+}
+
+enum err_code inode_find_locked(struct vfs *v, uint64_t ino, struct inode **out, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct inode *i = map_get(v->by_ino, &ino, sizeof(ino));
+    if (!i)
+        return err_set(e, ERR_CONFLICT, "no such inode");
+    *out = i;
+    return ERR_OK;
+}
+
+enum err_code inode_find_dir_locked(struct vfs *v, uint64_t ino, struct inode **out, struct err *e)
+{
+    enum err_code code = inode_find_locked(v, ino, out, e);
+    if (!code && (*out)->kind != INODE_DIR)
+        return err_set(e, ERR_NOT_DIR, "not a directory");
+    return code;
+}
+
+enum err_code inode_give_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    if (!i->ino) {
+        i->ino = ++v->next_ino;
+        if (map_put(v->by_ino, i, e)) {
+            i->ino = 0;
+            return ERR_NOMEM;
+        }
+    }
+    if (i->lookups++ == 0)
+        inode_ref_locked(i);
+    return ERR_OK;
+}
+
+void vfs_forget(struct vfs *v, uint64_t ino, uint64_t count)
+{
+    LOCK_SCOPE(&v->tree);
+    struct inode *i = map_get(v->by_ino, &ino, sizeof(ino));
+    if (!i || i == v->root)
+        return;
+    i->lookups -= count < i->lookups ? count : i->lookups;
+    if (i->lookups > 0)
+        return;
+    map_remove(v->by_ino, &ino, sizeof(ino));
+    i->ino = 0;
+    inode_unref_locked(v, i);
+}
+
+enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct dir *d = i->parent->dir;
+    struct inode *old = inode_child_locked(i->parent, i->name);
+    if (old)
+        inode_detach_locked(v, old);
+    if (map_put(d->children, i, e))
+        return ERR_NOMEM;
+    i->flags |= INODE_LINKED;
+    if (i->kind == INODE_NONE)
+        d->negative++;
+    inode_ref_locked(i);
+    return ERR_OK;
+}
+
+void inode_detach_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    if (!(i->flags & INODE_LINKED))
+        return;
+    struct dir *d = i->parent->dir;
+    map_remove(d->children, i->name, strlen(i->name));
+    i->flags &= (uint16_t)~INODE_LINKED;
+    if (i->kind == INODE_NONE)
+        d->negative--;
+    if (v->cfg.notify.entry && i->parent->ino && (i->ino || i->kind == INODE_NONE))
+        v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
+    inode_unref_locked(v, i);
+}
+
+struct inode *inode_child_locked(const struct inode *dir, const char *name)
+{
+    return map_get(dir->dir->children, name, strlen(name));
+}
+
+void inode_key_locked(const struct inode *i, struct buf *out)
+{
+    if (!i->parent)
+        return;
+    inode_key_locked(i->parent, out);
+    if (i->flags & INODE_SELF) {
+        /* The object beside the directory: its key is the directory's without the slash. */
+        if (out->len > 0 && !out->failed)
+            out->data[--out->len] = 0;
+        return;
+    }
+    buf_add_str(out, i->component);
+    if (i->kind == INODE_DIR)
+        buf_add_char(out, '/');
+}
+
+void inode_path_locked(const struct inode *i, struct buf *out)
+{
+    if (!i->parent)
+        return;
+    inode_path_locked(i->parent, out);
+    buf_add_char(out, '/');
+    buf_add_str(out, i->name);
+}
+
+char *inode_key_dup_locked(const struct inode *i)
+{
+    BUF(key, KEY_BUF_MAX);
+    inode_key_locked(i, &key);
+    return key.failed ? NULL : strdup(buf_str(&key));
+}
+
+void inode_set_meta_locked(struct inode *i, struct store_meta *meta)
+{
+    struct store_meta *old = i->meta;
+    i->meta = store_meta_ref(meta);
+    store_meta_unref(old);
+}
+
+enum err_code inode_set_version_locked(struct vfs *v, struct inode *i, const struct store_version *version,
+                                       struct store_meta *meta, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    if (!i->etag || strcmp(i->etag, version->etag) != 0) {
+        char *etag = strdup(version->etag);
+        if (!etag)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        free(i->etag);
+        i->etag = etag;
+    }
+    i->size = version->size;
+    i->mtime = version->mtime;
+    if (meta)
+        inode_set_meta_locked(i, meta);
+    return ERR_OK;
+}
+
+void inode_version_locked(const struct inode *i, struct store_version *out)
+{
+    *out = (struct store_version){.size = i->size, .mtime = i->mtime};
+    if (i->etag)
+        memcpy(out->etag, i->etag, strlen(i->etag) + 1 > sizeof(out->etag) ? sizeof(out->etag) - 1 : strlen(i->etag) + 1);
+}
+
+enum err_code inode_activate_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    if (i->active)
+        return ERR_OK;
+    i->active = calloc(1, sizeof(*i->active));
+    if (!i->active)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    i->active->inode = i;
+    return ERR_OK;
+}
+
+static void free_stage(void *arg)
+{
+    stage_free(arg);
+}
+
+void inode_settle_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    if (!a || a->opens || a->sending || a->looking || a->timer_armed || a->queued)
+        return;
+    if (a->stage && (i->flags & INODE_LOCAL) && (i->flags & INODE_LINKED))
+        return;
+    if (a->stage && pool_submit(v->pool, free_stage, a->stage, NULL))
+        stage_free(a->stage);
+    i->active = NULL;
+    free(a);
+    if (i->content && !vfs_has(v, STORE_LIST_CONTENT)) {
+        content_unref(i->content);
+        i->content = NULL;
+    }
+}
+
+/* FNV-1a: stable across mounts, unlike the seeded hash of the maps. */
+uint64_t inode_number(const char *key, size_t len)
+{
+    uint64_t h = 14695981039346656037ULL;
+    for (size_t n = 0; n < len; n++)
+        h = (h ^ (unsigned char)key[n]) * 1099511628211ULL;
+    return h > 1 ? h : h + 2;
+}
+
+static bool within_ttl(const struct vfs *v, uint64_t checked_ms)
+{
+    if (v->cfg.ttl_ms == VFS_TTL_INF)
+        return true;
+    return v->cfg.ttl_ms > 0 && clock_mono_ms() - checked_ms < v->cfg.ttl_ms;
+}
+
+uint64_t ttl_left_ms(const struct vfs *v, uint64_t checked_ms)
+{
+    if (v->cfg.ttl_ms == VFS_TTL_INF)
+        return FRESH_FOR_EVER;
+    uint64_t age = clock_mono_ms() - checked_ms;
+    return age < v->cfg.ttl_ms ? v->cfg.ttl_ms - age : 0;
+}
+
+bool inode_fresh_locked(const struct vfs *v, const struct inode *i)
+{
+    if (!i->parent || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) || (i->active && i->active->sending))
+        return true;
+    return !(i->flags & INODE_STALE) && within_ttl(v, i->checked_ms);
+}
+
+bool dir_fresh_locked(const struct vfs *v, const struct inode *dir)
+{
+    if (dir->flags & INODE_LOCAL)
+        return true;
+    return dir->dir->listed && within_ttl(v, dir->dir->listed_ms);
+}
+
+void inode_changed_locked(struct vfs *v, struct inode *i)
+{
+    i->changed_seq = ++v->seq;
+    i->checked_ms = clock_mono_ms();
+    i->flags &= (uint16_t)~INODE_STALE;
+}
+
+enum err_code wait_changed_locked(struct vfs *v, const struct vfs_caller *c, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    if (c && c->cancel && cancel_fired(c->cancel))
+        return err_set(e, ERR_CANCELED, "interrupted");
+    cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
+    return ERR_OK;
+}

@@ -1,0 +1,217 @@
+/*
+ * Attributes that a listing does not carry: asked for only where they are likely to be there, remembered with the version.
+ */
+#include "util/clock.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define PARALLEL 32
+#define SAMPLE 2 /* children; and the marker */
+#define PICK_MAX (SAMPLE + 1)
+
+static const unsigned posix_bits = STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME;
+
+bool look_needed_locked(const struct vfs *v, const struct inode *i)
+{
+    if (!vfs_has(v, STORE_POSIX) || i->meta || !i->parent || i->kind == INODE_NONE || (i->flags & (INODE_NEW | INODE_LOCAL)))
+        return false;
+    if (i->kind == INODE_DIR && (i->flags & INODE_NO_MARKER))
+        return false;
+    switch (v->cfg.attrs) {
+    case VFS_ATTRS_HEAD:
+        return true;
+    case VFS_ATTRS_AUTO:
+        return i->parent->dir->posix == POSIX_YES;
+    default:
+        return false;
+    }
+}
+
+/* What the store said of an inode's key. */
+static enum err_code take_locked(struct vfs *v, struct inode *i, uint64_t seq, uint64_t start_ms, enum err_code code,
+                                 const struct store_object *o, struct err *e)
+{
+    if (inode_unsent(i) || i->changed_seq > seq) {
+        /* What was written here is newer, but what others stored with the version it came from must be carried along. */
+        if (!code && !i->meta && i->etag && strcmp(i->etag, o->version.etag) == 0)
+            inode_set_meta_locked(i, o->meta);
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    }
+    if (code == ERR_NOT_FOUND && i->kind == INODE_DIR) {
+        i->flags |= INODE_NO_MARKER;
+        return ERR_OK;
+    }
+    struct merge m = {.seq = seq, .start_ms = start_ms};
+    if (code == ERR_NOT_FOUND)
+        return (i->flags & INODE_LINKED) ? merge_absent_locked(v, i->parent, i->name, i->component, &m, e) : ERR_OK;
+    if (code)
+        return code;
+    if (i->kind == INODE_DIR) {
+        i->flags &= (uint16_t)~INODE_NO_MARKER;
+        return inode_set_version_locked(v, i, &o->version, o->meta, e);
+    }
+    if (i->flags & INODE_LINKED)
+        return merge_object_locked(v, i->parent, i->name, i->component, o, &m, NULL, e);
+    if (i->etag && strcmp(i->etag, o->version.etag) == 0)
+        inode_set_meta_locked(i, o->meta);
+    return ERR_OK;
+}
+
+struct look {
+    struct vfs *v;
+    struct inode *inode;
+    struct store_call call;
+    enum err_code code;
+    struct err err;
+};
+
+static void look_one(void *item)
+{
+    struct look *l = item;
+    struct vfs *v = l->v;
+    BUF(key, KEY_BUF_MAX);
+    lock_take(&v->tree);
+    inode_key_locked(l->inode, &key);
+    uint64_t seq = ++v->seq;
+    lock_drop(&v->tree);
+
+    uint64_t start = clock_mono_ms();
+    struct store_object o = {0};
+    l->code = store_stat(v->store, buf_str(&key), &l->call, &o, &l->err);
+    lock_take(&v->tree);
+    l->code = take_locked(v, l->inode, seq, start, l->code, &o, &l->err);
+    lock_drop(&v->tree);
+    store_object_release(&o);
+}
+
+enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e)
+{
+    if (n == 0)
+        return ERR_OK;
+    CLEANUP(free) struct look *looks = calloc(n, sizeof(*looks));
+    if (!looks)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t k = 0; k < n; k++)
+        looks[k] = (struct look){.v = v, .inode = inodes[k], .call = call_of(c)};
+    pool_each(v->pool, looks, n, sizeof(*looks), PARALLEL, look_one, NULL);
+    for (size_t k = 0; k < n; k++)
+        if (looks[k].code && looks[k].code != ERR_ACCESS)
+            return err_copy(e, &looks[k].err);
+    return ERR_OK;
+}
+
+static bool known_locked(const struct vfs *v, const struct inode *i)
+{
+    return i->meta || (i->flags & (INODE_NEW | INODE_LOCAL)) || !vfs_has(v, STORE_POSIX) || !i->parent ||
+           (i->kind == INODE_DIR && (i->flags & INODE_NO_MARKER));
+}
+
+enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
+{
+    lock_take(&v->tree);
+    enum err_code code = ERR_OK;
+    while (!code && !known_locked(v, i) && i->active && i->active->looking)
+        code = c && c->nowait ? ERR_AGAIN : wait_changed_locked(v, c, e);
+    bool known = known_locked(v, i);
+    if (!code && !known)
+        code = c && c->nowait ? ERR_AGAIN : inode_activate_locked(v, i, e);
+    if (!code && !known)
+        i->active->looking = true;
+    lock_drop(&v->tree);
+    if (code || known)
+        return code;
+    struct look l = {.v = v, .inode = i, .call = call_of(c)};
+    look_one(&l);
+    lock_take(&v->tree);
+    i->active->looking = false;
+    inode_settle_locked(v, i);
+    cond_broadcast(&v->changed);
+    lock_drop(&v->tree);
+    return err_copy(e, &l.err);
+}
+
+struct look_task {
+    struct vfs *v;
+    struct inode *inode;
+};
+
+static void look_task_run(void *arg)
+{
+    CLEANUP(free) struct look_task *t = arg;
+    struct err err = ERR_INIT;
+    if (look_always(t->v, t->inode, NULL, &err))
+        LOG_DEBUG("vfs", "%s", err.msg); /* whoever needs it asks again, and has the error then */
+    lock_take(&t->v->tree);
+    inode_unref_locked(t->v, t->inode);
+    t->v->background--;
+    cond_broadcast(&t->v->changed);
+    lock_drop(&t->v->tree);
+}
+
+void look_ahead_locked(struct vfs *v, struct inode *i)
+{
+    if (known_locked(v, i))
+        return;
+    struct look_task *t = malloc(sizeof(*t));
+    if (!t)
+        return;
+    *t = (struct look_task){.v = v, .inode = i};
+    if (pool_submit(v->pool, look_task_run, t, NULL)) {
+        free(t);
+        return;
+    }
+    inode_ref_locked(i);
+    v->background++;
+}
+
+/* The marker if there is one, and the first children that are files. References for the caller. */
+static size_t pick_locked(struct inode *dir, struct inode *out[PICK_MAX])
+{
+    size_t n = 0, files = 0, cursor = 0;
+    if (dir->parent && dir->etag && !dir->meta)
+        out[n++] = inode_ref_locked(dir);
+    for (struct inode *i; files < SAMPLE && (i = map_next(dir->dir->children, &cursor));) {
+        if (i->kind != INODE_FILE || i->meta || (i->flags & (INODE_NEW | INODE_LOCAL)))
+            continue;
+        out[n++] = inode_ref_locked(i);
+        files++;
+    }
+    return n;
+}
+
+static bool posix_meta(const struct inode *i)
+{
+    return i->meta && (i->meta->has & posix_bits);
+}
+
+/* A child with POSIX metadata shows itself under its name: the sample's inode may have been replaced by another kind. */
+static bool decided_locked(struct inode *dir, struct inode **sample, size_t n)
+{
+    if (posix_meta(dir))
+        return true;
+    for (size_t k = 0; k < n; k++) {
+        struct inode *now = sample[k] == dir ? dir : inode_child_locked(dir, sample[k]->name);
+        if (now && posix_meta(now))
+            return true;
+    }
+    return false;
+}
+
+enum err_code look_sample(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO)
+        return ERR_OK;
+    struct inode *sample[PICK_MAX] = {NULL};
+    lock_take(&v->tree);
+    size_t n = posix_meta(dir) ? 0 : pick_locked(dir, sample);
+    lock_drop(&v->tree);
+    enum err_code code = look_many(v, sample, n, c, e);
+    lock_take(&v->tree);
+    if (!code)
+        dir->dir->posix = decided_locked(dir, sample, n) ? POSIX_YES : POSIX_NO;
+    for (size_t k = 0; k < n; k++)
+        inode_unref_locked(v, sample[k]);
+    lock_drop(&v->tree);
+    return code;
+}

@@ -1,0 +1,307 @@
+/*
+ * What a listing or a stat says becomes names and inodes.
+ *
+ * What was found never overrides a change made here later than the request began, nor what is not in the store yet. The same
+ * version keeps its inode and everything the kernel holds of it; another version gives the name a new inode (and so a new
+ * nodeid): what others put there is another line of versions.
+ */
+#include "util/clock.h"
+#include "util/str.h"
+#include "vfs/names.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define NEGATIVE_MAX 10000
+#define SELF_NAME "@self"
+
+static enum inode_kind kind_of(const struct store_object *o)
+{
+    if (!o->meta || !(o->meta->has & STORE_HAS_MODE))
+        return INODE_FILE;
+    switch (o->meta->mode & S_IFMT) {
+    case S_IFLNK:
+        return INODE_SYMLINK;
+    case S_IFIFO:
+        return INODE_FIFO;
+    case S_IFSOCK:
+        return INODE_SOCKET;
+    default:
+        return INODE_FILE;
+    }
+}
+
+/* True if what this mount knows of the child is newer than the request, or not in the store yet. */
+static bool ours(const struct inode *i, const struct merge *m)
+{
+    bool removal_put_off = i->kind == INODE_NONE && i->etag;
+    return i->changed_seq > m->seq || removal_put_off || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) ||
+           (i->active && i->active->sending);
+}
+
+static void confirm(struct inode *i, const struct merge *m)
+{
+    if (i->checked_ms < m->start_ms)
+        i->checked_ms = m->start_ms;
+    i->flags &= (uint16_t)~INODE_STALE;
+}
+
+static bool same_version(const struct inode *i, const struct store_object *o)
+{
+    return i->etag && strcmp(i->etag, o->version.etag) == 0 && i->size == o->version.size;
+}
+
+/* The version is the same: attributes may have been changed by others, which shows in Last-Modified. */
+static void take_mtime(struct inode *i, const struct store_object *o)
+{
+    int64_t diff = (int64_t)o->version.mtime.tv_sec - (int64_t)i->mtime.tv_sec;
+    bool guess = (i->flags & INODE_OUR_MTIME) && diff >= -2 && diff <= 2;
+    if (o->meta)
+        inode_set_meta_locked(i, o->meta);
+    else if (diff != 0 && !guess)
+        inode_set_meta_locked(i, NULL);
+    if (diff != 0 || !(i->flags & INODE_OUR_MTIME))
+        i->mtime = o->version.mtime;
+    i->flags &= (uint16_t)~INODE_OUR_MTIME;
+}
+
+static enum err_code take_content(struct vfs *v, struct inode *i, const struct store_object *o, struct err *e)
+{
+    if (!o->content || i->content)
+        return ERR_OK;
+    BUF(key, KEY_BUF_MAX);
+    inode_key_locked(i, &key);
+    struct content *c = content_new(v->contents, buf_str(&key), &o->version, e);
+    if (!c)
+        return ERR_NOMEM;
+    enum err_code code = content_fill(c, o->content, o->version.size, true, e);
+    if (code) {
+        content_unref(c);
+        return code;
+    }
+    i->content = c;
+    return ERR_OK;
+}
+
+/* A new inode under a name, in place of what is there. Borrowed. */
+static struct inode *replace(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                             enum inode_kind kind, uint16_t flags, const struct merge *m, struct err *e)
+{
+    struct inode *i = inode_new_locked(v, dir, name, component, kind);
+    if (!i) {
+        err_set(e, ERR_NOMEM, "out of memory for names");
+        return NULL;
+    }
+    i->flags |= flags;
+    i->checked_ms = m->start_ms;
+    i->mark = v->mark;
+    bool failed = inode_link_locked(v, i, e) != ERR_OK;
+    inode_unref_locked(v, i);
+    return failed ? NULL : i;
+}
+
+enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                                  const struct store_object *object, const struct merge *m, struct inode **out,
+                                  struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct inode *i = inode_child_locked(dir, name);
+    if (i) {
+        i->mark = v->mark;
+        if (out)
+            *out = i;
+        if (ours(i, m))
+            return ERR_OK;
+        bool same_kind = i->kind != INODE_NONE && i->kind != INODE_DIR && (!object->meta || kind_of(object) == i->kind);
+        if (same_kind && strcmp(i->component, component) == 0 && same_version(i, object)) {
+            take_mtime(i, object);
+            confirm(i, m);
+            return take_content(v, i, object, e);
+        }
+    }
+    bool self = vfs_has(v, STORE_SELF_NAMES) && strcmp(component, SELF_NAME) == 0;
+    i = replace(v, dir, name, component, kind_of(object), self ? INODE_SELF : 0, m, e);
+    if (!i)
+        return ERR_NOMEM;
+    enum err_code code = inode_set_version_locked(v, i, &object->version, object->meta, e);
+    if (!code)
+        code = take_content(v, i, object, e);
+    if (code)
+        inode_detach_locked(v, i);
+    else if (out)
+        *out = i;
+    return code;
+}
+
+static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                                    const struct merge *m, struct inode **out, struct err *e)
+{
+    struct inode *i = inode_child_locked(dir, name);
+    *out = NULL;
+    if (i) {
+        i->mark = v->mark;
+        if (i->kind == INODE_DIR && strcmp(i->component, component) == 0) {
+            if (i->changed_seq <= m->seq)
+                i->flags &= (uint16_t)~INODE_LOCAL;
+            confirm(i, m);
+            *out = i;
+            return ERR_OK;
+        }
+        if (ours(i, m))
+            return ERR_OK;
+    }
+    *out = replace(v, dir, name, component, INODE_DIR, 0, m, e);
+    return *out ? ERR_OK : ERR_NOMEM;
+}
+
+enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                                  const struct merge *m, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct inode *i = inode_child_locked(dir, name);
+    if (i && ours(i, m))
+        return ERR_OK;
+    if (i && i->kind == INODE_NONE) {
+        confirm(i, m);
+        return ERR_OK;
+    }
+    if (dir->dir->negative >= NEGATIVE_MAX) {
+        if (i)
+            inode_detach_locked(v, i);
+        return ERR_OK;
+    }
+    return replace(v, dir, name, component, INODE_NONE, 0, m, e) ? ERR_OK : ERR_NOMEM;
+}
+
+/* What the object "dir/" says of the directory itself. */
+static enum err_code merge_marker(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
+                                  struct err *e)
+{
+    const struct store_object *marker = found_dir_marker(f);
+    if (ours(dir, m))
+        return ERR_OK;
+    if (!marker) {
+        if (m->complete)
+            dir->flags |= INODE_NO_MARKER;
+        return ERR_OK;
+    }
+    dir->flags &= (uint16_t)~INODE_NO_MARKER;
+    if (dir->etag && same_version(dir, marker))
+        take_mtime(dir, marker);
+    else
+        inode_set_meta_locked(dir, marker->meta);
+    return inode_set_version_locked(v, dir, &marker->version, NULL, e);
+}
+
+static bool undecided(const struct found *f, const struct merge *m)
+{
+    if (!m->last_key || f->is_dir || (m->only && strcmp(m->only, f->component) == 0))
+        return false;
+    BUF(as_dir, KEY_BUF_MAX);
+    buf_add_str(&as_dir, m->prefix);
+    buf_add(&as_dir, f->component, f->len);
+    buf_add_char(&as_dir, '/');
+    return strcmp(buf_str(&as_dir), m->last_key) > 0;
+}
+
+/* True if an object and a directory exist for the component without its last '%'. */
+static bool percent_taken(const struct found_dir *d, const struct found *f)
+{
+    if (f->len < 2 || f->component[f->len - 1] != '%')
+        return false;
+    BUF(base, KEY_BUF_MAX);
+    buf_add(&base, f->component, f->len - 1);
+    const struct found *b = found_dir_get(d, buf_str(&base));
+    return b && b->is_dir && b->has_object;
+}
+
+static enum err_code merge_below(struct vfs *v, struct inode *sub, const struct found *f, const struct merge *m,
+                                 struct err *e)
+{
+    if (!f->sub || !sub)
+        return ERR_OK;
+    BUF(prefix, KEY_BUF_MAX);
+    buf_add_str(&prefix, m->prefix);
+    buf_add(&prefix, f->component, f->len);
+    buf_add_char(&prefix, '/');
+    struct merge below = *m;
+    below.prefix = buf_str(&prefix);
+    return merge_locked(v, sub, f->sub, &below, e);
+}
+
+static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct found_dir *d, const struct found *f,
+                                 const struct merge *m, struct err *e)
+{
+    if (undecided(f, m))
+        return ERR_OK;
+    BUF(name, 1024);
+    name_of_component(&name, f->component, f->len, percent_taken(d, f));
+    struct inode *sub = NULL;
+    enum err_code code = ERR_OK;
+    if (f->is_dir) {
+        code = merge_dir_name(v, dir, buf_str(&name), f->component, m, &sub, e);
+        if (!code)
+            code = merge_below(v, sub, f, m, e);
+    }
+    if (code || !f->has_object)
+        return code;
+    if (!f->is_dir)
+        return merge_object_locked(v, dir, buf_str(&name), f->component, &f->object, m, NULL, e);
+    if (vfs_has(v, STORE_SELF_NAMES))
+        return sub ? merge_object_locked(v, sub, SELF_NAME, SELF_NAME, &f->object, m, NULL, e) : ERR_OK;
+    buf_clear(&name);
+    name_beside_dir(&name, f->component, f->len);
+    return merge_object_locked(v, dir, buf_str(&name), f->component, &f->object, m, NULL, e);
+}
+
+/* Names that were not among all there are. */
+static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct merge *m)
+{
+    size_t cursor = 0;
+    for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
+        if (i->mark == mark || ours(i, m) || (i->flags & (INODE_VIRTUAL | INODE_SELF)))
+            continue;
+        if (i->kind == INODE_DIR && i->dir->marker_due)
+            continue;
+        inode_detach_locked(v, i);
+    }
+}
+
+/* A directory with a body in its own marker: the body shows as "%" (or beside a directory of that name). */
+static enum err_code merge_marker_body(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
+                                       struct err *e)
+{
+    const struct store_object *marker = found_dir_marker(f);
+    if (!marker || marker->version.size == 0)
+        return ERR_OK;
+    const struct found *empty = found_dir_get(f, "");
+    return merge_object_locked(v, dir, empty && empty->is_dir ? "%%" : "%", "", marker, m, NULL, e);
+}
+
+enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
+                           struct err *e)
+{
+    lock_assert_held(&v->tree);
+    /* Merges of sub-directories, run from here, take marks of their own. */
+    uint32_t mark = ++v->last_mark;
+    v->mark = mark;
+    enum err_code code = merge_marker(v, dir, f, m, e);
+    if (!code)
+        code = merge_marker_body(v, dir, f, m, e);
+    size_t cursor = 0;
+    for (const struct found *x; !code && (x = found_dir_next(f, &cursor));) {
+        code = merge_found(v, dir, f, x, m, e);
+        v->mark = mark;
+    }
+    if (code || !m->complete)
+        return code;
+    sweep(v, dir, mark, m);
+    struct dir *d = dir->dir;
+    if (m->seq >= d->listed_seq) {
+        d->listed = true;
+        d->listed_ms = m->start_ms;
+        d->listed_seq = m->seq;
+    }
+    confirm(dir, m);
+    return ERR_OK;
+}

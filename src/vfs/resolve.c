@@ -1,0 +1,273 @@
+/*
+ * What stands under a name. What is known within ttl answers at once. Otherwise one LIST of the parent, positioned just before
+ * the name, brings the answer and the neighbours; where that page does not decide, the rest is asked in parallel. Stores that
+ * cannot begin a listing at a name are asked for the object and for what is below it, in parallel.
+ */
+#include "util/clock.h"
+#include "util/str.h"
+#include "vfs/names.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+/* "name@3": answered by the store for one name, never listed. */
+static bool is_virtual(const struct vfs *v, const char *name)
+{
+    return vfs_has(v, STORE_SELF_NAMES) && strchr(name, '@') && name[0] != '@';
+}
+
+enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char *name, struct inode **out, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    *out = NULL;
+    if (strlen(name) > NAME_BYTES_MAX)
+        return err_set(e, ERR_NAME_TOO_LONG, "a name of more than %d bytes", NAME_BYTES_MAX);
+    if (!utf8_valid(name, strlen(name)))
+        return err_set(e, ERR_BAD_NAME, "a name that is not UTF-8");
+    struct inode *i = inode_child_locked(dir, name);
+    if (i && inode_fresh_locked(v, i)) {
+        if (look_needed_locked(v, i))
+            return ERR_AGAIN;
+        *out = i->kind == INODE_NONE ? NULL : i;
+        return ERR_OK;
+    }
+    if (!i && dir_fresh_locked(v, dir) && !is_virtual(v, name))
+        return ERR_OK;
+    return ERR_AGAIN;
+}
+
+enum err_code resolve_new_component_locked(struct vfs *v, struct inode *dir, const char *name, struct buf *component,
+                                           struct err *e)
+{
+    switch (name_to_component(name, component)) {
+    case NAME_LITERAL:
+        buf_add_str(component, name);
+        return ERR_OK;
+    case NAME_ESCAPE:
+        return ERR_OK;
+    case NAME_BAD:
+        return err_set(e, ERR_BAD_NAME, "a name that is not UTF-8");
+    case NAME_DEPENDS:
+        break;
+    }
+    bool doubled = false;
+    if (str_ends(name, "%25")) {
+        BUF(beside, 512);
+        buf_add(&beside, name, strlen(name) - 2);
+        struct inode *object = inode_child_locked(dir, buf_str(&beside));
+        doubled = object && object->kind != INODE_NONE && strcmp(object->component, object->name) != 0;
+    }
+    if (!name_for_new(name, doubled, component))
+        return err_set(e, ERR_NAME_TOO_LONG, "this form of name stands for keys too long to be a name");
+    return ERR_OK;
+}
+
+/* ---- Asking for one component */
+
+struct ask {
+    struct vfs *v;
+    struct inode *dir;
+    const char *name, *component, *prefix, *key;
+    const struct vfs_caller *caller;
+    uint64_t seq, start_ms;
+    struct found_dir *found;
+};
+
+struct question {
+    const struct ask *ask;
+    bool below; /* is there anything below the key? else: is there an object? */
+    bool yes;
+    struct store_object object;
+    enum err_code code;
+    struct err err;
+};
+
+static void question_below(struct question *q)
+{
+    struct store_call call = call_of(q->ask->caller);
+    BUF(prefix, KEY_BUF_MAX);
+    buf_add_str(&prefix, q->ask->key);
+    buf_add_char(&prefix, '/');
+    struct store_list l = {.prefix = buf_str(&prefix), .max_keys = 1};
+    CLEANUP(free) char *token = NULL;
+    do {
+        l.token = token;
+        struct store_page page = {0};
+        q->code = store_list(q->ask->v->store, &l, &call, &page, &q->err);
+        free(token);
+        token = q->code ? NULL : TAKE(page.next);
+        q->yes = !q->code && page.n > 0;
+        store_page_release(&page);
+    } while (token && !q->yes);
+}
+
+static void question_ask(void *item)
+{
+    struct question *q = item;
+    if (q->below) {
+        question_below(q);
+        return;
+    }
+    struct store_call call = call_of(q->ask->caller);
+    q->code = store_stat(q->ask->v->store, q->ask->key, &call, &q->object, &q->err);
+    q->yes = q->code == ERR_OK;
+    if (q->code == ERR_NOT_FOUND)
+        q->code = ERR_OK;
+}
+
+/* Asks what is wanted, in parallel, and adds the answers to what was found. */
+static enum err_code ask_directly(struct ask *a, bool object, bool below, struct err *e)
+{
+    struct question q[2] = {{.ask = a}, {.ask = a, .below = true}};
+    struct question *first = object ? q : q + 1;
+    size_t n = (size_t)object + (size_t)below;
+    pool_each(a->v->pool, first, n, sizeof(q[0]), 2, question_ask, NULL);
+    enum err_code code = ERR_OK;
+    for (size_t k = 0; k < n && !code; k++)
+        code = first[k].code ? err_copy(e, &first[k].err) : ERR_OK;
+    if (!code && (q[0].yes || q[1].yes))
+        code = found_dir_put(a->found, a->component, q[0].yes ? &q[0].object : NULL, q[1].yes, e);
+    store_object_release(&q[0].object);
+    return code;
+}
+
+static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *e)
+{
+    struct store_call call = call_of(a->caller);
+    BUF(start, KEY_BUF_MAX);
+    name_list_start(&start, a->prefix, a->component);
+    struct store_list l = {.prefix = a->prefix, .delimiter = true};
+    if (*a->component && start.len > 0)
+        l.start_after = buf_str(&start);
+    struct store_page page = {0};
+    enum err_code code = store_list(a->v->store, &l, &call, &page, e);
+    if (code)
+        return code;
+    if (page.next) {
+        *last_key = strdup(page.n > 0 ? page.entries[page.n - 1].key : buf_str(&start));
+        code = *last_key ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+    }
+    if (!code)
+        code = found_dir_add_page(a->found, a->prefix, &page, e);
+    store_page_release(&page);
+    if (code || !*last_key)
+        return code;
+    BUF(as_dir, KEY_BUF_MAX);
+    buf_add_str(&as_dir, a->key);
+    buf_add_char(&as_dir, '/');
+    const struct found *f = found_dir_get(a->found, a->component);
+    bool object = strcmp(*last_key, a->key) >= 0;
+    bool below = (f && f->is_dir) || strcmp(*last_key, buf_str(&as_dir)) >= 0;
+    return object && below ? ERR_OK : ask_directly(a, !object, !below, e);
+}
+
+/* Without positioned listings: what is known of the name says which question comes first. */
+static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct err *e)
+{
+    if (is_virtual(a->v, a->name))
+        return ask_directly(a, true, false, e);
+    if (known != INODE_FILE && known != INODE_DIR)
+        return ask_directly(a, true, true, e);
+    enum err_code code = ask_directly(a, known == INODE_FILE, known == INODE_DIR, e);
+    if (code || found_dir_get(a->found, a->component))
+        return code;
+    return ask_directly(a, known != INODE_FILE, known != INODE_DIR, e);
+}
+
+static enum err_code merge_answer_locked(struct ask *a, const char *last_key, struct err *e)
+{
+    struct vfs *v = a->v;
+    struct merge m = {.seq = a->seq, .start_ms = a->start_ms, .prefix = a->prefix, .last_key = last_key,
+                      .only = a->component};
+    enum err_code code = merge_locked(v, a->dir, a->found, &m, e);
+    if (code)
+        return code;
+    if (!found_dir_get(a->found, a->component) && (*a->component || !found_dir_marker(a->found)))
+        return merge_absent_locked(v, a->dir, a->name, a->component, &m, e);
+    struct inode *i = inode_child_locked(a->dir, a->name);
+    if (i && is_virtual(v, a->name))
+        i->flags |= INODE_VIRTUAL;
+    return ERR_OK;
+}
+
+static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                         const struct vfs_caller *c, struct err *e)
+{
+    BUF(prefix, KEY_BUF_MAX);
+    BUF(key, KEY_BUF_MAX);
+    struct ask a = {.v = v, .dir = dir, .name = name, .component = component, .caller = c};
+    lock_take(&v->tree);
+    inode_key_locked(dir, &prefix);
+    struct inode *known = inode_child_locked(dir, name);
+    enum inode_kind kind = known ? known->kind : INODE_NONE;
+    a.seq = ++v->seq;
+    lock_drop(&v->tree);
+
+    a.start_ms = clock_mono_ms();
+    a.prefix = buf_str(&prefix);
+    buf_add_str(&key, a.prefix);
+    buf_add_str(&key, component);
+    a.key = buf_str(&key);
+    enum err_code code = store_check(v->store, a.key, true, NULL, e);
+    if (code && !is_virtual(v, name)) /* no such key can exist */
+        return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;
+    CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();
+    if (!found)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    a.found = found;
+    CLEANUP(free) char *last_key = NULL;
+    code = vfs_has(v, STORE_START_AFTER) ? ask_positioned(&a, &last_key, e) : ask_by_kind(&a, kind, e);
+    if (code)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    return merge_answer_locked(&a, last_key, e);
+}
+
+enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct inode **out,
+                      struct err *e)
+{
+    *out = NULL;
+    struct inode *i = NULL;
+    lock_take(&v->tree);
+    enum err_code code = resolve_known_locked(v, dir, name, &i, e);
+    bool known = i || inode_child_locked(dir, name);
+    if (code == ERR_AGAIN && known) {
+        i = inode_child_locked(dir, name);
+        known = i && inode_fresh_locked(v, i);
+    }
+    if (!code && i)
+        *out = inode_ref_locked(i);
+    lock_drop(&v->tree);
+    if (code != ERR_AGAIN || (c && c->nowait))
+        return code;
+
+    BUF(component, 1024);
+    code = ERR_OK;
+    if (!known) {
+        enum name_meaning meaning = name_to_component(name, &component);
+        if (meaning == NAME_LITERAL)
+            buf_add_str(&component, name);
+        code = meaning == NAME_DEPENDS ? list_dir(v, dir, c, e) : ask(v, dir, name, buf_str(&component), c, e);
+    }
+    if (code)
+        return code;
+    lock_take(&v->tree);
+    i = inode_child_locked(dir, name);
+    if (i && i->kind != INODE_NONE) {
+        *out = inode_ref_locked(i);
+        i->flags |= INODE_ASKED;
+    }
+    bool look = i && look_needed_locked(v, i);
+    lock_drop(&v->tree);
+    if (!look)
+        return ERR_OK;
+    struct inode *looked = *out;
+    code = look_many(v, &looked, 1, c, e);
+    /* What was looked at may have turned out to be of another kind, or gone. */
+    lock_take(&v->tree);
+    i = inode_child_locked(dir, name);
+    *out = !code && i && i->kind != INODE_NONE ? inode_ref_locked(i) : NULL;
+    inode_unref_locked(v, looked);
+    lock_drop(&v->tree);
+    return code;
+}
