@@ -1,0 +1,199 @@
+/* Open files: open, close, what a close means (W8), fsync, lseek. */
+#include "util/clock.h"
+#include "vfs/process.h"
+#include "vfs/stage_use.h"
+#include "vfs/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+static bool writable(int flags)
+{
+    return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, struct err *e)
+{
+    struct vfs_handle *h = calloc(1, sizeof(*h));
+    if (!h || inode_activate_locked(v, i, e)) {
+        free(h);
+        err_set(e, ERR_NOMEM, "out of memory for an open file");
+        return NULL;
+    }
+    h->refs = 1;
+    h->v = v;
+    h->inode = inode_ref_locked(i);
+    h->flags = flags;
+    lock_init(&h->lock, "handle", LOCK_VFS_HANDLE);
+    i->active->opens++;
+    if (writable(flags))
+        i->active->writers++;
+    v->n_handles++;
+    return h;
+}
+
+struct vfs_handle *handle_ref(struct vfs_handle *h)
+{
+    __atomic_add_fetch(&h->refs, 1, __ATOMIC_RELAXED);
+    return h;
+}
+
+void handle_unref(struct vfs_handle *h)
+{
+    if (__atomic_sub_fetch(&h->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    inode_unref(h->v, h->inode);
+    lock_release(&h->lock);
+    free(h);
+}
+
+static enum err_code check_open_locked(struct vfs *v, const struct inode *i, int flags, struct err *e)
+{
+    if (i->kind == INODE_DIR)
+        return err_set(e, ERR_IS_DIR, "is a directory");
+    if (i->kind != INODE_FILE)
+        return err_set(e, ERR_INVAL, "not a file that can be opened");
+    if (!writable(flags) && !(flags & O_TRUNC))
+        return ERR_OK;
+    if (v->cfg.read_only || vfs_has(v, STORE_READ_ONLY))
+        return err_set(e, ERR_READ_ONLY, "mounted read-only");
+    return (i->flags & INODE_VIRTUAL) ? err_set(e, ERR_ACCESS, "a version is read-only") : ERR_OK;
+}
+
+/* With ttl=0 the lookup that came just before has asked. */
+static enum err_code open_refresh(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
+{
+    lock_take(&v->tree);
+    bool asked = i->flags & INODE_ASKED;
+    i->flags &= (uint16_t)~INODE_ASKED;
+    lock_drop(&v->tree);
+    if (asked)
+        return ERR_OK;
+    return inode_refresh(v, i, c, e);
+}
+
+enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                       struct err *e)
+{
+    struct inode *i;
+    pid_t opener = writable(flags) ? process_of(c->pid) : 0;
+    lock_take(&v->tree);
+    enum err_code code = inode_find_locked(v, ino, &i, e);
+    if (!code)
+        code = check_open_locked(v, i, flags, e);
+    if (!code)
+        inode_ref_locked(i);
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    code = open_refresh(v, i, c, e);
+    struct vfs_handle *h = NULL;
+    lock_take(&v->tree);
+    if (!code && !(h = handle_new_locked(v, i, flags, e)))
+        code = ERR_NOMEM;
+    lock_drop(&v->tree);
+    if (!code && (flags & O_TRUNC))
+        code = stage_open(v, i, true, e);
+    inode_unref(v, i);
+    if (code) {
+        if (h)
+            vfs_release(v, h);
+        return code;
+    }
+    h->opener = opener;
+    *out = h;
+    return ERR_OK;
+}
+
+/* W8: a close by the process that opened it puts what is dirty, one by another process does nothing while the opener lives. */
+static bool close_counts(const struct vfs_handle *h, const struct vfs_caller *c)
+{
+    if (h->opener == 0)
+        return true;
+    pid_t closer = process_of(c->pid);
+    return closer == 0 || closer == h->opener || !process_lives(h->opener);
+}
+
+enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
+{
+    if (!writable(h->flags))
+        return ERR_OK;
+    lock_take(&v->tree);
+    struct inode *i = h->inode;
+    struct active *a = i->active;
+    bool nothing = !inode_unsent(i) || !(i->flags & INODE_LINKED) || (a->hollow && i->size == 0);
+    bool lost = (i->flags & INODE_CONFLICT) && inode_unsent(i);
+    lock_drop(&v->tree);
+    if (lost)
+        return err_set(e, ERR_CONFLICT, "written on after a conflict: the bytes are left in the state directory");
+    if (nothing || !close_counts(h, c))
+        return ERR_OK;
+    return send_wait(v, i, false, c, e);
+}
+
+enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
+{
+    struct inode *i;
+    lock_take(&v->tree);
+    enum err_code code = ERR_OK;
+    if (h)
+        i = h->inode;
+    else
+        code = inode_find_locked(v, ino, &i, e);
+    if (!code)
+        inode_ref_locked(i);
+    bool nothing = !code && (!inode_unsent(i) || !(i->flags & INODE_LINKED));
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    if (!nothing)
+        code = send_wait(v, i, true, c, e);
+    inode_unref(v, i);
+    return code;
+}
+
+void vfs_release(struct vfs *v, struct vfs_handle *h)
+{
+    lock_take(&v->tree);
+    struct inode *i = h->inode;
+    struct active *a = i->active;
+    a->opens--;
+    if (writable(h->flags))
+        a->writers--;
+    v->n_handles--;
+    if (a->opens == 0)
+        send_last_close_locked(v, i);
+    inode_settle_locked(v, i);
+    cond_broadcast(&v->changed);
+    lock_drop(&v->tree);
+    handle_unref(h);
+}
+
+/* The end of the extents of one kind from `offset` on. */
+static uint64_t seek_in_stage(struct stage *s, uint64_t offset, bool want_hole)
+{
+    uint64_t len = 0;
+    for (enum stage_extent x; (x = stage_extent_at(s, offset, false, &len)) != STAGE_END; offset += len)
+        if ((x == STAGE_HOLE) == want_hole)
+            break;
+    return offset;
+}
+
+enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, int whence, const struct vfs_caller *c,
+                        uint64_t *out, struct err *e)
+{
+    if (whence != SEEK_DATA && whence != SEEK_HOLE)
+        return err_set(e, ERR_INVAL, "only SEEK_DATA and SEEK_HOLE come here");
+    lock_take(&v->tree);
+    uint64_t size = h->inode->size;
+    struct stage *s = h->inode->active->stage;
+    lock_drop(&v->tree);
+    if (offset >= size)
+        return err_set(e, ERR_NO_ATTR, "behind the end of the file");
+    uint64_t found = s ? seek_in_stage(s, offset, whence == SEEK_HOLE) : whence == SEEK_DATA ? offset : size;
+    if (whence == SEEK_DATA && found >= size)
+        return err_set(e, ERR_NO_ATTR, "no data behind that offset");
+    *out = found < size ? found : size;
+    return ERR_OK;
+}

@@ -1,0 +1,190 @@
+/*
+ * Reading. From the version's blocks (content.h), or, of a file that is being written, from the stage with the bytes it lacks
+ * taken from the version it came from. A read that must wait is parked in the content and answered by whoever completes it.
+ */
+#include "vfs/tree.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+struct read_op {
+    struct content_read cr;
+    struct vfs_handle *h;
+    struct vfs_read *r;
+    struct content *content;
+    struct stage *stage;  /* the answer is put together in `buf` */
+    uint64_t offset;
+    size_t len;           /* bytes to answer with */
+    char *buf;
+};
+
+static void op_free(struct read_op *op)
+{
+    if (op->content)
+        content_unref(op->content);
+    free(op->buf);
+    handle_unref(op->h);
+    free(op);
+}
+
+static void answer_error(struct vfs_read *r, enum err_code code, const struct err *e)
+{
+    r->done(r, code, NULL, 0, 0, e);
+}
+
+/* The version is gone: the name is asked for again, the metadata that came along is kept. */
+static void learn(struct vfs *v, struct inode *i, struct content *c, enum err_code code)
+{
+    LOCK_SCOPE(&v->tree);
+    if (code == ERR_CONFLICT) {
+        i->flags |= INODE_STALE;
+        if (v->cfg.notify.entry && (i->flags & INODE_LINKED) && i->parent->ino)
+            v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
+    }
+    if (code || i->meta || i->content != c)
+        return;
+    struct store_meta *m = content_meta(c);
+    if (m)
+        inode_set_meta_locked(i, m);
+    store_meta_unref(m);
+}
+
+static void count_read(struct vfs *v, size_t len)
+{
+    __atomic_add_fetch(&v->bytes_read, len, __ATOMIC_RELAXED);
+}
+
+/* Bytes of the base are in `buf` where they are needed; the stage's own go over them. */
+static void answer_staged(struct read_op *op)
+{
+    struct err err = ERR_INIT;
+    size_t got = 0;
+    enum err_code code = stage_read(op->stage, op->offset, op->buf, op->len, false, &got, &err);
+    if (code) {
+        answer_error(op->r, code, &err);
+        return;
+    }
+    struct iovec iov = {op->buf, got};
+    count_read(op->h->v, got);
+    op->r->done(op->r, ERR_OK, &iov, 1, got, NULL);
+}
+
+static void content_done(struct content_read *cr, enum err_code code, const struct iovec *iov, int n, size_t len,
+                         const struct err *e)
+{
+    struct read_op *op = cr->arg;
+    learn(op->h->v, op->h->inode, op->content, code);
+    if (code) {
+        answer_error(op->r, code, e);
+    } else if (op->stage) {
+        size_t at = 0;
+        for (int k = 0; k < n; at += iov[k].iov_len, k++)
+            memcpy(op->buf + at, iov[k].iov_base, iov[k].iov_len);
+        answer_staged(op);
+    } else {
+        count_read(op->h->v, len);
+        op->r->done(op->r, ERR_OK, iov, n, len, NULL);
+    }
+    op_free(op);
+}
+
+static bool lacks_base(struct stage *s, uint64_t offset, size_t size)
+{
+    uint64_t len = 0, end = offset + size;
+    for (enum stage_extent x; offset < end && (x = stage_extent_at(s, offset, false, &len)) != STAGE_END; offset += len)
+        if (x == STAGE_BASE)
+            return true;
+    return false;
+}
+
+static enum err_code content_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    if (i->content)
+        return ERR_OK;
+    if (!i->etag)
+        return err_set(e, ERR_IO, "no version to read from");
+    BUF(key, KEY_BUF_MAX);
+    inode_key_locked(i, &key);
+    struct store_version version;
+    inode_version_locked(i, &version);
+    i->content = content_new(v->contents, buf_str(&key), &version, e);
+    return i->content ? ERR_OK : ERR_NOMEM;
+}
+
+/* What the read needs, taken while the tree is locked. `op->len` 0: nothing to read. */
+static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t offset, size_t size, struct err *e)
+{
+    struct inode *i = op->h->inode;
+    op->offset = offset;
+    op->len = offset >= i->size ? 0 : i->size - offset < size ? (size_t)(i->size - offset) : size;
+    if (op->len == 0)
+        return ERR_OK;
+    op->stage = i->active->stage;
+    enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, i, e);
+    if (!code && i->content)
+        op->content = content_ref(i->content);
+    return code;
+}
+
+static enum err_code staged(struct read_op *op, struct cancel *cancel, struct err *e)
+{
+    op->buf = calloc(1, op->len);
+    if (!op->buf)
+        return err_set(e, ERR_NOMEM, "out of memory for a read");
+    if (!lacks_base(op->stage, op->offset, op->len)) {
+        answer_staged(op);
+        op_free(op);
+        return ERR_OK;
+    }
+    if (!op->content || op->offset >= content_size(op->content))
+        return err_set(e, ERR_IO, "the version this file came from is not known any more");
+    uint64_t left = content_size(op->content) - op->offset;
+    content_read(op->content, op->offset, left < op->len ? (size_t)left : op->len, NULL, cancel, &op->cr);
+    return ERR_OK;
+}
+
+static void unstaged(struct read_op *op, struct cancel *cancel)
+{
+    struct vfs_handle *h = handle_ref(op->h);
+    struct readahead ra;
+    lock_take(&h->lock);
+    ra = h->ra;
+    lock_drop(&h->lock);
+    content_read(op->content, op->offset, op->len, &ra, cancel, &op->cr);
+    lock_take(&h->lock);
+    h->ra = ra;
+    lock_drop(&h->lock);
+    handle_unref(h);
+}
+
+void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size, const struct vfs_caller *c,
+              struct vfs_read *r)
+{
+    struct err err = ERR_INIT;
+    struct read_op *op = calloc(1, sizeof(*op));
+    if (!op) {
+        answer_error(r, err_set(&err, ERR_NOMEM, "out of memory for a read"), &err);
+        return;
+    }
+    op->h = handle_ref(h);
+    op->r = r;
+    op->cr = (struct content_read){.done = content_done, .arg = op};
+    lock_take(&v->tree);
+    enum err_code code = (h->flags & O_ACCMODE) == O_WRONLY && !h->inode->active
+                             ? err_set(&err, ERR_BAD_HANDLE, "not open for reading")
+                             : prepare_locked(v, op, offset, size, &err);
+    lock_drop(&v->tree);
+    if (!code && op->len == 0) {
+        r->done(r, ERR_OK, NULL, 0, 0, NULL);
+        op_free(op);
+        return;
+    }
+    if (!code && op->stage)
+        code = staged(op, c->cancel, &err);
+    else if (!code)
+        unstaged(op, c->cancel);
+    if (code) {
+        answer_error(r, code, &err);
+        op_free(op);
+    }
+}

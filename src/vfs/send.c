@@ -1,0 +1,253 @@
+/*
+ * Sending: when, and by whom. An inode has at most one sending under way; its states are
+ *   clean -> unsent (a write, a change of attributes) -> sending -> clean | unsent (changed meanwhile) | failed
+ *   failed -> sending only when asked to again (fsync), or after another change
+ * A failed state is never tried again by itself; when nobody has the file open any more its bytes are left in the state
+ * directory and the name shows what the store has.
+ */
+#include "vfs/send.h"
+
+#include "util/clock.h"
+
+#include <string.h>
+
+#define LATER_MS 1000
+
+bool send_has_failed(const struct active *a)
+{
+    return a->failed_gen == a->gen && a->attr_failed_gen == a->attr_gen && a->failure.code;
+}
+
+void send_dirty_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    bool unsent = inode_unsent(i) && (i->flags & INODE_LINKED);
+    if (unsent && !a->queued) {
+        TAILQ_INSERT_TAIL(&v->unsent, a, link);
+        inode_ref_locked(i);
+        a->queued = true;
+    } else if (!unsent && a->queued) {
+        TAILQ_REMOVE(&v->unsent, a, link);
+        a->queued = false;
+        inode_settle_locked(v, i);
+        inode_unref_locked(v, i);
+    }
+}
+
+struct send_task {
+    struct vfs *v;
+    struct inode *inode;
+};
+
+static void send_run(void *arg)
+{
+    CLEANUP(free) struct send_task *t = arg;
+    struct vfs *v = t->v;
+    struct inode *i = t->inode;
+    lock_take(&v->tree);
+    bool content = active_dirty(i->active);
+    lock_drop(&v->tree);
+    if (content)
+        send_content(v, i);
+    else
+        send_attr(v, i);
+    lock_take(&v->tree);
+    struct active *a = i->active;
+    a->sending = false;
+    cancel_unref(a->send_cancel);
+    a->send_cancel = NULL;
+    send_dirty_locked(v, i);
+    if (i->active && i->active->opens == 0)
+        send_last_close_locked(v, i);
+    inode_settle_locked(v, i);
+    inode_unref_locked(v, i);
+    v->background--;
+    cond_broadcast(&v->changed);
+    lock_drop(&v->tree);
+}
+
+void send_start_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    if (!a || a->sending || !inode_unsent(i))
+        return;
+    struct send_task *t = malloc(sizeof(*t));
+    struct cancel *cancel = cancel_new();
+    if (t)
+        *t = (struct send_task){.v = v, .inode = i};
+    if (!t || !cancel || pool_submit(v->pool, send_run, t, NULL)) {
+        free(t);
+        cancel_unref(cancel);
+        send_later_locked(v, i);
+        return;
+    }
+    /* The task waits for this lock before it touches the inode. */
+    inode_ref_locked(i);
+    a->send_cancel = cancel;
+    a->sending = true;
+    v->background++;
+}
+
+static void later(void *arg)
+{
+    struct send_task *t = arg;
+    struct vfs *v = t->v;
+    struct inode *i = t->inode;
+    lock_take(&v->tree);
+    i->active->timer_armed = false;
+    if (inode_unsent(i) && !send_has_failed(i->active) && (i->flags & INODE_LINKED))
+        send_start_locked(v, i);
+    inode_settle_locked(v, i);
+    inode_unref_locked(v, i);
+    v->background--;
+    cond_broadcast(&v->changed);
+    lock_drop(&v->tree);
+    free(t);
+}
+
+void send_later_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    if (a->timer_armed || (active_dirty(a) && a->writers))
+        return;
+    struct send_task *t = malloc(sizeof(*t));
+    if (!t)
+        return; /* it stays in the list of what is unsent: the next close or the drain takes it */
+    *t = (struct send_task){.v = v, .inode = inode_ref_locked(i)};
+    a->timer_armed = true;
+    v->background++;
+    timer_arm(v->timers, &a->timer, clock_mono_ms() + LATER_MS, later, t);
+}
+
+void send_failed_locked(struct vfs *v, struct inode *i, uint64_t gen, uint64_t attr_gen, const struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    a->failed_gen = gen;
+    a->attr_failed_gen = attr_gen;
+    a->failure = *e;
+    v->failed_uploads++;
+}
+
+enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct vfs_caller *c, struct err *e)
+{
+    if (c && c->nowait)
+        return ERR_AGAIN;
+    LOCK_SCOPE(&v->tree);
+    struct active *a = i->active;
+    if (!a)
+        return ERR_OK;
+    uint64_t gen = a->gen, attr_gen = a->attr_gen;
+    if (again && !a->sending)
+        a->failure.code = ERR_OK;
+    for (;;) {
+        a = i->active;
+        if (a && !a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
+            return err_copy(e, &a->failure);
+        if (!a || !(i->flags & INODE_LINKED) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
+            return ERR_OK;
+        if (!a->sending)
+            send_start_locked(v, i);
+        enum err_code code = wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+}
+
+enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct vfs_caller *c, struct err *e)
+{
+    struct cancel *cancel = NULL;
+    lock_take(&v->tree);
+    if (stop && i->active && i->active->send_cancel)
+        cancel = cancel_ref(i->active->send_cancel);
+    lock_drop(&v->tree);
+    if (cancel) {
+        cancel_fire(cancel);
+        cancel_unref(cancel);
+    }
+    LOCK_SCOPE(&v->tree);
+    while (i->active && i->active->sending) {
+        enum err_code code = wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+    return ERR_OK;
+}
+
+/* ---- The last close */
+
+struct abandon_task {
+    struct vfs *v;
+    struct stage *stage;
+    char *key;
+    struct err failure;
+};
+
+static void abandon_run(void *arg)
+{
+    struct abandon_task *t = arg;
+    char path[512] = "";
+    struct err err = ERR_INIT;
+    if (stage_abandon(t->stage, t->key, t->failure.msg, path, sizeof(path), &err))
+        LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", t->key, t->failure.msg);
+    else
+        LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", t->key, t->failure.msg, path);
+    lock_take(&t->v->tree);
+    t->v->background--;
+    cond_broadcast(&t->v->changed);
+    lock_drop(&t->v->tree);
+    free(t->key);
+    free(t);
+}
+
+void send_give_up_locked(struct vfs *v, struct inode *i)
+{
+    struct active *a = i->active;
+    struct abandon_task *t = a->stage && active_dirty(a) ? calloc(1, sizeof(*t)) : NULL;
+    if (t) {
+        *t = (struct abandon_task){.v = v, .stage = a->stage, .key = inode_key_dup_locked(i), .failure = a->failure};
+        if (t->key && !pool_submit(v->pool, abandon_run, t, NULL)) {
+            a->stage = NULL;
+            v->background++;
+        } else {
+            free(t->key);
+            free(t);
+        }
+    }
+    a->sent_gen = a->gen;
+    a->attr_sent_gen = a->attr_gen;
+    send_dirty_locked(v, i);
+    if (i->kind != INODE_DIR && (i->flags & INODE_LINKED)) {
+        i->parent->dir->listed = false;
+        inode_detach_locked(v, i);
+    } else if (i->kind == INODE_DIR) {
+        inode_set_meta_locked(i, NULL);
+        i->flags |= INODE_STALE;
+    }
+}
+
+void send_last_close_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    struct active *a = i->active;
+    if (a->sending || !inode_unsent(i))
+        return;
+    inode_ref_locked(i);
+    if (i->flags & INODE_CONFLICT) {
+        send_give_up_locked(v, i);
+    } else if (!(i->flags & INODE_LINKED)) {
+        a->sent_gen = a->gen;
+        a->attr_sent_gen = a->attr_gen;
+        send_dirty_locked(v, i);
+    } else if (send_has_failed(a)) {
+        send_give_up_locked(v, i);
+    } else if (active_dirty(a)) {
+        send_start_locked(v, i);
+    } else {
+        send_later_locked(v, i);
+    }
+    inode_unref_locked(v, i);
+}

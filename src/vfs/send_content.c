@@ -1,0 +1,207 @@
+/*
+ * One put of a file's content: the staged state is frozen, what it lacks is fetched from the version it came from, and it goes
+ * to the store under the condition that nobody else changed the object meanwhile (W4). A conflict is put beside the newer one.
+ */
+#include "util/clock.h"
+#include "vfs/names.h"
+#include "vfs/send.h"
+#include "vfs/stage_use.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* What is sent, taken while the tree is locked. */
+struct shot {
+    uint64_t gen, attr_gen;
+    char *key, *etag;
+    struct stage *stage;
+    struct content *base;
+    struct store_meta *meta;
+    struct store_cond cond;
+    struct cancel *cancel;
+};
+
+static void shot_release(struct shot *s)
+{
+    if (s->base)
+        content_unref(s->base);
+    store_meta_unref(s->meta);
+    cancel_unref(s->cancel);
+    free(s->key);
+    free(s->etag);
+}
+
+/* W4: a new file only where there is none, a changed one over the version it came from, a full rewrite over anything. */
+static struct store_cond condition(const struct inode *i, const char *etag)
+{
+    if (i->flags & INODE_NEW)
+        return (struct store_cond){.kind = STORE_IF_ABSENT};
+    if (i->active->rewrite || !etag)
+        return (struct store_cond){.kind = STORE_ALWAYS};
+    return (struct store_cond){.kind = STORE_IF_MATCH, .etag = etag};
+}
+
+static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct err *e)
+{
+    struct active *a = i->active;
+    s->gen = a->gen;
+    s->attr_gen = a->attr_gen;
+    s->stage = a->stage;
+    s->cancel = cancel_ref(a->send_cancel);
+    s->base = i->content ? content_ref(i->content) : NULL;
+    s->key = inode_key_dup_locked(i);
+    s->etag = i->etag ? strdup(i->etag) : NULL;
+    if (!s->key || (i->etag && !s->etag))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    s->cond = condition(i, s->etag);
+    return ERR_OK;
+}
+
+/* After the look: what is stored beside the bytes. The time of the last write counts unless it was set later. */
+static enum err_code shot_meta_locked(struct vfs *v, struct inode *i, struct shot *s, struct err *e)
+{
+    if (!vfs_has(v, STORE_POSIX)) {
+        s->meta = store_meta_ref(i->meta);
+        return ERR_OK;
+    }
+    s->meta = store_meta_copy(i->meta);
+    if (!s->meta)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    struct vfs_attr shown;
+    attr_fill_locked(v, i, &shown);
+    struct store_meta *m = s->meta;
+    m->mode = shown.st.st_mode;
+    m->uid = shown.st.st_uid;
+    m->gid = shown.st.st_gid;
+    m->mtime = shown.st.st_mtim;
+    m->ctime = shown.st.st_ctim;
+    m->has |= STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_CTIME;
+    return ERR_OK;
+}
+
+static enum err_code put(struct vfs *v, const struct shot *s, const char *key, const struct store_cond *cond,
+                         struct store_version *out, struct err *e)
+{
+    struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel};
+    return upload_put(v, &u, out, e);
+}
+
+/* The local bytes beside the newer object: "name (conflict HOST DATE)". */
+static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct err *failure)
+{
+    char host[65] = "host", when[32];
+    gethostname(host, sizeof(host) - 1);
+    struct tm tm;
+    time_t now = clock_now().tv_sec;
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H-%M-%SZ", &tm);
+    BUF(key, KEY_BUF_MAX);
+    buf_addf(&key, "%s (conflict %s %s)", s->key, host, when);
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
+    struct store_version version;
+    struct err err = ERR_INIT;
+    enum err_code code = put(v, s, buf_str(&key), &absent, &version, &err);
+    if (code) {
+        err_set(failure, ERR_CONFLICT, "changed by others meanwhile, and beside it: %s", err.msg);
+        return code;
+    }
+    LOG_WARN("vfs", "\"%s\" was changed by others meanwhile: what was written here is \"%s\"", s->key, buf_str(&key));
+    return ERR_OK;
+}
+
+static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, const struct store_version *version)
+{
+    struct active *a = i->active;
+    struct store_version now = *version;
+    bool same = a->gen == s->gen;
+    if (!same) /* written on meanwhile: what is shown stays */
+        now.size = i->size;
+    if (inode_set_version_locked(v, i, &now, a->attr_gen == s->attr_gen ? s->meta : NULL, NULL))
+        i->flags |= INODE_STALE;
+    i->flags &= (uint16_t)~INODE_NEW;
+    i->flags |= INODE_OUR_MTIME;
+    a->sent_gen = s->gen;
+    a->attr_sent_gen = s->attr_gen;
+    a->failure.code = ERR_OK;
+    if (same) {
+        a->rewrite = false;
+        a->wrote = !vfs_has(v, STORE_POSIX);
+    }
+    if (i->content)
+        content_unref(i->content);
+    i->content = NULL;
+    inode_changed_locked(v, i);
+    if (vfs_has(v, STORE_LIST_CONTENT))
+        i->flags |= INODE_STALE;
+    for (struct inode *p = i->parent; p; p = p->parent)
+        p->flags &= (uint16_t)~INODE_LOCAL;
+    v->bytes_sent += version->size;
+}
+
+/* Both versions are in the store now; this name belongs to the other one. */
+static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s, const struct err *e)
+{
+    send_failed_locked(v, i, s->gen, s->attr_gen, e);
+    struct active *a = i->active;
+    a->sent_gen = s->gen;
+    a->attr_sent_gen = s->attr_gen;
+    if (i->flags & INODE_LINKED) {
+        i->flags |= INODE_CONFLICT;
+        i->parent->dir->listed = false;
+        send_dirty_locked(v, i);
+        inode_detach_locked(v, i);
+    }
+}
+
+static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, struct store_version *version, struct err *e)
+{
+    struct vfs_caller c = {.cancel = s->cancel};
+    enum err_code code = look_always(v, i, &c, e);
+    if (!code)
+        code = stage_complete_from(s->stage, s->base, true, s->cancel, e);
+    if (code)
+        return code;
+    lock_take(&v->tree);
+    code = shot_meta_locked(v, i, s, e);
+    lock_drop(&v->tree);
+    return code ? code : put(v, s, s->key, &s->cond, version, e);
+}
+
+void send_content(struct vfs *v, struct inode *i)
+{
+    struct shot s = {0};
+    struct err err = ERR_INIT;
+    struct store_version version;
+    lock_take(&v->tree);
+    bool gone = !(i->flags & INODE_LINKED) || !i->active->stage;
+    enum err_code code = shot_take_locked(i, &s, &err);
+    lock_drop(&v->tree);
+    if (!code && !gone)
+        code = stage_freeze(s.stage, &err);
+    if (!code && !gone) {
+        code = attempt(v, i, &s, &version, &err);
+        bool saved = code == ERR_CONFLICT && put_conflict(v, &s, &err) == ERR_OK;
+        struct err thaw = ERR_INIT;
+        if (stage_thaw(s.stage, &thaw))
+            LOG_ERROR("vfs", "staging file of \"%s\": %s", s.key, thaw.msg);
+        lock_take(&v->tree);
+        if (!code)
+            sent_locked(v, i, &s, &version);
+        else if (saved)
+            conflict_locked(v, i, &s, &err);
+        else if (code != ERR_CANCELED)
+            send_failed_locked(v, i, s.gen, s.attr_gen, &err);
+        lock_drop(&v->tree);
+    } else if (code) {
+        lock_take(&v->tree);
+        send_failed_locked(v, i, s.gen, s.attr_gen, &err);
+        lock_drop(&v->tree);
+    } else {
+        lock_take(&v->tree);
+        i->active->sent_gen = s.gen;
+        i->active->attr_sent_gen = s.attr_gen;
+        lock_drop(&v->tree);
+    }
+    shot_release(&s);
+}

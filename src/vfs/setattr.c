@@ -1,0 +1,123 @@
+/*
+ * Changes of attributes. They are made here at once and reach the store with the next put of the content, or within a second,
+ * or by fsync (W9). What others stored with the object is looked up before, so that nothing of it is lost (W7).
+ */
+#include "util/clock.h"
+#include "vfs/stage_use.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define ATTRIBUTES (VFS_SET_MODE | VFS_SET_UID | VFS_SET_GID | VFS_SET_ATIME | VFS_SET_MTIME)
+
+static void take_suid(struct store_meta *m)
+{
+    m->mode &= (mode_t)~S_ISUID;
+    if (m->mode & S_IXGRP)
+        m->mode &= (mode_t)~S_ISGID;
+}
+
+/* What is shown now becomes what is stored, so that the rest stays as it was seen. */
+static void settle_shown(const struct stat *shown, struct store_meta *m)
+{
+    m->mode = shown->st_mode;
+    m->uid = shown->st_uid;
+    m->gid = shown->st_gid;
+    m->mtime = shown->st_mtim;
+    m->has |= STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME;
+}
+
+static void apply(const struct vfs_setattr *s, struct store_meta *m)
+{
+    if (s->set & VFS_SET_MODE)
+        m->mode = (m->mode & S_IFMT) | (s->mode & 07777);
+    if (s->set & VFS_SET_UID)
+        m->uid = s->uid;
+    if (s->set & VFS_SET_GID)
+        m->gid = s->gid;
+    if (s->set & VFS_SET_MTIME)
+        m->mtime = s->mtime;
+    if (s->set & VFS_SET_ATIME) {
+        m->atime = s->atime;
+        m->has |= STORE_HAS_ATIME;
+    }
+    if (s->kill_suid)
+        take_suid(m);
+    m->ctime = clock_now();
+    m->has |= STORE_HAS_CTIME;
+}
+
+/* A store that keeps no attributes: what changes nothing is fine, and so are times, which programs set without need. */
+static enum err_code refuse_change(const struct vfs_setattr *s, const struct stat *shown, struct err *e)
+{
+    if (((s->set & VFS_SET_MODE) && (s->mode & 07777) != (shown->st_mode & 07777)) ||
+        ((s->set & VFS_SET_UID) && s->uid != shown->st_uid) || ((s->set & VFS_SET_GID) && s->gid != shown->st_gid))
+        return err_set(e, ERR_PERM, "this store keeps no mode and no owner");
+    return ERR_OK;
+}
+
+static enum err_code set_attributes_locked(struct vfs *v, struct inode *i, const struct vfs_setattr *s, struct err *e)
+{
+    struct vfs_attr shown;
+    attr_fill_locked(v, i, &shown);
+    if (!vfs_has(v, STORE_POSIX) && !(i->flags & INODE_LOCAL))
+        return refuse_change(s, &shown.st, e);
+    CLEANUP(store_meta_unref) struct store_meta *m = store_meta_copy(i->meta);
+    if (!m || inode_activate_locked(v, i, e))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    settle_shown(&shown.st, m);
+    apply(s, m);
+    inode_set_meta_locked(i, m);
+    if (s->set & VFS_SET_MTIME)
+        i->active->wrote = false;
+    if (i->flags & INODE_LOCAL) {
+        inode_settle_locked(v, i);
+        return ERR_OK;
+    }
+    i->active->attr_gen++;
+    inode_changed_locked(v, i);
+    send_dirty_locked(v, i);
+    send_later_locked(v, i);
+    return ERR_OK;
+}
+
+static enum err_code set_all(struct vfs *v, struct inode *i, const struct vfs_setattr *s, const struct vfs_caller *c,
+                             struct err *e)
+{
+    if (v->cfg.read_only)
+        return err_set(e, ERR_READ_ONLY, "mounted read-only");
+    enum err_code code = ERR_OK;
+    bool attributes = (s->set & ATTRIBUTES) || s->kill_suid;
+    if (attributes)
+        code = look_always(v, i, c, e);
+    if (!code && (s->set & VFS_SET_SIZE))
+        code = stage_resize(v, i, s->size, e);
+    if (code || !attributes)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    return set_attributes_locked(v, i, s, e);
+}
+
+enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_setattr *s,
+                          const struct vfs_caller *c, struct vfs_attr *out, struct err *e)
+{
+    struct inode *i;
+    lock_take(&v->tree);
+    enum err_code code = ERR_OK;
+    if (h)
+        i = h->inode;
+    else
+        code = inode_find_locked(v, ino, &i, e);
+    if (!code)
+        inode_ref_locked(i);
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    code = set_all(v, i, s, c, e);
+    lock_take(&v->tree);
+    if (!code)
+        attr_fill_locked(v, i, out);
+    inode_unref_locked(v, i);
+    lock_drop(&v->tree);
+    return code;
+}

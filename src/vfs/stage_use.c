@@ -1,0 +1,166 @@
+#include "vfs/stage_use.h"
+
+#include "util/clock.h"
+
+#include <string.h>
+
+#define FILL_CHUNK (1024 * 1024)
+/* What a file may have that lives in locked memory only. */
+#define SECRET_STAGE_MAX (1024 * 1024)
+
+/* The bytes of the version it starts from, to be fetched when needed. */
+static enum err_code base_content_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    if (i->content || i->size == 0)
+        return ERR_OK;
+    BUF(key, KEY_BUF_MAX);
+    inode_key_locked(i, &key);
+    struct store_version version;
+    inode_version_locked(i, &version);
+    i->content = content_new(v->contents, buf_str(&key), &version, e);
+    return i->content ? ERR_OK : ERR_NOMEM;
+}
+
+enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e)
+{
+    enum err_code code = inode_activate_locked(v, i, e);
+    if (!code)
+        i->active->opens++;
+    return code;
+}
+
+void stage_unpin_locked(struct vfs *v, struct inode *i)
+{
+    i->active->opens--;
+    inode_settle_locked(v, i);
+}
+
+static void emptied_locked(struct vfs *v, struct inode *i)
+{
+    struct active *a = i->active;
+    i->size = 0;
+    i->mtime = clock_now();
+    a->wrote = true;
+    a->rewrite = true;
+    a->hollow = true;
+    a->gen++;
+    inode_changed_locked(v, i);
+    look_ahead_locked(v, i);
+    send_dirty_locked(v, i);
+}
+
+/* Puts `fresh` (taken over) in place unless somebody else was faster. */
+static void install_locked(struct inode *i, struct stage *fresh)
+{
+    if (!i->active->stage)
+        i->active->stage = fresh;
+    else
+        stage_free(fresh);
+}
+
+static enum err_code open_pinned(struct vfs *v, struct inode *i, bool empty, struct err *e)
+{
+    lock_take(&v->tree);
+    struct stage *have = i->active->stage;
+    uint64_t base = empty || (i->flags & INODE_NEW) ? 0 : i->size;
+    enum err_code code = have || !base ? ERR_OK : base_content_locked(v, i, e);
+    lock_drop(&v->tree);
+    if (code || (have && !empty))
+        return code;
+    if (have) {
+        code = stage_truncate(have, 0, e);
+    } else {
+        struct stage *fresh = stage_new(v->stage_dir, base, SECRET_STAGE_MAX, e);
+        if (!fresh)
+            return e && e->code ? e->code : ERR_NOSPC;
+        lock_take(&v->tree);
+        install_locked(i, fresh);
+        lock_drop(&v->tree);
+    }
+    if (code || !empty)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    emptied_locked(v, i);
+    return ERR_OK;
+}
+
+enum err_code stage_open(struct vfs *v, struct inode *i, bool empty, struct err *e)
+{
+    lock_take(&v->tree);
+    enum err_code code = stage_pin_locked(v, i, e);
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    struct err local = ERR_INIT;
+    code = open_pinned(v, i, empty, e ? e : &local);
+    lock_take(&v->tree);
+    stage_unpin_locked(v, i);
+    lock_drop(&v->tree);
+    return code;
+}
+
+static enum err_code resize_pinned(struct vfs *v, struct inode *i, uint64_t size, struct err *e)
+{
+    struct err local = ERR_INIT;
+    enum err_code code = open_pinned(v, i, size == 0, e ? e : &local);
+    if (!code && size > 0)
+        code = stage_truncate(i->active->stage, size, e);
+    if (code)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    struct active *a = i->active;
+    a->hollow = false; /* an emptiness that was asked for is sent as such */
+    i->size = stage_size(a->stage);
+    i->mtime = clock_now();
+    a->wrote = true;
+    a->gen++;
+    inode_changed_locked(v, i);
+    look_ahead_locked(v, i);
+    send_dirty_locked(v, i);
+    if (!a->writers)
+        send_later_locked(v, i);
+    return ERR_OK;
+}
+
+enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct err *e)
+{
+    if (size > v->caps->max_object)
+        return err_set(e, ERR_TOO_BIG, "larger than this store can hold");
+    lock_take(&v->tree);
+    enum err_code code = i->kind == INODE_DIR ? err_set(e, ERR_IS_DIR, "is a directory")
+                         : i->kind != INODE_FILE || (i->flags & INODE_VIRTUAL) ? err_set(e, ERR_PERM, "cannot be resized")
+                                                                               : stage_pin_locked(v, i, e);
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    code = resize_pinned(v, i, size, e);
+    lock_take(&v->tree);
+    stage_unpin_locked(v, i);
+    lock_drop(&v->tree);
+    return code;
+}
+
+enum err_code stage_complete_from(struct stage *s, struct content *content, bool frozen, struct cancel *cancel,
+                                  struct err *e)
+{
+    CLEANUP(free) char *buf = NULL;
+    uint64_t off = 0, len = 0;
+    for (enum stage_extent x; (x = stage_extent_at(s, off, frozen, &len)) != STAGE_END;) {
+        if (x != STAGE_BASE) {
+            off += len;
+            continue;
+        }
+        if (!content)
+            return err_set(e, ERR_IO, "the version this file came from is not known any more");
+        if (!buf && !(buf = malloc(FILL_CHUNK)))
+            return err_set(e, ERR_NOMEM, "out of memory");
+        size_t n = len < FILL_CHUNK ? (size_t)len : FILL_CHUNK;
+        enum err_code code = content_read_wait(content, off, buf, n, cancel, e);
+        if (!code)
+            code = stage_fill(s, off, buf, n, e);
+        if (code)
+            return code;
+        off += n;
+    }
+    return ERR_OK;
+}

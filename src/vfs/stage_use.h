@@ -1,0 +1,21 @@
+/* How inodes use their staging files. Private to src/vfs. */
+#ifndef VFS_STAGE_USE_H
+#define VFS_STAGE_USE_H
+
+#include "vfs/tree.h"
+
+/* Makes sure that the inode has a stage to write to; with `empty` its content is given up (O_TRUNC). Without the lock. */
+enum err_code stage_open(struct vfs *v, struct inode *i, bool empty, struct err *e) MUST_CHECK;
+
+/* Keeps `active` and its stage in place while the lock is dropped. */
+enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
+void stage_unpin_locked(struct vfs *v, struct inode *i);
+
+/* truncate(2): a new size. What has no close is sent within a second. Without the lock. */
+enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct err *e) MUST_CHECK;
+
+/* Fetches what the frozen state (or with !frozen the present one) still lacks of its base, from `content`. */
+enum err_code stage_complete_from(struct stage *s, struct content *content, bool frozen, struct cancel *cancel,
+                                  struct err *e) MUST_CHECK;
+
+#endif
