@@ -1,0 +1,193 @@
+/* unlink and rmdir. They return when the store has done it. */
+#include "util/clock.h"
+#include "vfs/stage_use.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+void preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c)
+{
+    lock_take(&v->tree);
+    bool open = i->kind == INODE_FILE && i->active && i->active->opens > 0 && i->size > 0 && !(i->flags & INODE_NEW);
+    lock_drop(&v->tree);
+    struct err err = ERR_INIT;
+    if (!open || stage_open(v, i, false, &err)) {
+        if (err.code)
+            LOG_WARN("vfs", "an open file that is removed cannot be kept: %s", err.msg);
+        return;
+    }
+    lock_take(&v->tree);
+    struct stage *s = i->active ? i->active->stage : NULL;
+    struct content *content = i->content ? content_ref(i->content) : NULL;
+    lock_drop(&v->tree);
+    if (s && !stage_complete(s, false) && stage_complete_from(s, content, false, c ? c->cancel : NULL, &err))
+        LOG_WARN("vfs", "readers of a file that was removed may miss bytes: %s", err.msg);
+    if (content)
+        content_unref(content);
+}
+
+void removed_locked(struct vfs *v, struct inode *dir, struct inode *i)
+{
+    CLEANUP(free) char *name = strdup(i->name), *component = strdup(i->component);
+    if (i->active) {
+        i->active->sent_gen = i->active->gen;
+        i->active->attr_sent_gen = i->active->attr_gen;
+        send_dirty_locked(v, i);
+    }
+    inode_detach_locked(v, i);
+    if (i->active)
+        inode_settle_locked(v, i);
+    struct inode *mark = name && component ? inode_new_locked(v, dir, name, component, INODE_NONE) : NULL;
+    if (!mark || inode_link_locked(v, mark, NULL)) {
+        dir->dir->listed = false;
+    } else {
+        inode_changed_locked(v, mark);
+    }
+    if (mark)
+        inode_unref_locked(v, mark);
+}
+
+/* The directory and what stands under the name, both counted. */
+static enum err_code find(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct inode **dir,
+                          struct inode **out, struct err *e)
+{
+    *dir = *out = NULL;
+    if (v->cfg.read_only || vfs_has(v, STORE_READ_ONLY))
+        return err_set(e, ERR_READ_ONLY, "mounted read-only");
+    lock_take(&v->tree);
+    enum err_code code = inode_find_dir_locked(v, parent, dir, e);
+    if (code)
+        *dir = NULL;
+    else
+        inode_ref_locked(*dir);
+    lock_drop(&v->tree);
+    if (!code)
+        code = resolve(v, *dir, name, c, out, e);
+    if (!code && !*out)
+        code = err_set(e, ERR_NOT_FOUND, "\"%s\" does not exist", name);
+    return code;
+}
+
+static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode *i, const struct vfs_caller *c,
+                                  struct err *e)
+{
+    if (i->kind == INODE_DIR)
+        return err_set(e, ERR_IS_DIR, "is a directory");
+    if (i->flags & INODE_VIRTUAL)
+        return err_set(e, ERR_PERM, "a version cannot be removed by itself");
+    /* A put that is stopped half-way may still have been done. */
+    lock_take(&v->tree);
+    bool maybe = i->active && i->active->sending;
+    lock_drop(&v->tree);
+    if (maybe && c->nowait)
+        return ERR_AGAIN;
+    enum err_code code = send_quiet(v, i, true, c, e);
+    if (code)
+        return code;
+    lock_take(&v->tree);
+    bool in_store = maybe || !(i->flags & (INODE_NEW | INODE_LOCAL));
+    CLEANUP(free) char *key = inode_key_dup_locked(i);
+    lock_drop(&v->tree);
+    if (!key)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (in_store) {
+        if (c->nowait)
+            return ERR_AGAIN;
+        preserve(v, i, c);
+        struct store_call call = call_of(c);
+        code = store_remove(v->store, key, NULL, &call, e);
+        if (code)
+            return code;
+    }
+    LOCK_SCOPE(&v->tree);
+    removed_locked(v, dir, i);
+    if (in_store)
+        dir_keep_locked(v, dir);
+    return ERR_OK;
+}
+
+enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    struct inode *dir, *i;
+    enum err_code code = find(v, parent, name, c, &dir, &i, e);
+    if (!code)
+        code = unlink_found(v, dir, i, c, e);
+    inode_unref(v, i);
+    inode_unref(v, dir);
+    return code;
+}
+
+enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, struct err *e)
+{
+    struct store_call call = call_of(c);
+    CLEANUP(free) char *token = NULL;
+    enum err_code code;
+    do {
+        struct store_list l = {.prefix = key, .max_keys = 2, .token = token};
+        struct store_page page = {0};
+        code = store_list(v->store, &l, &call, &page, e);
+        if (code)
+            return code;
+        for (size_t n = 0; n < page.n && !code; n++)
+            if (strcmp(page.entries[n].key, key) != 0 || page.entries[n].object.version.size > 0)
+                code = err_set(e, ERR_NOT_EMPTY, "the directory is not empty");
+        free(token);
+        token = TAKE(page.next);
+        store_page_release(&page);
+    } while (!code && token);
+    return code;
+}
+
+static bool known_full_locked(const struct inode *dir)
+{
+    size_t cursor = 0;
+    for (const struct inode *i; (i = map_next(dir->dir->children, &cursor));)
+        if (i->kind != INODE_NONE && (i->flags & (INODE_NEW | INODE_LOCAL)))
+            return true;
+    return false;
+}
+
+static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode *i, const struct vfs_caller *c,
+                                 struct err *e)
+{
+    if (i->kind != INODE_DIR)
+        return err_set(e, ERR_NOT_DIR, "not a directory");
+    lock_take(&v->tree);
+    bool full = known_full_locked(i), local = i->flags & INODE_LOCAL;
+    CLEANUP(free) char *key = inode_key_dup_locked(i);
+    lock_drop(&v->tree);
+    if (full)
+        return err_set(e, ERR_NOT_EMPTY, "the directory is not empty");
+    if (!key)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
+    if (!local) {
+        if (c->nowait)
+            return ERR_AGAIN;
+        struct store_call call = call_of(c);
+        code = send_quiet(v, i, true, c, e);
+        if (!code)
+            code = check_empty(v, key, c, e);
+        if (!code && vfs_has(v, STORE_MARKERS))
+            code = store_remove(v->store, key, NULL, &call, e);
+    }
+    if (code)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    i->dir->marker_due = false;
+    removed_locked(v, dir, i);
+    if (!local)
+        dir_keep_locked(v, dir);
+    return ERR_OK;
+}
+
+enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    struct inode *dir, *i;
+    enum err_code code = find(v, parent, name, c, &dir, &i, e);
+    if (!code)
+        code = rmdir_found(v, dir, i, c, e);
+    inode_unref(v, i);
+    inode_unref(v, dir);
+    return code;
+}

@@ -1,0 +1,294 @@
+/*
+ * rename(2). A file is copied on the server and the source deleted: after a crash both names may exist, never neither (W6).
+ * Conditions: the copy on the target as it was known, the deletion on the version that was copied (W4).
+ */
+#include "util/clock.h"
+#include "vfs/tree.h"
+
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+
+enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
+{
+    lock_assert_held(&v->tree);
+    struct inode *i = r->from;
+    char *name = strdup(r->name);
+    char *component = strcmp(r->name, r->component) == 0 ? name : strdup(r->component);
+    if (!name || !component) {
+        free(name);
+        return err_set(e, ERR_NOMEM, "out of memory");
+    }
+    if (r->target)
+        removed_locked(v, r->to_dir, r->target);
+    inode_ref_locked(i);
+    struct inode *old_dir = r->from_dir;
+    map_remove(old_dir->dir->children, i->name, strlen(i->name));
+    i->flags &= (uint16_t)~(INODE_LINKED | INODE_SELF);
+    inode_unref_locked(v, i);
+    CLEANUP(free) char *old_name = i->name, *old_component = i->component == i->name ? NULL : i->component;
+    struct inode *mark = inode_new_locked(v, old_dir, old_name, old_component ? old_component : old_name, INODE_NONE);
+    i->name = name;
+    i->component = component;
+    if (i->parent != r->to_dir) {
+        inode_ref_locked(r->to_dir);
+        i->parent = r->to_dir;
+        inode_unref_locked(v, old_dir);
+    }
+    enum err_code code = inode_link_locked(v, i, e);
+    inode_changed_locked(v, i);
+    if (!mark || inode_link_locked(v, mark, NULL))
+        old_dir->dir->listed = false;
+    else
+        inode_changed_locked(v, mark);
+    if (mark)
+        inode_unref_locked(v, mark);
+    inode_unref_locked(v, i);
+    return code;
+}
+
+/* The metadata that goes along: NULL leaves it to the server. A time that is only Last-Modified would change with the copy, so
+ * it is stored; for that the rest must be known. */
+static enum err_code carried_meta(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct store_meta **out,
+                                  uint64_t *attr_gen, struct err *e)
+{
+    *out = NULL;
+    *attr_gen = 0;
+    if (!vfs_has(v, STORE_POSIX) || vfs_has(v, STORE_RENAME))
+        return ERR_OK;
+    enum err_code code = v->cfg.attrs == VFS_ATTRS_LIST ? ERR_OK : look_always(v, i, c, e);
+    if (code)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    *attr_gen = i->active ? i->active->attr_gen : 0;
+    bool stored = !i->meta || (i->meta->has & STORE_HAS_MTIME);
+    if (stored && !inode_unsent(i))
+        return ERR_OK;
+    struct vfs_attr shown;
+    attr_fill_locked(v, i, &shown);
+    *out = store_meta_copy(i->meta);
+    if (!*out)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    (*out)->mtime = shown.st.st_mtim;
+    (*out)->has |= STORE_HAS_MTIME;
+    return ERR_OK;
+}
+
+static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct store_meta *meta, const char *from_etag,
+                                      const char *target_etag, uint64_t size, const struct vfs_caller *c,
+                                      struct store_version *version, struct err *e)
+{
+    struct store_call call = call_of(c);
+    struct store_copy copy = {.from = r->from_key, .from_etag = from_etag, .size = size, .to = r->to_key, .meta = meta};
+    copy.cond = target_etag ? (struct store_cond){STORE_IF_MATCH, target_etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
+    if (vfs_has(v, STORE_RENAME)) {
+        snprintf(version->etag, sizeof(version->etag), "%s", from_etag);
+        version->size = size;
+        version->mtime = clock_now();
+        return store_rename(v->store, &copy, &call, e);
+    }
+    enum err_code code = store_copy(v->store, &copy, &call, version, e);
+    if (code)
+        return code;
+    struct err err = ERR_INIT;
+    code = store_remove(v->store, r->from_key, from_etag, &call, &err);
+    if (code == ERR_CONFLICT) { /* others wrote under the old name in between: theirs stays there */
+        LOG_WARN("vfs", "\"%s\" was changed by others while it was renamed: it stays beside \"%s\"", r->from_key, r->to_key);
+        return ERR_OK;
+    }
+    return code ? err_copy(e, &err) : ERR_OK;
+}
+
+static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *meta, uint64_t attr_gen,
+                         const struct store_version *version)
+{
+    struct inode *i = r->from;
+    if (i->content && content_relocate(i->content, r->to_key, version->etag, NULL))
+        i->flags |= INODE_STALE;
+    if (inode_set_version_locked(v, i, version, meta, NULL))
+        i->flags |= INODE_STALE;
+    i->flags |= INODE_OUR_MTIME;
+    if (i->active && meta) {
+        i->active->attr_sent_gen = attr_gen;
+        send_dirty_locked(v, i);
+    }
+    if (vfs_has(v, STORE_LIST_CONTENT))
+        i->flags |= INODE_STALE;
+}
+
+/* Neither name is known any more. */
+static void forget_both_locked(struct rename *r)
+{
+    r->from->flags |= INODE_STALE;
+    if (r->target)
+        r->target->flags |= INODE_STALE;
+    r->from_dir->dir->listed = r->to_dir->dir->listed = false;
+    struct inode *there = inode_child_locked(r->to_dir, r->name);
+    if (there)
+        there->flags |= INODE_STALE;
+}
+
+/* Everything of the source is in the store, nothing of it or the target is being sent. */
+static enum err_code settle(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    lock_take(&v->tree);
+    bool dirty = r->from->active && active_dirty(r->from->active);
+    lock_drop(&v->tree);
+    enum err_code code = dirty ? send_wait(v, r->from, true, c, e) : ERR_OK;
+    if (!code)
+        code = send_quiet(v, r->from, false, c, e);
+    if (!code && r->target)
+        code = send_quiet(v, r->target, true, c, e);
+    if (!code && r->target)
+        preserve(v, r->target, c);
+    return code;
+}
+
+static enum err_code rename_in_store(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    CLEANUP(store_meta_unref) struct store_meta *meta = NULL;
+    uint64_t attr_gen;
+    struct store_version version = {.etag = ""};
+    enum err_code code = settle(v, r, c, e);
+    if (!code)
+        code = carried_meta(v, r->from, c, &meta, &attr_gen, e);
+    if (code)
+        return code;
+    lock_take(&v->tree);
+    CLEANUP(free) char *etag = r->from->etag ? strdup(r->from->etag) : NULL;
+    CLEANUP(free) char *target = r->target && r->target->etag ? strdup(r->target->etag) : NULL;
+    uint64_t size = r->from->size;
+    lock_drop(&v->tree);
+    if (!etag)
+        return err_set(e, ERR_CONFLICT, "\"%s\" is not in the store any more", r->from_key);
+    code = copy_then_remove(v, r, meta, etag, target, size, c, &version, e);
+    LOCK_SCOPE(&v->tree);
+    if (code) {
+        forget_both_locked(r);
+        return code;
+    }
+    struct inode *old_dir = inode_ref_locked(r->from_dir);
+    code = rename_move_locked(v, r, e);
+    if (!code)
+        moved_locked(v, r, meta, attr_gen, &version);
+    dir_keep_locked(v, old_dir);
+    inode_unref_locked(v, old_dir);
+    return code;
+}
+
+static enum err_code rename_file(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    bool to_local = store_stays_local(v->store, r->name), from_local;
+    lock_take(&v->tree);
+    from_local = r->from->flags & INODE_LOCAL;
+    bool fixed = r->from->flags & INODE_VIRTUAL;
+    lock_drop(&v->tree);
+    if (fixed)
+        return err_set(e, ERR_PERM, "a version cannot be renamed");
+    if (from_local && to_local) {
+        LOCK_SCOPE(&v->tree);
+        return rename_move_locked(v, r, e);
+    }
+    if (from_local)
+        return rename_from_local(v, r, c, e);
+    return to_local ? rename_to_local(v, r, c, e) : rename_in_store(v, r, c, e);
+}
+
+static enum err_code check_target(struct vfs *v, struct rename *r, unsigned flags, const struct vfs_caller *c, struct err *e)
+{
+    if (!r->target)
+        return ERR_OK;
+    if (flags & RENAME_NOREPLACE)
+        return err_set(e, ERR_EXISTS, "\"%s\" exists", r->name);
+    bool from_dir = r->from->kind == INODE_DIR, to_dir = r->target->kind == INODE_DIR;
+    if (from_dir && !to_dir)
+        return err_set(e, ERR_NOT_DIR, "\"%s\" is not a directory", r->name);
+    if (!from_dir && to_dir)
+        return err_set(e, ERR_IS_DIR, "\"%s\" is a directory", r->name);
+    return to_dir && !(r->target->flags & INODE_LOCAL) ? check_empty(v, r->to_key, c, e) : ERR_OK;
+}
+
+static enum err_code name_keys(struct vfs *v, struct rename *r, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
+    BUF(component, sizeof(r->component) - 1);
+    enum err_code code = ERR_OK;
+    if (r->target)
+        buf_add_str(&component, r->target->component);
+    else
+        code = resolve_new_component_locked(v, r->to_dir, r->name, &component, e);
+    if (code)
+        return code;
+    memcpy(r->component, buf_str(&component), component.len + 1);
+    BUF(key, KEY_BUF_MAX);
+    if (r->target && (r->target->flags & INODE_SELF)) {
+        inode_key_locked(r->target, &key);
+    } else {
+        inode_key_locked(r->to_dir, &key);
+        buf_add_str(&key, r->component);
+        if (r->from->kind == INODE_DIR)
+            buf_add_char(&key, '/');
+    }
+    r->to_key = key.failed ? NULL : strdup(buf_str(&key));
+    r->from_key = inode_key_dup_locked(r->from);
+    return r->to_key && r->from_key ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+static enum err_code find_both(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent,
+                               const struct vfs_caller *c, struct rename *r, struct err *e)
+{
+    lock_take(&v->tree);
+    struct inode *a, *b;
+    enum err_code code = inode_find_dir_locked(v, parent, &a, e);
+    if (!code)
+        code = inode_find_dir_locked(v, new_parent, &b, e);
+    if (!code) {
+        r->from_dir = inode_ref_locked(a);
+        r->to_dir = inode_ref_locked(b);
+    }
+    lock_drop(&v->tree);
+    if (!code)
+        code = resolve(v, r->from_dir, name, c, &r->from, e);
+    if (!code && !r->from)
+        code = err_set(e, ERR_NOT_FOUND, "\"%s\" does not exist", name);
+    if (!code)
+        code = resolve(v, r->to_dir, r->name, c, &r->target, e);
+    return code;
+}
+
+static enum err_code rename_found(struct vfs *v, struct rename *r, unsigned flags, const struct vfs_caller *c, struct err *e)
+{
+    if (r->from == r->target)
+        return ERR_OK;
+    enum err_code code = name_keys(v, r, e);
+    bool is_dir = r->from->kind == INODE_DIR;
+    if (!code && !store_stays_local(v->store, r->name))
+        code = store_check(v->store, r->to_key, is_dir, NULL, e);
+    if (!code)
+        code = check_target(v, r, flags, c, e);
+    if (code)
+        return code;
+    return is_dir ? rename_dir(v, r, c, e) : rename_file(v, r, c, e);
+}
+
+enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+                         unsigned flags, const struct vfs_caller *c, struct err *e)
+{
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        return err_set(e, ERR_INVAL, "this kind of rename is not supported");
+    if (v->cfg.read_only || vfs_has(v, STORE_READ_ONLY))
+        return err_set(e, ERR_READ_ONLY, "mounted read-only");
+    if (c->nowait)
+        return ERR_AGAIN;
+    struct rename r = {.name = new_name};
+    enum err_code code = find_both(v, parent, name, new_parent, c, &r, e);
+    if (!code)
+        code = rename_found(v, &r, flags, c, e);
+    inode_unref(v, r.from);
+    inode_unref(v, r.target);
+    inode_unref(v, r.from_dir);
+    inode_unref(v, r.to_dir);
+    free(r.from_key);
+    free(r.to_key);
+    return code;
+}

@@ -1,0 +1,244 @@
+/*
+ * A directory is renamed by copying every object below it in parallel, then deleting the sources in batches. Above
+ * rename_limit objects, and where a copy moves the bytes through here, it is ERR_CROSS: programs then copy by themselves. After
+ * a crash in the middle both trees exist in part, and together hold everything.
+ */
+#include "util/clock.h"
+#include "vfs/names.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define PARALLEL 32
+#define BATCH 1000
+
+struct item {
+    struct vfs *v;
+    const struct vfs_caller *caller;
+    const struct rename *r;
+    volatile bool *stop;
+    char *from;
+    struct store_version version, copied;
+    bool done;
+    enum err_code code;
+    struct err err;
+};
+
+struct items {
+    struct item *v;
+    size_t n, cap;
+};
+
+static void items_release(struct items *list)
+{
+    for (size_t k = 0; k < list->n; k++)
+        free(list->v[k].from);
+    free(list->v);
+}
+
+static enum err_code items_add(struct items *list, const struct store_entry *entry, struct err *e)
+{
+    if (list->n == list->cap) {
+        size_t cap = list->cap ? 2 * list->cap : 256;
+        struct item *grown = reallocarray(list->v, cap, sizeof(*grown));
+        if (!grown)
+            return err_set(e, ERR_NOMEM, "out of memory");
+        list->v = grown;
+        list->cap = cap;
+    }
+    char *key = strdup(entry->key);
+    if (!key)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    list->v[list->n++] = (struct item){.from = key, .version = entry->object.version};
+    return ERR_OK;
+}
+
+static enum err_code collect(struct vfs *v, const struct rename *r, const struct vfs_caller *c, struct items *list,
+                             struct err *e)
+{
+    struct store_call call = call_of(c);
+    CLEANUP(free) char *token = NULL;
+    do {
+        struct store_list l = {.prefix = r->from_key, .token = token};
+        struct store_page page = {0};
+        enum err_code code = store_list(v->store, &l, &call, &page, e);
+        for (size_t k = 0; !code && k < page.n; k++)
+            code = items_add(list, &page.entries[k], e);
+        if (!code && list->n > v->cfg.rename_limit)
+            code = err_set(e, ERR_CROSS, "more than rename_limit=%llu objects", (unsigned long long)v->cfg.rename_limit);
+        free(token);
+        token = TAKE(page.next);
+        store_page_release(&page);
+        if (code)
+            return code;
+    } while (token);
+    return ERR_OK;
+}
+
+static void copy_one(void *arg)
+{
+    struct item *t = arg;
+    BUF(to, KEY_BUF_MAX);
+    buf_add_str(&to, t->r->to_key);
+    buf_add_str(&to, t->from + strlen(t->r->from_key));
+    struct store_call call = call_of(t->caller);
+    struct store_copy copy = {.from = t->from, .from_etag = t->version.etag, .size = t->version.size, .to = buf_str(&to)};
+    /* The target directory was found empty: only its own marker may be there. */
+    bool marker = strcmp(buf_str(&to), t->r->to_key) == 0;
+    copy.cond.kind = marker ? STORE_ALWAYS : STORE_IF_ABSENT;
+    t->code = buf_check(&to, "key", &t->err);
+    if (!t->code)
+        t->code = store_check(t->v->store, buf_str(&to), marker, NULL, &t->err);
+    if (!t->code)
+        t->code = store_copy(t->v->store, &copy, &call, &t->copied, &t->err);
+    t->done = true;
+    if (t->code)
+        *t->stop = true;
+}
+
+/* Deletes what `side` names: the sources, or after a failure the copies that were made. */
+static enum err_code remove_all(struct vfs *v, const struct items *list, const struct rename *r, bool copies,
+                                const struct vfs_caller *c, struct err *e)
+{
+    struct store_call call = call_of(c);
+    for (size_t at = 0; at < list->n;) {
+        char *keys[BATCH];
+        enum err_code results[BATCH];
+        size_t n = 0;
+        for (; at < list->n && n < BATCH; at++) {
+            const struct item *t = &list->v[at];
+            if (copies && (!t->done || t->code))
+                continue;
+            BUF(key, KEY_BUF_MAX);
+            buf_add_str(&key, copies ? r->to_key : r->from_key);
+            buf_add_str(&key, t->from + strlen(r->from_key));
+            keys[n] = buf_take(&key);
+            n += keys[n] != NULL;
+        }
+        enum err_code code = n ? store_remove_many(v->store, (const char *const *)keys, n, &call, results, e) : ERR_OK;
+        for (size_t k = 0; k < n; k++) {
+            if (!code && results[k])
+                code = err_set(e, results[k], "\"%s\" could not be removed", keys[k]);
+            free(keys[k]);
+        }
+        if (code)
+            return code;
+    }
+    return ERR_OK;
+}
+
+static bool below_locked(const struct inode *i, const struct inode *dir)
+{
+    for (; i; i = i->parent)
+        if (i == dir)
+            return true;
+    return false;
+}
+
+/* What is being written below goes to the store first. */
+static enum err_code settle_below(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    for (;;) {
+        struct inode *next = NULL;
+        struct active *a;
+        lock_take(&v->tree);
+        TAILQ_FOREACH(a, &v->unsent, link)
+            if (a->inode != dir && below_locked(a->inode, dir)) {
+                next = inode_ref_locked(a->inode);
+                break;
+            }
+        lock_drop(&v->tree);
+        if (!next)
+            return ERR_OK;
+        enum err_code code = send_wait(v, next, true, c, e);
+        inode_unref(v, next);
+        if (code)
+            return code;
+    }
+}
+
+/* The inode below `dir` whose key ends in `rel`; NULL when it is not known. */
+static struct inode *find_below_locked(struct inode *dir, const char *rel)
+{
+    struct inode *i = dir;
+    while (i && *rel) {
+        const char *slash = strchr(rel, '/');
+        size_t len = slash ? (size_t)(slash - rel) : strlen(rel);
+        BUF(name, 1024);
+        name_of_component(&name, rel, len, false);
+        struct inode *child = i->dir ? inode_child_locked(i, buf_str(&name)) : NULL;
+        if (child && !slash && child->kind == INODE_DIR) {
+            buf_clear(&name);
+            name_beside_dir(&name, rel, len);
+            child = inode_child_locked(i, buf_str(&name));
+        }
+        i = child;
+        rel += len + (slash != NULL);
+    }
+    return i;
+}
+
+/* Same bytes, new keys: what is open or held follows. */
+static void follow_locked(struct vfs *v, struct rename *r, const struct items *list)
+{
+    for (size_t k = 0; k < list->n; k++) {
+        const struct item *t = &list->v[k];
+        struct inode *i = find_below_locked(r->from, t->from + strlen(r->from_key));
+        if (!i || !i->etag || strcmp(i->etag, t->version.etag) != 0)
+            continue;
+        CLEANUP(free) char *key = inode_key_dup_locked(i);
+        if (!key || (i->content && content_relocate(i->content, key, t->copied.etag, NULL)) ||
+            inode_set_version_locked(v, i, &t->copied, NULL, NULL))
+            i->flags |= INODE_STALE;
+        i->flags |= INODE_OUR_MTIME;
+        inode_changed_locked(v, i);
+    }
+}
+
+static enum err_code move_objects(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c,
+                                  struct err *e)
+{
+    volatile bool stop = false;
+    for (size_t k = 0; k < list->n; k++) {
+        list->v[k].v = v;
+        list->v[k].caller = c;
+        list->v[k].r = r;
+        list->v[k].stop = &stop;
+    }
+    pool_each(v->pool, list->v, list->n, sizeof(*list->v), PARALLEL, copy_one, &stop);
+    for (size_t k = 0; k < list->n; k++) {
+        if (!list->v[k].done || !list->v[k].code)
+            continue;
+        struct err ignored = ERR_INIT;
+        if (remove_all(v, list, r, true, NULL, &ignored))
+            LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
+        return err_copy(e, &list->v[k].err);
+    }
+    return remove_all(v, list, r, false, c, e);
+}
+
+enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    if (vfs_has(v, STORE_SLOW_COPY) && !(r->from->flags & INODE_LOCAL))
+        return err_set(e, ERR_CROSS, "this store cannot rename a hierarchy");
+    __attribute__((cleanup(items_release))) struct items list = {0};
+    enum err_code code = settle_below(v, r->from, c, e);
+    if (!code)
+        code = send_quiet(v, r->from, false, c, e);
+    if (!code && !(r->from->flags & INODE_LOCAL))
+        code = collect(v, r, c, &list, e);
+    if (!code && list.n > 0)
+        code = move_objects(v, r, &list, c, e);
+    LOCK_SCOPE(&v->tree);
+    struct inode *old_dir = r->from_dir;
+    if (code) {
+        old_dir->dir->listed = r->to_dir->dir->listed = false;
+        r->from->dir->listed = false;
+        return code;
+    }
+    code = rename_move_locked(v, r, e);
+    if (!code)
+        follow_locked(v, r, &list);
+    dir_keep_locked(v, old_dir);
+    return code;
+}

@@ -1,0 +1,273 @@
+/* The life of a vfs: what it needs is started here, what is unsent is waited for, and the tree is freed. */
+#include "vfs/vfs.h"
+
+#include "util/clock.h"
+#include "util/str.h"
+#include "vfs/tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define POOL_THREADS 64
+#define PROGRESS_MS 1000
+
+static struct map_key ino_key(const void *value)
+{
+    const struct inode *i = value;
+    return (struct map_key){&i->ino, sizeof(i->ino)};
+}
+
+/* ---- Uploads that a dead mount has left */
+
+static bool abort_left(void *arg, const char *key, const char *upload_id)
+{
+    struct vfs *v = arg;
+    struct err err = ERR_INIT;
+    if (store_upload_abort(v->store, key, upload_id, NULL, &err)) {
+        LOG_WARN("vfs", "an upload of \"%s\" that was cut off could not be aborted: %s", key, err.msg);
+        return false;
+    }
+    LOG_INFO("vfs", "an upload of \"%s\" that was cut off has been aborted", key);
+    return true;
+}
+
+static void background_done(struct vfs *v)
+{
+    LOCK_SCOPE(&v->tree);
+    v->background--;
+    cond_broadcast(&v->changed);
+}
+
+static void abort_run(void *arg)
+{
+    struct vfs *v = arg;
+    struct err err = ERR_INIT;
+    if (uploads_each_left(v->uploads, abort_left, v, &err))
+        LOG_WARN("vfs", "the record of uploads: %s", err.msg);
+    background_done(v);
+}
+
+/* ---- Construction */
+
+static enum err_code make_dir(char *path, struct err *e)
+{
+    if (!path)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return err_sys(e, errno, "create %s", path);
+    return ERR_OK;
+}
+
+static enum err_code open_state(struct vfs *v, struct err *e)
+{
+    if (!v->cfg.state_dir || vfs_has(v, STORE_SECRET))
+        return ERR_OK;
+    v->stage_dir = str_printf("%s/staged", v->cfg.state_dir);
+    enum err_code code = make_dir(v->stage_dir, e);
+    CLEANUP(free) char *uploads = str_printf("%s/uploads", v->cfg.state_dir);
+    if (!code)
+        code = make_dir(uploads, e);
+    if (!code && !(v->uploads = uploads_open(uploads, e)))
+        code = ERR_IO;
+    return code;
+}
+
+static enum err_code open_parts(struct vfs *v, struct err *e)
+{
+    v->by_ino = map_new(ino_key);
+    v->pool = pool_new("vfs", POOL_THREADS, e);
+    v->timers = timers_new(e);
+    v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
+    if (!v->by_ino || !v->pool || !v->timers || !v->contents)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    LOCK_SCOPE(&v->tree);
+    v->root = inode_new_locked(v, NULL, "", "", INODE_DIR);
+    if (!v->root)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    v->root->mtime = clock_now();
+    v->root->flags |= INODE_NO_MARKER;
+    return inode_give_locked(v, v->root, e);
+}
+
+struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct err *e)
+{
+    struct vfs *v = calloc(1, sizeof(*v));
+    if (!v) {
+        err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    v->store = store;
+    v->caps = store_caps(store);
+    v->cfg = *config;
+    lock_init(&v->tree, "vfs tree", LOCK_VFS_TREE);
+    cond_init(&v->changed);
+    TAILQ_INIT(&v->unsent);
+    if (open_state(v, e) || open_parts(v, e)) {
+        vfs_free(v);
+        return NULL;
+    }
+    v->cfg.state_dir = NULL; /* the caller's string */
+    if (v->uploads) {
+        v->background++;
+        if (pool_submit(v->pool, abort_run, v, NULL))
+            v->background--;
+    }
+    return v;
+}
+
+/* ---- The end */
+
+static void free_below_locked(struct vfs *v, struct inode *dir)
+{
+    size_t cursor = 0;
+    for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
+        if (i->dir)
+            free_below_locked(v, i);
+        inode_detach_locked(v, i);
+    }
+}
+
+static void free_tree(struct vfs *v)
+{
+    memset(&v->cfg.notify, 0, sizeof(v->cfg.notify));
+    LOCK_SCOPE(&v->tree);
+    for (struct active *a; (a = TAILQ_FIRST(&v->unsent));)
+        send_give_up_locked(v, a->inode);
+    free_below_locked(v, v->root);
+    size_t cursor = 0;
+    for (struct inode *i; (i = map_next(v->by_ino, &cursor));) {
+        map_remove(v->by_ino, &i->ino, sizeof(i->ino));
+        i->ino = 0;
+        i->lookups = 0;
+        inode_unref_locked(v, i);
+    }
+    inode_unref_locked(v, v->root);
+}
+
+static void wait_background(struct vfs *v)
+{
+    LOCK_SCOPE(&v->tree);
+    while (v->background > 0)
+        cond_wait(&v->changed, &v->tree, UINT64_MAX);
+}
+
+void vfs_free(struct vfs *v)
+{
+    if (!v)
+        return;
+    wait_background(v);
+    if (v->root)
+        free_tree(v);
+    wait_background(v);
+    pool_free(v->pool);
+    timers_free(v->timers);
+    contents_free(v->contents);
+    uploads_free(v->uploads);
+    map_free(v->by_ino);
+    cond_release(&v->changed);
+    lock_release(&v->tree);
+    free(v->stage_dir);
+    free(v);
+}
+
+/* ---- Draining */
+
+static void count_unsent_locked(struct vfs *v, uint64_t *waiting, uint64_t *failed, uint64_t *bytes)
+{
+    *waiting = *failed = *bytes = 0;
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        if (!a->sending && send_has_failed(a)) {
+            ++*failed;
+            continue;
+        }
+        ++*waiting;
+        *bytes += a->inode->size;
+        send_start_locked(v, a->inode);
+    }
+}
+
+enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg, struct err *e)
+{
+    uint64_t next = clock_mono_ms() + PROGRESS_MS, failures = 0;
+    lock_take(&v->tree);
+    uint64_t failed_before = v->failed_uploads;
+    for (;;) {
+        uint64_t waiting, failed, bytes;
+        count_unsent_locked(v, &waiting, &failed, &bytes);
+        failures = failed;
+        if (!waiting && !v->background)
+            break;
+        cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
+        if (!progress || clock_mono_ms() < next)
+            continue;
+        next = clock_mono_ms() + PROGRESS_MS;
+        lock_drop(&v->tree);
+        progress(arg, waiting, bytes);
+        lock_take(&v->tree);
+    }
+    failures += v->failed_uploads - failed_before;
+    lock_drop(&v->tree);
+    return failures ? err_set(e, ERR_IO, "some files could not be stored: the log names them") : ERR_OK;
+}
+
+/* ---- What status shows */
+
+void vfs_stats(struct vfs *v, struct vfs_stats *out)
+{
+    struct content_stats c;
+    contents_stats(v->contents, &c);
+    LOCK_SCOPE(&v->tree);
+    *out = (struct vfs_stats){
+        .inodes = map_size(v->by_ino),
+        .names = v->n_inodes,
+        .handles = v->n_handles,
+        .failed_uploads = v->failed_uploads,
+        .memory_used = c.memory_used,
+        .memory_limit = v->cfg.memory,
+        .parked_reads = c.parked,
+        .bytes_read = __atomic_load_n(&v->bytes_read, __ATOMIC_RELAXED),
+        .bytes_fetched = c.fetched_bytes,
+        .bytes_written = v->bytes_written,
+        .bytes_sent = v->bytes_sent,
+        .block_hits = c.hits,
+        .block_misses = c.misses,
+    };
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        out->dirty_files++;
+        out->dirty_bytes += active_dirty(a) ? a->inode->size : 0;
+    }
+}
+
+struct dirty {
+    char *path;
+    uint64_t size;
+    char error[ERR_MSG_SIZE];
+};
+
+void vfs_each_dirty(struct vfs *v, void (*fn)(void *arg, const char *path, uint64_t size, const char *error), void *arg)
+{
+    size_t n = 0, cap = 0;
+    struct active *a;
+    lock_take(&v->tree);
+    TAILQ_FOREACH(a, &v->unsent, link)
+        cap++;
+    struct dirty *list = calloc(cap + 1, sizeof(*list));
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        BUF(path, KEY_BUF_MAX);
+        inode_path_locked(a->inode, &path);
+        if (!list || !(list[n].path = buf_take(&path)))
+            break;
+        list[n].size = a->inode->size;
+        if (send_has_failed(a))
+            memcpy(list[n].error, a->failure.msg, sizeof(list[n].error));
+        n++;
+    }
+    lock_drop(&v->tree);
+    for (size_t k = 0; k < n; k++) {
+        fn(arg, list[k].path, list[k].size, list[k].error);
+        free(list[k].path);
+    }
+    free(list);
+}
