@@ -39,8 +39,8 @@ static void decode(struct aws_job *job, const struct http_reply_view *v, struct 
     snprintf(job->reply.request_id, sizeof(job->reply.request_id), "%s", id ? id : error->request_id);
 }
 
-/* "GetObject: AccessDenied: Access Denied (HTTP 403, request id X), key 'a/b'". The server's words are left out where they
- * may quote a secret; STS quotes none, and says which permission is missing. */
+/* "GetObject: AccessDenied: Access Denied (HTTP 403, request id X), key 'a/b'". The server's words are left out where
+ * they may quote a secret; STS quotes none, and says which permission is missing. */
 static enum err_code describe(const struct aws_job *job, const struct aws_decision *d, const struct aws_error *error,
                               struct err *e)
 {

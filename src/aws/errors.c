@@ -57,6 +57,7 @@ static const struct rule rules[] = {
     {NULL, "InvalidToken", ERR_AUTH, AWS_EXPIRED, "the session token is not valid"},
     {NULL, "InvalidAccessKeyId", ERR_AUTH, AWS_EXPIRED, "the server does not know the access key"},
     {NULL, "InvalidClientTokenId", ERR_AUTH, AWS_EXPIRED, "the server does not know the access key"},
+    {"s3", "XAdminUserNotFound", ERR_AUTH, AWS_EXPIRED, "the server does not know the access key"}, /* versitygw */
     {NULL, "UnrecognizedClientException", ERR_AUTH, AWS_EXPIRED, "the server does not know the access key"},
     {NULL, "SignatureDoesNotMatch", ERR_AUTH, AWS_FINAL, "the signature is not right: is the secret access key?"},
     {NULL, "InvalidSignatureException", ERR_AUTH, AWS_FINAL, "the signature is not right: is the secret access key?"},
@@ -223,6 +224,15 @@ static struct aws_decision decide_status(int status)
     return (struct aws_decision){status >= 400 ? ERR_INVAL : ERR_PROTO, AWS_FINAL, NULL};
 }
 
+/* Whether a 404 is about the object. A proxy, a captive portal, or a server that does not know the user answer with 404
+ * too; services other than S3 always name what is absent, by a code of the table. */
+static bool is_absence(const char *service, const struct aws_error *error)
+{
+    if (strcmp(service, "s3") || !error->recognised)
+        return false;
+    return !*error->code || str_starts(error->code, "NoSuch") || !strcmp(error->code, "NotFound");
+}
+
 struct aws_decision aws_error_decide(const char *service, int status, const struct aws_error *error)
 {
     struct aws_decision out;
@@ -235,9 +245,7 @@ struct aws_decision aws_error_decide(const char *service, int status, const stru
                 return (struct aws_decision){rules[i].err, rules[i].class, rules[i].text};
     }
     out = decide_status(status);
-    /* A 404 that is not the service's own (a proxy, a captive portal) is no absence. Services other than S3 always name
-     * what is absent. */
-    if (out.code == ERR_NOT_FOUND && (!error->recognised || strcmp(service, "s3")))
-        out = (struct aws_decision){ERR_PROTO, AWS_FINAL, NULL};
+    if (out.code == ERR_NOT_FOUND && !is_absence(service, error))
+        out = (struct aws_decision){*error->code ? ERR_IO : ERR_PROTO, AWS_FINAL, NULL};
     return out;
 }
