@@ -94,10 +94,21 @@ static ssize_t receive(struct server_conn *c, void *p, size_t len)
     return c->ssl ? SSL_read(c->ssl, p, (int)len) : recv(c->fd, p, len, 0);
 }
 
-size_t server_read(struct server_conn *c, void *p, size_t len)
+static size_t receive_some(struct server_conn *c, void *p, size_t len)
 {
     ssize_t n = receive(c, p, len);
     return n > 0 ? (size_t)n : 0;
+}
+
+size_t server_read(struct server_conn *c, void *p, size_t len)
+{
+    if (c->have == 0)
+        return receive_some(c, p, len);
+    size_t n = c->have < len ? c->have : len;
+    memcpy(p, c->head, n);
+    memmove(c->head, c->head + n, c->have - n);
+    c->have -= n;
+    return n;
 }
 
 void server_send_bytes(struct server_conn *c, const void *p, size_t len)
@@ -166,7 +177,7 @@ static bool read_head(struct server_conn *c, char *head)
     char *end;
     c->head[c->have] = '\0';
     while (!(end = strstr(c->head, "\r\n\r\n"))) {
-        size_t n = c->have < HEAD_MAX - 1 ? server_read(c, c->head + c->have, HEAD_MAX - 1 - c->have) : 0;
+        size_t n = c->have < HEAD_MAX - 1 ? receive_some(c, c->head + c->have, HEAD_MAX - 1 - c->have) : 0;
         if (n == 0)
             return false;
         c->have += n;
@@ -188,7 +199,7 @@ static bool read_body(struct server_conn *c, struct server_request *r, char **bo
     memmove(c->head, c->head + at, c->have - at);
     c->have -= at;
     while (at < r->body_len) {
-        size_t n = server_read(c, *body + at, r->body_len - at);
+        size_t n = receive_some(c, *body + at, r->body_len - at);
         if (n == 0)
             return false;
         at += n;

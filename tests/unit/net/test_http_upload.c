@@ -141,7 +141,7 @@ static void a_slow_line_that_drains_the_socket_is_not_given_up(void **state)
     struct http_engine *h = test_engine((struct http_config){.first_byte_ms = 1200, .stall_ms = 1200});
     struct pattern p;
     struct call c = {0};
-    pattern_init(&p, 8 * MIB);
+    pattern_init(&p, 6 * MIB);
     const char *headers[] = {"Expect:", NULL};
     uint64_t start = test_now_ms();
     call_run(&c, h, server_url(s), "/put",
