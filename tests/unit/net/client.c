@@ -71,7 +71,7 @@ void call_run(struct call *c, struct http_engine *h, const char *url, const char
 struct http_engine *test_engine(struct http_config config)
 {
     struct err e = ERR_INIT;
-    struct http_config defaults = {.connect_ms = 2000, .first_byte_ms = 2000, .stall_ms = 2000};
+    struct http_config defaults = {.connect_ms = 10000, .first_byte_ms = 5000, .stall_ms = 5000};
     if (!config.connect_ms)
         config.connect_ms = defaults.connect_ms;
     if (!config.first_byte_ms)
