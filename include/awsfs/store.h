@@ -145,6 +145,7 @@ struct store_get {
     const char *key;
     const char *etag;           /* the version wanted; another one there is ERR_CONFLICT. NULL: whatever there is */
     uint64_t offset, length;    /* inside the object; length > 0 */
+    bool whole;                 /* known to be the whole object: may be asked for without a range, and must be that long */
     struct store_call call;
 
     /* The bytes, in order and without gaps, also across retries. Not called after a cancel took effect. Runs on the store's

@@ -216,10 +216,16 @@ static void control(struct suite *s, const char *method, const char *path, const
 void origin_fault(struct suite *s, const char *kind, const char *key, const char *action)
 {
     char json[1024];
-    bool any = strcmp(key, "*") == 0;
-    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s%s%s\",\"count\":1,\"skip\":0,\"action\":%s}", kind,
-                   any ? "" : s->bucket, any ? "" : "/", key, action);
+    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s/*%s\",\"count\":1,\"skip\":0,\"action\":%s}", kind,
+                   s->bucket, strcmp(key, "*") == 0 ? "" : key, action);
     control(s, "POST", "faults", json);
+}
+
+void origin_keep_acls(struct suite *s)
+{
+    char json[256];
+    (void)snprintf(json, sizeof(json), "{\"bucket\":\"%s\",\"ownership\":\"ObjectWriter\"}", s->bucket);
+    control(s, "POST", "settings", json);
 }
 
 void origin_clear(struct suite *s)

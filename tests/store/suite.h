@@ -97,9 +97,11 @@ enum err_code put_if(struct suite *s, const char *key, const char *text, int kin
 enum err_code upload(struct suite *s, const char *key, const char *bytes, size_t len, size_t part,
                      const struct store_cond *cond, struct store_version *out);
 
-/* Sends a JSON document to the origin's control endpoint: "faults", "faults clear". */
+/* The origin's control endpoint: the next request of that kind on that key ("*": any) suffers `action`, a JSON object; no more
+ * faults; objects of the bucket have ACLs. */
 void origin_fault(struct suite *s, const char *kind, const char *key, const char *action);
 void origin_clear(struct suite *s);
+void origin_keep_acls(struct suite *s);
 
 /* Why a server lacks something, by NEED_*; ends with need 0. Reason NULL: the case means nothing there and is left out. */
 struct limitation {

@@ -1,0 +1,167 @@
+/* One blocking request to S3, and what all of them share. */
+#include "backends/s3/impl.h"
+#include "util/clock.h"
+#include "util/str.h"
+#include "util/xml.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SLOW_MS = 300000, REPLY_MAX = 1 << 20, HEADERS_MAX = 512 };
+
+void s3_answer_release(struct s3_answer *a)
+{
+    params_release(&a->headers);
+    buf_release(&a->body);
+}
+
+char *s3_full_key(const struct s3_store *s, const char *key)
+{
+    return str_printf("%s%s", s->prefix, key);
+}
+
+void s3_take_headers(const struct http_transfer *t, struct params *out)
+{
+    size_t cursor = 0;
+    const char *name, *value;
+    for (int i = 0; t != NULL && i < HEADERS_MAX && http_reply_header_next(t, &cursor, &name, &value); i++)
+        params_add(out, name, value);
+}
+
+static void answered(void *arg, enum err_code code, const struct aws_reply *r, const struct err *e)
+{
+    struct s3_answer *a = arg;
+    a->status = r->status;
+    a->unanswered = r->unanswered;
+    (void)snprintf(a->code, sizeof(a->code), "%s", r->error_code);
+    s3_take_headers(r->transfer, &a->headers);
+    buf_add(&a->body, r->body, r->body_len);
+}
+
+static ssize_t read_text(void *arg, uint64_t offset, void *buf, size_t len)
+{
+    const struct buf *b = arg;
+    if (offset >= b->len)
+        return 0;
+    size_t n = b->len - offset < len ? b->len - offset : len;
+    memcpy(buf, b->data + offset, n);
+    return (ssize_t)n;
+}
+
+enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
+{
+    PARAMS(headers);
+    struct http_body body = {0};
+    CLEANUP(free) char *key = r->key != NULL ? s3_full_key(s, r->key) : NULL;
+    for (size_t i = 0; r->headers != NULL && i < r->headers->n; i++)
+        params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
+    for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
+        params_add(&headers, r->more->items[i].name, r->more->items[i].value);
+    if (s->requester_pays)
+        params_add(&headers, "x-amz-request-payer", "requester");
+    enum err_code code = params_check(&headers, r->what, e);
+    if (code != ERR_OK || (r->key != NULL && key == NULL))
+        return code != ERR_OK ? code : err_set(e, ERR_NOMEM, "%s", r->what);
+    if (r->body != NULL)
+        body = (struct http_body){.size = r->body->size, .read = r->body->read, .arg = r->body->arg};
+    else if (r->text != NULL)
+        body = (struct http_body){.size = r->text->len, .read = read_text, .arg = (void *)r->text};
+    s3_answer_release(a);
+    size_t reply_max = r->reply_max > 0 ? r->reply_max : REPLY_MAX;
+    buf_init(&a->body, reply_max + 1);
+    struct aws_request request = {
+        .method = r->method,
+        .what = r->what,
+        .key = key,
+        .query = r->query,
+        .headers = params_list(&headers),
+        .body = body.read != NULL ? &body : NULL,
+        .timeout_ms = r->call != NULL && r->call->timeout_ms > 0 ? r->call->timeout_ms : r->slow ? SLOW_MS : 0,
+        .first_byte_ms = r->slow ? SLOW_MS : 0,
+        .reply_max = reply_max,
+        .urgent = r->call != NULL && r->call->urgent,
+        .xml_error_in_200 = r->xml_error_in_200,
+        .done = answered,
+        .arg = a,
+    };
+    code = aws_call(s->client, &request, r->call != NULL ? r->call->cancel : NULL, e);
+    if (code == ERR_OK && (a->body.failed || a->headers.failed != ERR_OK))
+        return err_set(e, ERR_PROTO, "%s: the reply is too large", r->what);
+    return code;
+}
+
+enum err_code s3_answer_etag(const struct s3_answer *a, const char *what, struct store_version *out, struct err *e)
+{
+    const char *etag = params_get(&a->headers, "etag");
+    if (etag == NULL || !s3_etag_copy(out->etag, etag))
+        return err_set(e, ERR_PROTO, "%s: the reply has no ETag", what);
+    out->mtime = s3_answer_time(a);
+    return ERR_OK;
+}
+
+struct timespec s3_answer_time(const struct s3_answer *a)
+{
+    const char *date = params_get(&a->headers, "date");
+    struct timespec t;
+    if (date == NULL || !time_parse_http(date, &t))
+        t = (struct timespec){.tv_sec = clock_now().tv_sec};
+    return t;
+}
+
+enum err_code s3_answer_text(const struct s3_answer *a, const char *root, const char *element, char *out, size_t size,
+                             struct err *e)
+{
+    struct err local = ERR_INIT;
+    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a->body), a->body.len, &local);
+    if (doc == NULL)
+        return err_copy(e, &local);
+    const char *text = xml_child_text(xml_root(doc), element);
+    if (strcmp(xml_name(xml_root(doc)), root) != 0 || text[0] == 0 || strlen(text) >= size)
+        return err_set(e, ERR_PROTO, "the reply is no %s with %s", root, element);
+    memcpy(out, text, strlen(text) + 1);
+    return ERR_OK;
+}
+
+void s3_add_cond(struct params *h, const struct store_cond *cond)
+{
+    if (cond->kind == STORE_IF_ABSENT)
+        params_add(h, "If-None-Match", "*");
+    else if (cond->kind == STORE_IF_MATCH)
+        params_addf(h, "If-Match", "\"%s\"", cond->etag);
+}
+
+static void add_told_class(const struct store_meta *meta, struct params *h)
+{
+    const char *class = store_meta_prop(meta, "storage-class", NULL), *sse = store_meta_prop(meta, "sse", NULL);
+    const char *key = store_meta_prop(meta, "sse-kms-key-id", NULL);
+    const char *bucket_key = store_meta_prop(meta, "sse-bucket-key", NULL);
+    if (strcmp(class, "STANDARD") != 0)
+        params_add(h, "x-amz-storage-class", class);
+    if (sse == NULL || strcmp(sse, "none") == 0)
+        return;
+    params_add(h, "x-amz-server-side-encryption", sse);
+    if (!str_starts(sse, "aws:kms"))
+        return;
+    if (key != NULL)
+        params_add(h, "x-amz-server-side-encryption-aws-kms-key-id", key);
+    if (bucket_key != NULL)
+        params_add(h, "x-amz-server-side-encryption-bucket-key-enabled", bucket_key);
+}
+
+void s3_add_class(const struct s3_store *s, const struct store_meta *meta, struct params *h)
+{
+    if (s3_is_told(meta)) {
+        add_told_class(meta, h);
+        return;
+    }
+    const char *class = s->storage_class;
+    if (class != NULL)
+        params_add(h, "x-amz-storage-class", class);
+    if (s->sse == S3_SSE_S3)
+        params_add(h, "x-amz-server-side-encryption", "AES256");
+    if (s->sse == S3_SSE_KMS)
+        params_add(h, "x-amz-server-side-encryption", "aws:kms");
+    if (s->sse == S3_SSE_KMS && s->sse_kms_key != NULL)
+        params_add(h, "x-amz-server-side-encryption-aws-kms-key-id", s->sse_kms_key);
+}

@@ -1,0 +1,265 @@
+/*
+ * Copies on the server. CopyObject takes along user metadata, content headers and tags, but neither storage class, encryption
+ * nor ACL: these are sent, as the source has them. What the source has is told by the caller's metadata, known because this
+ * store put it, or asked with one HEAD.
+ */
+#include "backends/s3/impl.h"
+#include "util/digest.h"
+#include "util/pool.h"
+#include "util/clock.h"
+#include "util/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COPY_THREADS = 4 };
+#define COPY_PART (512ULL << 20)
+#define PARTS_MAX 10000
+
+struct copying {
+    struct s3_store *s;
+    const struct store_copy *c;
+    const struct store_call *call;
+    struct store_object source; /* as HEAD told it; meta NULL when it was not asked */
+    uint64_t size;
+    bool own;                   /* what the mount's options say about new objects holds for the source */
+    uint8_t sha512[64];
+    bool has_sha512;
+};
+
+static enum err_code look_at_source(struct copying *k, struct err *e)
+{
+    const struct store_copy *c = k->c;
+    bool by_parts = c->size > k->s->copy_max;
+    k->size = c->size;
+    k->own = s3_own_find(k->s, c->from, c->from_etag, k->sha512, &k->has_sha512);
+    if (s3_is_told(c->meta) || (k->own && (c->meta != NULL || !by_parts)))
+        return ERR_OK;
+    enum err_code code = s3_stat(k->s, c->from, k->call, &k->source, e);
+    if (code == ERR_OK)
+        k->size = k->source.version.size;
+    return code;
+}
+
+/* Where storage class and encryption are told. */
+static const struct store_meta *told_meta(const struct copying *k)
+{
+    return s3_is_told(k->c->meta) ? k->c->meta : k->source.meta;
+}
+
+static enum err_code add_source(const struct copying *k, struct params *h, struct err *e)
+{
+    BUF(encoded, 8192);
+    const struct store_copy *c = k->c;
+    uri_encode(&encoded, k->s->prefix, k->s->prefix_len, true);
+    uri_encode(&encoded, c->from, strlen(c->from), true);
+    params_addf(h, "x-amz-copy-source", "/%s/%s", k->s->bucket, buf_str(&encoded));
+    if (c->from_etag != NULL)
+        params_addf(h, "x-amz-copy-source-if-match", "\"%s\"", c->from_etag);
+    return buf_check(&encoded, "key", e);
+}
+
+/* The metadata that the target gets, as headers. */
+static enum err_code add_meta(const struct copying *k, struct params *h, struct err *e)
+{
+    const struct store_meta *meta = k->c->meta != NULL ? k->c->meta : k->source.meta;
+    uint8_t sha512[64];
+    bool has = k->has_sha512;
+    const char *told = store_meta_prop(k->source.meta, "sha512", NULL);
+    if (has)
+        memcpy(sha512, k->sha512, sizeof(sha512));
+    else if (told != NULL && store_meta_prop(meta, "sha512", NULL) == NULL)
+        has = hex_decode(told, sha512, sizeof(sha512));
+    return s3_meta_write(meta, k->c->to, has ? sha512 : NULL, S3_WRITE_SAME_BYTES, h, e);
+}
+
+/* ---- in one request */
+
+static enum err_code read_result(const struct copying *k, const struct s3_answer *a, struct store_version *out, struct err *e)
+{
+    char etag[STORE_ETAG_SIZE + 16], modified[64];
+    struct store_version v = {.size = k->size};
+    enum err_code code = s3_answer_text(a, "CopyObjectResult", "ETag", etag, sizeof(etag), e);
+    if (code != ERR_OK)
+        return code;
+    if (!s3_etag_copy(v.etag, etag))
+        return err_set(e, ERR_PROTO, "CopyObject: the reply has no ETag");
+    v.mtime = s3_answer_time(a);
+    if (s3_answer_text(a, "CopyObjectResult", "LastModified", modified, sizeof(modified), NULL) == ERR_OK)
+        (void)time_parse_iso8601(modified, &v.mtime);
+    *out = v;
+    return ERR_OK;
+}
+
+/* A 412 or 404: our own attempt, a stranger's change of source or target, or no source. */
+static enum err_code explain(const struct copying *k, const struct s3_answer *a, enum err_code code,
+                             struct store_version *out, struct err *e)
+{
+    const struct store_copy *c = k->c;
+    const char *told = store_meta_prop(told_meta(k), "sha512", NULL);
+    uint8_t sha512[64];
+    struct s3_sent sent = {.size = k->size, .etag = c->from_etag};
+    if (k->has_sha512)
+        sent.sha512 = k->sha512;
+    else if (told != NULL && hex_decode(told, sha512, sizeof(sha512)))
+        sent.sha512 = sha512;
+    if (a->unanswered > 0 && c->cond.kind != STORE_ALWAYS && s3_is_ours(k->s, c->to, &sent, k->call, out))
+        return ERR_OK;
+    if (code == ERR_NOT_FOUND && c->cond.kind == STORE_IF_MATCH) {
+        struct store_object source = {0};
+        struct err local = ERR_INIT;
+        if (s3_stat(k->s, c->from, k->call, &source, &local) != ERR_OK)
+            return err_copy(e, &local);
+        store_object_release(&source);
+    } else if (code == ERR_NOT_FOUND) {
+        return code;
+    }
+    return err_set(e, ERR_CONFLICT, "CopyObject %s to %s: somebody else changed one of them", c->from, c->to);
+}
+
+static enum err_code copy_whole(const struct copying *k, struct store_version *out, struct err *e)
+{
+    const struct store_copy *c = k->c;
+    PARAMS(h);
+    S3_ANSWER(a);
+    enum err_code code = add_source(k, &h, e);
+    params_add(&h, "x-amz-metadata-directive", c->meta != NULL ? "REPLACE" : "COPY");
+    if (c->meta != NULL) {
+        params_add(&h, "x-amz-tagging-directive", "COPY");
+        if (code == ERR_OK)
+            code = add_meta(k, &h, e);
+    }
+    s3_add_class(k->s, told_meta(k), &h);
+    if (code == ERR_OK)
+        code = s3_add_acl(k->s, k->own ? NULL : c->from, k->call, &h, e);
+    s3_add_cond(&h, &c->cond);
+    if (code != ERR_OK)
+        return code;
+    const struct s3_request r = {.method = HTTP_PUT, .what = "CopyObject", .key = c->to, .headers = &h, .call = k->call,
+                                 .xml_error_in_200 = true, .slow = true};
+    code = s3_call(k->s, &r, &a, e);
+    if (code == ERR_CONFLICT || code == ERR_NOT_FOUND)
+        return explain(k, &a, code, out, e);
+    return code == ERR_OK ? read_result(k, &a, out, e) : code;
+}
+
+/* ---- by parts */
+
+struct part_copy {
+    const struct copying *k;
+    const char *upload_id;
+    uint64_t offset;
+    struct store_part part;
+    bool *stop;
+    enum err_code code;
+    struct err err;
+};
+
+static void copy_part(void *item)
+{
+    struct part_copy *p = item;
+    PARAMS(h);
+    PARAMS(query);
+    S3_ANSWER(a);
+    char etag[STORE_ETAG_SIZE + 16];
+    p->code = add_source(p->k, &h, &p->err);
+    params_addf(&h, "x-amz-copy-source-range", "bytes=%llu-%llu", (unsigned long long)p->offset,
+                (unsigned long long)(p->offset + p->part.size - 1));
+    params_addf(&query, "partNumber", "%u", p->part.number);
+    params_add(&query, "uploadId", p->upload_id);
+    const struct s3_request r = {.method = HTTP_PUT, .what = "UploadPartCopy", .key = p->k->c->to,
+                                 .query = params_list(&query), .headers = &h, .call = p->k->call,
+                                 .xml_error_in_200 = true, .slow = true};
+    if (p->code == ERR_OK)
+        p->code = s3_call(p->k->s, &r, &a, &p->err);
+    if (p->code == ERR_OK)
+        p->code = s3_answer_text(&a, "CopyPartResult", "ETag", etag, sizeof(etag), &p->err);
+    if (p->code == ERR_OK && !s3_etag_copy(p->part.etag, etag))
+        p->code = err_set(&p->err, ERR_PROTO, "UploadPartCopy: the reply has no ETag");
+    if (p->code != ERR_OK)
+        __atomic_store_n(p->stop, true, __ATOMIC_RELAXED);
+}
+
+static enum err_code create(const struct copying *k, char upload_id[STORE_ID_SIZE], struct err *e)
+{
+    PARAMS(h);
+    enum err_code code = add_meta(k, &h, e);
+    s3_add_class(k->s, told_meta(k), &h);
+    if (code == ERR_OK)
+        code = s3_add_tags(k->s, k->c->from, told_meta(k), k->call, &h, e);
+    if (code == ERR_OK)
+        code = s3_add_acl(k->s, k->own ? NULL : k->c->from, k->call, &h, e);
+    return code == ERR_OK ? s3_upload_create(k->s, k->c->to, &h, NULL, k->call, upload_id, e) : code;
+}
+
+/* Copies all parts into `parts`; the first failure is returned. */
+static enum err_code copy_parts(const struct copying *k, const char *upload_id, uint64_t part_size, struct store_part *parts,
+                                size_t n, struct err *e)
+{
+    bool stop = false;
+    CLEANUP(free) struct part_copy *jobs = calloc(n, sizeof(*jobs));
+    struct pool *pool = jobs != NULL ? pool_new("s3-copy", COPY_THREADS - 1, e) : NULL;
+    if (pool == NULL)
+        return jobs == NULL ? err_set(e, ERR_NOMEM, "copy by %zu parts", n) : ERR_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t offset = part_size * i;
+        jobs[i] = (struct part_copy){.k = k, .upload_id = upload_id, .offset = offset, .stop = &stop, .code = ERR_CANCELED};
+        jobs[i].part.number = (unsigned)i + 1;
+        jobs[i].part.size = k->size - offset < part_size ? k->size - offset : part_size;
+    }
+    pool_each(pool, jobs, n, sizeof(*jobs), COPY_THREADS, copy_part, &stop);
+    pool_free(pool);
+    const struct part_copy *failed = NULL;
+    for (size_t i = 0; i < n; i++) {
+        parts[i] = jobs[i].part;
+        if (jobs[i].code != ERR_OK && (failed == NULL || failed->code == ERR_CANCELED))
+            failed = &jobs[i];
+    }
+    return failed == NULL ? ERR_OK : err_set(e, failed->code, "%s", failed->err.msg);
+}
+
+static enum err_code copy_by_parts(const struct copying *k, struct store_version *out, struct err *e)
+{
+    uint64_t part_size = k->s->copy_max < COPY_PART ? k->s->copy_max : COPY_PART;
+    if (k->size / part_size >= PARTS_MAX)
+        part_size = k->size / PARTS_MAX + 1;
+    size_t n = (size_t)((k->size + part_size - 1) / part_size);
+    char id[STORE_ID_SIZE];
+    CLEANUP(free) struct store_part *parts = calloc(n, sizeof(*parts));
+    if (parts == NULL)
+        return err_set(e, ERR_NOMEM, "copy by %zu parts", n);
+    enum err_code code = create(k, id, e);
+    if (code != ERR_OK)
+        return code;
+    code = copy_parts(k, id, part_size, parts, n, e);
+    if (code == ERR_OK) {
+        const struct s3_complete c = {.key = k->c->to, .upload_id = id, .parts = parts, .n = n, .cond = &k->c->cond,
+                                      .sha512 = k->has_sha512 ? k->sha512 : NULL};
+        code = s3_upload_complete(k->s, &c, k->call, out, e);
+    }
+    if (code != ERR_OK) {
+        struct err ignored = ERR_INIT;
+        (void)!s3_upload_abort(k->s, k->c->to, id, NULL, &ignored);
+    }
+    return code;
+}
+
+enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
+                      struct err *e)
+{
+    struct copying k = {.s = impl, .c = c, .call = call};
+    struct store_version v = {0};
+    enum err_code code = look_at_source(&k, e);
+    if (code == ERR_OK && k.source.meta != NULL && c->from_etag != NULL && strcmp(k.source.version.etag, c->from_etag) != 0)
+        code = err_set(e, ERR_CONFLICT, "%s is not the version %s any more", c->from, c->from_etag);
+    if (code == ERR_OK)
+        code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, e) : copy_whole(&k, &v, e);
+    if (code == ERR_OK) {
+        *out = v;
+        if (k.own && !s3_is_told(c->meta))
+            s3_own_add(k.s, c->to, v.etag, k.has_sha512 ? k.sha512 : NULL);
+    }
+    store_object_release(&k.source);
+    return code;
+}

@@ -1,0 +1,103 @@
+#include "backends/s3/impl.h"
+#include "aws/errors.h"
+#include "util/digest.h"
+#include "util/str.h"
+#include "util/xml.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 1,000 keys of 1,024 bytes, each byte at worst a numeric reference. */
+enum { REQUEST_MAX = 8 << 20, REPLY_MAX = 8 << 20 };
+
+enum err_code s3_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e)
+{
+    struct s3_store *s = impl;
+    PARAMS(headers);
+    S3_ANSWER(a);
+    if (etag != NULL)
+        params_addf(&headers, "If-Match", "\"%s\"", etag);
+    const struct s3_request r = {.method = HTTP_DELETE, .what = "DeleteObject", .key = key, .headers = &headers, .call = call};
+    enum err_code code = s3_call(s, &r, &a, e);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (code != ERR_CONFLICT)
+        return code;
+    /* Servers also say 412 where nothing is there, among others after our own attempt whose answer was lost. */
+    struct store_object there = {0};
+    struct err local = ERR_INIT;
+    if (s3_stat(s, key, call, &there, &local) == ERR_NOT_FOUND)
+        return ERR_OK;
+    store_object_release(&there);
+    return code;
+}
+
+static enum err_code write_request(const struct s3_store *s, const char *const *keys, size_t n, struct buf *xml, struct err *e)
+{
+    buf_add_str(xml, "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
+    for (size_t i = 0; i < n; i++) {
+        buf_add_str(xml, "<Object><Key>");
+        xml_escape(xml, s->prefix, s->prefix_len);
+        xml_escape(xml, keys[i], strlen(keys[i]));
+        buf_add_str(xml, "</Key></Object>");
+    }
+    buf_add_str(xml, "</Delete>");
+    return buf_check(xml, "DeleteObjects", e);
+}
+
+/* The keys are told without their order: each is looked up. */
+static void note_failure(const struct s3_store *s, const char *const *keys, size_t n, const struct xml_node *node,
+                         enum err_code *results)
+{
+    struct aws_error error = {.recognised = true};
+    const char *key = xml_child_text(node, "Key");
+    if (!str_starts(key, s->prefix))
+        return;
+    (void)snprintf(error.code, sizeof(error.code), "%s", xml_child_text(node, "Code"));
+    enum err_code code = aws_error_decide("s3", 500, &error).code;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(keys[i], key + s->prefix_len) == 0)
+            results[i] = code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+static enum err_code read_result(const struct s3_store *s, const struct s3_answer *a, const char *const *keys, size_t n,
+                                 enum err_code *results, struct err *e)
+{
+    struct err local = ERR_INIT;
+    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a->body), a->body.len, &local);
+    if (doc == NULL)
+        return err_copy(e, &local);
+    const struct xml_node *root = xml_root(doc);
+    if (strcmp(xml_name(root), "DeleteResult") != 0)
+        return err_set(e, ERR_PROTO, "DeleteObjects: the reply is a %.40s", xml_name(root));
+    for (size_t i = 0; i < n; i++)
+        results[i] = ERR_OK;
+    for (const struct xml_node *c = xml_child(root, "Error"); c != NULL; c = xml_next(c, "Error"))
+        note_failure(s, keys, n, c, results);
+    return ERR_OK;
+}
+
+enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
+                             enum err_code *results, struct err *e)
+{
+    static const struct aws_param query[] = {{"delete", NULL}, {NULL, NULL}};
+    struct s3_store *s = impl;
+    BUF(xml, REQUEST_MAX);
+    BUF(md5, 64);
+    PARAMS(headers);
+    S3_ANSWER(a);
+    uint8_t sum[DIGEST_MAX];
+    enum err_code code = write_request(s, keys, n, &xml, e);
+    if (code == ERR_OK)
+        code = digest_once(DIGEST_MD5, xml.data, xml.len, sum, e);
+    if (code != ERR_OK)
+        return code;
+    base64_encode(&md5, sum, 16);
+    params_add(&headers, "Content-MD5", buf_str(&md5));
+    params_add(&headers, "Content-Type", "application/xml");
+    const struct s3_request r = {.method = HTTP_POST, .what = "DeleteObjects", .query = query, .headers = &headers,
+                                 .text = &xml, .call = call, .reply_max = REPLY_MAX, .xml_error_in_200 = true};
+    code = s3_call(s, &r, &a, e);
+    return code == ERR_OK ? read_result(s, &a, keys, n, results, e) : code;
+}

@@ -1,0 +1,145 @@
+/* The S3 backend: construction, what it can do, and whether it can be used. */
+#include "backends/s3/s3.h"
+
+#include "backends/s3/impl.h"
+#include "store/ops.h"
+#include "util/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_MAX       1024
+#define MIB           (1ULL << 20)
+#define GIB           (1ULL << 30)
+#define COPY_MAX      (5 * GIB)
+#define DIRECTORY_END "--x-s3"
+
+static enum err_code s3_probe(void *impl, const struct store_call *call, struct err *e)
+{
+    struct s3_store *s = impl;
+    struct store_page page;
+    char endpoint[512];
+    struct err local = ERR_INIT;
+    const struct store_list l = {.prefix = "", .delimiter = true, .max_keys = 1};
+    enum err_code code = s3_list(s, &l, call, &page, &local);
+    if (code == ERR_OK) {
+        store_page_release(&page);
+        return ERR_OK;
+    }
+    aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
+    return err_set(e, code, "bucket %s at %s: %s", s->bucket, endpoint, local.msg);
+}
+
+static void s3_each_count(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg)
+{
+    const struct s3_store *s = impl;
+    aws_client_each_count(s->client, fn, arg);
+}
+
+static void s3_free(void *impl)
+{
+    struct s3_store *s = impl;
+    lock_release(&s->lock);
+    free(s->bucket);
+    free(s->prefix);
+    free(s->sse_kms_key);
+    free(s->storage_class);
+    free(s->acl);
+    free(s->own);
+    free(s);
+}
+
+static const struct store_ops ops = {
+    .list = s3_list,
+    .stat = s3_stat,
+    .get = s3_get,
+    .put = s3_put,
+    .upload_begin = s3_upload_begin,
+    .upload_part = s3_upload_part,
+    .upload_finish = s3_upload_finish,
+    .upload_abort = s3_upload_abort,
+    .copy = s3_copy,
+    .remove = s3_remove,
+    .remove_many = s3_remove_many,
+    .property_get = s3_property_get,
+    .property_set = s3_property_set,
+    .probe = s3_probe,
+    .each_count = s3_each_count,
+    .free = s3_free,
+};
+
+static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *caps)
+{
+    char endpoint[96];
+    *caps = (struct store_caps){
+        .flags = STORE_POSIX | STORE_MARKERS | STORE_MULTIPART,
+        .max_object = 5 * 1024 * GIB,
+        .put_max = 5 * GIB,
+        .put_target = 8 * MIB,
+        .part_min = 5 * MIB,
+        .part_max = 5 * GIB,
+        .max_parts = 10000,
+        .max_key = KEY_MAX - s->prefix_len,
+        .xattr_prefix = "user.s3.",
+    };
+    caps->flags |= s->directory_bucket ? STORE_UNORDERED : STORE_START_AFTER;
+    if (read_only)
+        caps->flags |= STORE_READ_ONLY;
+    aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
+    (void)snprintf(caps->name, sizeof(caps->name), "s3://%.64s/%.80s at %s", s->bucket, s->prefix, endpoint);
+}
+
+static enum err_code check_options(const struct s3_options *o, struct err *e)
+{
+    if (o->bucket == NULL || o->bucket[0] == 0)
+        return err_set(e, ERR_INVAL, "a bucket's name is missing");
+    size_t len = o->prefix != NULL ? strlen(o->prefix) : 0;
+    if (len >= KEY_MAX)
+        return err_set(e, ERR_INVAL, "the prefix has %zu bytes; a key has at most %d", len, KEY_MAX);
+    if (len > 0 && (o->prefix[len - 1] != '/' || o->prefix[0] == '/' || !utf8_valid(o->prefix, len)))
+        return err_set(e, ERR_INVAL, "the prefix '%s' must be UTF-8, not begin with '/' and end with '/'", o->prefix);
+    if (o->sse_kms_key != NULL && o->sse != S3_SSE_KMS)
+        return err_set(e, ERR_INVAL, "sse_kms_key= needs sse=kms");
+    if (o->copy_max != 0 && (o->copy_max < 5 * MIB || o->copy_max > COPY_MAX))
+        return err_set(e, ERR_INVAL, "copy_max must be from 5 MiB to 5 GiB");
+    return ERR_OK;
+}
+
+static bool dup_option(char **to, const char *from)
+{
+    *to = from != NULL ? strdup(from) : NULL;
+    return from == NULL || *to != NULL;
+}
+
+struct store *s3_store_new(struct aws_client *client, const struct s3_options *o, struct err *e)
+{
+    if (check_options(o, e) != ERR_OK)
+        return NULL;
+    struct s3_store *s = calloc(1, sizeof(*s));
+    struct store_caps caps;
+    struct store *store = NULL;
+    if (s == NULL) {
+        (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);
+        return NULL;
+    }
+    lock_init(&s->lock, "s3", LOCK_STORE);
+    s->client = client;
+    s->requester_pays = o->requester_pays;
+    s->sse = o->sse;
+    s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
+    s->directory_bucket = str_ends(o->bucket, DIRECTORY_END);
+    s->own = s3_own_new();
+    if (s->own == NULL || !dup_option(&s->bucket, o->bucket) || !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") ||
+        !dup_option(&s->sse_kms_key, o->sse_kms_key) || !dup_option(&s->storage_class, o->storage_class) ||
+        !dup_option(&s->acl, o->acl)) {
+        (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);
+    } else {
+        s->prefix_len = strlen(s->prefix);
+        fill_caps(s, o->read_only, &caps);
+        store = store_new(&ops, s, &caps, e);
+    }
+    if (store == NULL)
+        s3_free(s);
+    return store;
+}

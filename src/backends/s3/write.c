@@ -1,0 +1,87 @@
+/* PUT, with everything that must survive a new version. */
+#include "backends/s3/impl.h"
+#include "util/str.h"
+
+#include <string.h>
+
+/* What goes with the new version: metadata, storage class, encryption, tags, ACL, condition. */
+static enum err_code add_headers(struct s3_store *s, const char *key, const struct store_meta *meta, const uint8_t *sha512,
+                                 const struct store_call *call, struct params *h, struct err *e)
+{
+    enum err_code code = s3_meta_write(meta, key, sha512, 0, h, e);
+    s3_add_class(s, meta, h);
+    if (code == ERR_OK)
+        code = s3_add_tags(s, key, meta, call, h, e);
+    if (code == ERR_OK)
+        code = s3_add_acl(s, s3_is_told(meta) ? key : NULL, call, h, e);
+    return code;
+}
+
+static void add_checksum(const struct store_body *body, struct params *h)
+{
+    BUF(text, 256);
+    if (body->sha512 != NULL) {
+        base64_encode(&text, body->sha512, 64);
+        params_add(h, "x-amz-checksum-sha512", buf_str(&text));
+        params_add(h, "x-amz-sdk-checksum-algorithm", "SHA512");
+    }
+}
+
+/* A server that does not know the checksum says 400 or 501; one that does says so once for all. */
+static bool may_be_the_checksum(const struct s3_store *s, const struct s3_answer *a)
+{
+    return atomic_load(&s->takes_sha512) == S3_UNKNOWN && (a->status == 400 || a->status == 501);
+}
+
+static enum err_code send_put(struct s3_store *s, struct s3_request *r, struct s3_answer *a, struct err *e)
+{
+    PARAMS(checksum);
+    struct err first = ERR_INIT;
+    if (r->body->sha512 == NULL || atomic_load(&s->takes_sha512) == S3_NO)
+        return s3_call(s, r, a, e);
+    add_checksum(r->body, &checksum);
+    r->more = &checksum;
+    enum err_code code = s3_call(s, r, a, &first);
+    if (code == ERR_OK)
+        atomic_store(&s->takes_sha512, S3_YES);
+    if (code == ERR_OK || !may_be_the_checksum(s, a))
+        return code == ERR_OK ? code : err_copy(e, &first);
+    r->more = NULL;
+    code = s3_call(s, r, a, e);
+    if (code == ERR_OK)
+        atomic_store(&s->takes_sha512, S3_NO);
+    return code;
+}
+
+enum err_code s3_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
+                     const struct store_cond *cond, const struct store_call *call, struct store_version *out, struct err *e)
+{
+    struct s3_store *s = impl;
+    PARAMS(headers);
+    S3_ANSWER(a);
+    enum err_code code = add_headers(s, key, meta, body->sha512, call, &headers, e);
+    s3_add_cond(&headers, cond);
+    if (code == ERR_OK)
+        code = params_check(&headers, key, e);
+    if (code != ERR_OK)
+        return code;
+    struct s3_request r = {.method = HTTP_PUT, .what = "PutObject", .key = key, .headers = &headers, .body = body,
+                           .call = call};
+    struct store_version v = {.size = body->size};
+    code = send_put(s, &r, &a, e);
+    if (code == ERR_OK)
+        code = s3_answer_etag(&a, "PutObject", &v, e);
+    else if (code == ERR_CONFLICT || (code == ERR_NOT_FOUND && cond->kind == STORE_IF_MATCH)) {
+        const struct s3_sent sent = {.size = body->size, .sha512 = body->sha512, .body = body};
+        if (a.unanswered > 0 && s3_is_ours(s, key, &sent, call, &v))
+            code = ERR_OK;
+        else
+            code = err_set(e, ERR_CONFLICT, "PutObject %s: somebody else changed it", key);
+    }
+    if (code == ERR_OK) {
+        *out = v;
+        if (!s3_is_told(meta))
+            s3_own_add(s, key, v.etag, body->sha512);
+    }
+    return code;
+}

@@ -1,0 +1,108 @@
+/*
+ * The suite against the S3 backend beside a server that tools/with_server starts. What a server lacks comes from its
+ * documentation and from trying it; each reason is printed with the skip.
+ */
+#include "suite.h"
+
+#include "aws/client.h"
+#include "aws/creds.h"
+#include "backends/s3/s3.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct limitation moto[] = {
+    {NEED_COPY_TARGET, "moto ignores the target conditions of CopyObject"},
+    {NEED_COPY_SOURCE, "moto ignores the source conditions of CopyObject"},
+    {NEED_SOURCE_PART, "moto ignores the source conditions of UploadPartCopy"},
+    {NEED_FINISH_MATCH, "moto ignores If-Match of CompleteMultipartUpload"},
+    {NEED_CONTROL, "moto answers 404 for a key with a newline"},
+    {NEED_LOST_ANSWER | NEED_BROKEN_BODY, "moto injects no faults: tests/origin does"},
+    {0, NULL},
+};
+
+static const struct limitation versitygw[] = {
+    {NEED_COPY_TARGET, "versitygw ignores the target conditions of CopyObject"},
+    {NEED_BESIDE, "versitygw answers 409 for an object beside a directory of its name"},
+    {NEED_MARKER_BODY, "versitygw answers 400 for a directory marker with a body"},
+    {NEED_ODD_COMPONENTS, "versitygw normalises empty components, . and .."},
+    {NEED_LONG_COMPONENT, "versitygw keeps objects as files: a component over 255 bytes is a 400"},
+    {NEED_CONTROL, "versitygw lists control characters as U+FFFD"},
+    {NEED_COPY_MARKER, "versitygw answers 400 DirectoryObjectContainsData for the copy of a marker"},
+    {NEED_REPLACE_DROPS, "versitygw keeps Cache-Control and the like on a copy with REPLACE"},
+    {NEED_ACL, "versitygw answers 501 for PutObjectAcl"},
+    {NEED_LOST_ANSWER | NEED_BROKEN_BODY, "versitygw injects no faults: tests/origin does"},
+    {0, NULL},
+};
+
+static const struct limitation origin[] = {{0, NULL}};
+
+static const struct {
+    const char *name;
+    const struct limitation *limits;
+} servers[] = {{"moto", moto}, {"versitygw", versitygw}, {"origin", origin}};
+
+struct stack {
+    struct http_engine *engine;
+    struct creds_provider *creds;
+    struct aws_client *client;
+    struct store *store, *again;
+};
+
+static bool stack_open(struct stack *k, const char *endpoint, const char *bucket, struct err *e)
+{
+    const struct http_config http = {.user_agent = "awsfs-conformance"};
+    const struct creds_options creds = {0};
+    const struct aws_client_config client = {.service = "s3", .endpoint = endpoint, .bucket = bucket, .region = "us-east-1",
+                                             .timeout_ms = 20000};
+    struct s3_options o = {.bucket = bucket, .prefix = "suite/"};
+    k->engine = http_engine_new(&http, e);
+    k->creds = k->engine != NULL ? creds_provider_new(k->engine, &creds, e) : NULL;
+    k->client = k->creds != NULL ? aws_client_new(k->engine, k->creds, &client, e) : NULL;
+    k->store = k->client != NULL ? s3_store_new(k->client, &o, e) : NULL;
+    o.copy_max = 5 << 20;
+    k->again = k->store != NULL ? s3_store_new(k->client, &o, e) : NULL;
+    return k->again != NULL;
+}
+
+static void stack_close(struct stack *k)
+{
+    store_free(k->again);
+    store_free(k->store);
+    aws_client_free(k->client);
+    creds_provider_free(k->creds);
+    http_engine_free(k->engine);
+}
+
+static int run(const char *server, const struct limitation *limits)
+{
+    struct stack k = {0};
+    struct err e = ERR_INIT;
+    const char *endpoint = getenv("AWSFS_TEST_ENDPOINT"), *bucket = getenv("AWSFS_TEST_BUCKET");
+    int status = 1;
+    char name[64];
+    (void)snprintf(name, sizeof(name), "s3 on %s", server);
+    if (endpoint == NULL || bucket == NULL) {
+        fprintf(stderr, "AWSFS_TEST_ENDPOINT and AWSFS_TEST_BUCKET must name the server and its bucket\n");
+    } else if (!stack_open(&k, endpoint, bucket, &e) || store_probe(k.store, NULL, &e) != ERR_OK) {
+        fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
+    } else {
+        struct suite suite = {.store = k.store, .again = k.again, .endpoint = endpoint, .bucket = bucket};
+        if (limits == origin)
+            origin_keep_acls(&suite);
+        status = run_suite(&suite, name, limits);
+    }
+    stack_close(&k);
+    return status;
+}
+
+int main(void)
+{
+    const char *server = getenv("AWSFS_TEST_SERVER");
+    for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
+        if (server != NULL && strcmp(server, servers[i].name) == 0)
+            return run(server, servers[i].limits);
+    fprintf(stderr, "AWSFS_TEST_SERVER must be moto, versitygw or origin; tests/store/run starts one\n");
+    return 2;
+}
