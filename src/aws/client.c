@@ -6,6 +6,7 @@
 #include "util/str.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { URL_MAX = 16384 };
@@ -176,8 +177,10 @@ void client_learn_clock(struct aws_client *c, time_t server_now)
     long long offset = (long long)server_now - clock_now().tv_sec;
 
     LOCK_SCOPE(&c->lock);
-    LOG_WARN("aws", "the clock of this machine differs from that of %s by %lld s; requests are signed with the latter",
-             c->endpoint.authority, -offset);
+    if (llabs(offset - c->clock_offset_s) > 1)
+        LOG_WARN("aws",
+                 "the clock of this machine differs from that of %s by %lld s; requests are signed with the latter",
+                 c->endpoint.authority, -offset);
     c->clock_offset_s = offset;
 }
 

@@ -1,6 +1,6 @@
 #include "aws/creds_source.h"
 
-#include "aws/client.h"
+#include "aws/client_impl.h"
 #include "aws/region.h"
 #include "util/clock.h"
 #include "util/str.h"
@@ -96,6 +96,7 @@ static enum err_code assume(const struct creds_context *ctx, const char *profile
     static const struct aws_param headers[] = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"},
                                                {0}};
     struct aws_region found;
+    struct client_state state;
     BUF(text, 16384);
 
     build_body(ctx, &call, &text);
@@ -126,6 +127,9 @@ static enum err_code assume(const struct creds_context *ctx, const char *profile
         code = err_copy(e, &call.err);
     if (code)
         return err_prefix(e, code, "profile %s", profile);
+    /* By our clock, which may be wrong. */
+    client_state_get(client, &state);
+    call.creds->expires -= state.now - clock_now().tv_sec;
     *out = call.creds;
     return ERR_OK;
 }

@@ -10,17 +10,18 @@ struct partition {
     const char *prefix; /* of its regions' names; the first that fits */
     const char *suffix;
     const char *dual_suffix; /* for services with one host per region */
+    bool no_fips_s3;
 };
 
 static const struct partition partitions[] = {
-    {"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn"},
-    {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu"},
-    {"us-isob-", "sc2s.sgov.gov", "api.aws.scloud"},
-    {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov"},
-    {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov"},
-    {"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"},
-    {"us-gov-", "amazonaws.com", "api.aws"},
-    {"", "amazonaws.com", "api.aws"},
+    {"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", true},
+    {"eusc-", "amazonaws.eu", "api.amazonwebservices.eu", false},
+    {"us-isob-", "sc2s.sgov.gov", "api.aws.scloud", false},
+    {"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", false},
+    {"us-iso-", "c2s.ic.gov", "api.aws.ic.gov", false},
+    {"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", false},
+    {"us-gov-", "amazonaws.com", "api.aws", false},
+    {"", "amazonaws.com", "api.aws", false},
 };
 
 static const struct partition *partition_of(const char *region)
@@ -117,10 +118,13 @@ static enum err_code resolve_custom(const struct endpoint_query *q, struct endpo
     return code ? err_prefix(e, code, "endpoint") : ERR_OK;
 }
 
-static void resolve_s3(const struct endpoint_query *q, const struct partition *p, char *host)
+static enum err_code resolve_s3(const struct endpoint_query *q, const struct partition *p, char *host, struct err *e)
 {
+    if (q->fips && p->no_fips_s3)
+        return err_set(e, ERR_INVAL, "option fips: S3 has no FIPS endpoints in %s", q->region);
     snprintf(host, URI_HOST_MAX, "s3%s%s.%s.%s", q->fips ? "-fips" : "", q->dualstack ? ".dualstack" : "", q->region,
              p->suffix);
+    return ERR_OK;
 }
 
 /* In us-gov the ordinary hosts of ssm and sts are the FIPS ones, dual-stack excepted. */
@@ -136,7 +140,6 @@ enum err_code endpoint_resolve(const struct endpoint_query *q, struct endpoint *
 {
     struct endpoint found = {0};
     const struct partition *p = partition_of(q->region);
-    bool s3 = !strcmp(q->service, "s3");
     enum err_code code = q->bucket ? bucket_name_check(q->bucket, e) : ERR_OK;
 
     if (code)
@@ -146,10 +149,10 @@ enum err_code endpoint_resolve(const struct endpoint_query *q, struct endpoint *
             return code;
     } else {
         found.uri.tls = true;
-        if (s3)
-            resolve_s3(q, p, found.uri.host);
-        else
+        if (strcmp(q->service, "s3"))
             resolve_regional(q, p, found.uri.host);
+        else if ((code = resolve_s3(q, p, found.uri.host, e)))
+            return code;
     }
     if (q->bucket && (code = place_bucket(q, &found, e)))
         return code;

@@ -1,5 +1,7 @@
 #include "creds_fixture.h"
 
+#include "util/str.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,6 +114,33 @@ static void a_role_that_is_refused_ends_the_chain_with_the_servers_reason(void *
     script_stop(s);
 }
 
+/* An hour from 2020-01-01 12:00, the time that this server believes it is. */
+static void answer_in_2020(void *arg, const struct seen *r, unsigned number, struct buf *out)
+{
+    static const char date[] = "Date: Wed, 01 Jan 2020 12:00:00 GMT\r\n";
+
+    if (!str_starts(seen_header(r, "X-Amz-Date"), "20200101T12"))
+        reply_add(out, 403, date,
+                  "<ErrorResponse><Error><Code>RequestExpired</Code><Message>m</Message></Error></ErrorResponse>");
+    else
+        reply_add(out, 200, date,
+                  "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId>"
+                  "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+                  "<Expiration>2020-01-01T13:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>");
+}
+
+static void an_expiry_is_understood_although_our_clock_is_wrong(void **state)
+{
+    struct script *s = script_start(answer_in_2020, NULL);
+
+    setenv("AWS_ENDPOINT_URL_STS", script_url(s), 1);
+    sandbox_write(".aws/config", "[profile r]\nrole_arn = arn:R\nsource_profile = base\n"
+                                 "[profile base]\naws_access_key_id = BASE\naws_secret_access_key = s\n");
+    CLEANUP(creds_unref) struct creds *c = resolve("r");
+    assert_in_range(c->expires, time(NULL) + 3590, time(NULL) + 3605);
+    script_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +148,7 @@ int main(void)
         T(roles_are_chained),
         T(a_profile_may_be_its_own_source_only_with_keys),
         T(role_profiles_that_cannot_work_are_refused_with_the_reason),
+        T(an_expiry_is_understood_although_our_clock_is_wrong),
         T(a_role_that_is_refused_ends_the_chain_with_the_servers_reason),
     };
 

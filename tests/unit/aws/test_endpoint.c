@@ -37,6 +37,8 @@ static const struct row table[] = {
     {"s3", "us-east-1", "my-bucket", NULL, AUTO, 0, "https://my-bucket.s3.us-east-1.amazonaws.com"},
     {"s3", "us-east-1", "alias-abc-s3alias", NULL, AUTO, 0, "https://alias-abc-s3alias.s3.us-east-1.amazonaws.com"},
     {"s3", "cn-north-1", "my-bucket", NULL, AUTO, 0, "https://my-bucket.s3.cn-north-1.amazonaws.com.cn"},
+    {"s3", "cn-north-1", "my-bucket", NULL, AUTO, FIPS, NULL},
+    {"ssm", "cn-north-1", NULL, NULL, AUTO, FIPS, "https://ssm-fips.cn-north-1.amazonaws.com.cn"},
     {"s3", "eusc-de-east-1", "my-bucket", NULL, AUTO, 0, "https://my-bucket.s3.eusc-de-east-1.amazonaws.eu"},
     {"s3", "us-gov-west-1", "my-bucket", NULL, AUTO, 0, "https://my-bucket.s3.us-gov-west-1.amazonaws.com"},
     {"s3", "us-iso-east-1", "my-bucket", NULL, AUTO, 0, "https://my-bucket.s3.us-iso-east-1.c2s.ic.gov"},
