@@ -65,7 +65,7 @@ static int teardown(void **state)
 static void a_request_goes_out_as_it_was_given(void **state)
 {
     struct fixture *f = *state;
-    const char *headers[] = {"X-Custom: va lue", "Accept:", "x-amz-meta-n: \xc3\xb6", NULL};
+    const char *headers[] = {"X-Custom: va lue", "Accept:", "x-amz-meta-n: \xc3\xb6", "X-Empty;", NULL};
     struct call c = {0};
     call_run(&c, f->h, server_url(f->s), "/a/../b/./%2e//c?x=%20&y", (struct http_request){.headers = headers});
     assert_int_equal(c.code, ERR_OK);
@@ -74,6 +74,7 @@ static void a_request_goes_out_as_it_was_given(void **state)
     assert_memory_equal(c.body, "GET /a/../b/./%2e//c?x=%20&y HTTP/1.1\r\n", 38);
     assert_non_null(strstr(c.body, "\r\nX-Custom: va lue\r\n"));
     assert_non_null(strstr(c.body, "\r\nx-amz-meta-n: \xc3\xb6\r\n"));
+    assert_non_null(strstr(c.body, "\r\nX-Empty:\r\n"));
     assert_null(strstr(c.body, "Accept"));
     assert_null(strstr(c.body, "Expect"));
     assert_null(strstr(c.body, "Content-Length"));
