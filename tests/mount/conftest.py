@@ -94,10 +94,12 @@ def mount(request, tmp_path):
     binary= and env= choose the program and add to its environment; source= replaces the whole bucket as source."""
     who = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)[:150]
     made = []
+    marker = request.node.get_closest_marker("timeout")
+    patience = (marker.args[0] if marker else request.config.getoption("timeout")) or 180
 
     def make(witness, source=None, binary=None, env=None, **options):
         made.append(mounts.Mount(witness, tmp_path / ("mount%d" % len(made)), "%s-%d" % (who, len(made)), options, source,
-                                 binary, env))
+                                 binary, env, patience))
         return made[-1]
 
     yield make

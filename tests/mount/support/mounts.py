@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 from . import servers
@@ -46,7 +47,8 @@ def environment(who, extra=None):
 class Mount:
     """`path` is the mounted directory; `bucket` (or parameter tree) is the witness it was made from."""
 
-    def __init__(self, witness, directory, who, options=None, source=None, binary=None, env=None):
+    def __init__(self, witness, directory, who, options=None, source=None, binary=None, env=None,
+                 patience=180):
         self.bucket = self.parameters = self.witness = witness
         self.source = source or witness.source
         self.directory = pathlib.Path(directory)
@@ -63,7 +65,15 @@ class Mount:
         self.options.update(options or {})
         self.env = env or {}
         self.process = None
-        self.start()
+        # A test that waits in the kernel does not hear pytest's own timeout: the end of the daemon frees it.
+        self.watchdog = threading.Timer(patience + 5, self._give_up)
+        self.watchdog.daemon = True
+        self.watchdog.start()
+        try:
+            self.start()
+        except MountFailed:
+            self.watchdog.cancel()
+            raise
 
     def __truediv__(self, name):
         return self.path / name
@@ -144,12 +154,17 @@ class Mount:
                 if os.path.exists(control):
                     pathlib.Path(control).write_text("1")
 
+    def _give_up(self):
+        print("the test takes too long: ending the daemon")
+        self.process.kill()
+
     def check_sanitizers(self):
         reports = sanitizer_reports(self.who)
         assert not reports, "sanitizer report %s:\n%s" % (reports[0], pathlib.Path(reports[0]).read_text(errors="replace")[:4000])
 
     def close(self):
         """For teardown: whatever state the mount is in, nothing of it stays. A healthy one is taken down as a user would."""
+        self.watchdog.cancel()
         try:
             self._close_leaked()
             if self.process.poll() is None and mounted(self.path):
