@@ -23,6 +23,7 @@ struct ini_entry {
     const char *sub; /* NULL: an entry of the section itself */
     const char *value;
     unsigned line;
+    size_t indent; /* of its line: what is indented more goes on with it */
 };
 
 struct ini {
@@ -124,29 +125,65 @@ static const struct ini_entry *find(const struct ini *ini, size_t section, const
     return NULL;
 }
 
-/* `key = value` of the current section, or of the nested block of `parent`. A nested block knows only '='. */
-static enum err_code add_entry(struct ini *ini, char *text, const char *parent, unsigned line, struct err *e)
+/* Where "key = value" is cut, the key in lower case; NULL and `e` when it is nothing of the kind. A nested block knows
+ * only
+ * '='. */
+static enum err_code cut_entry(const struct ini *ini, char *text, const char *separators, unsigned line, char **key,
+                               char **value, struct err *e)
 {
-    char *separator = strpbrk(text, parent ? "=" : "=:");
+    char *separator = strpbrk(text, separators);
 
     if (!separator)
         return bad_line(ini, line, e, "this is no 'key = value', no [section] and no comment");
     *separator = '\0';
-    char *key = trim(text), *value = trim(separator + 1);
-    if (!*key)
+    *key = trim(text);
+    *value = trim(separator + 1);
+    if (!**key)
         return bad_line(ini, line, e, "there is no key before the '='");
-    for (char *p = key; *p; p++)
+    for (char *p = *key; *p; p++)
         *p = (char)tolower((unsigned char)*p);
-    if (!ini->n_sections)
-        return bad_line(ini, line, e, "the first line must be a [section]");
-    if (find(ini, ini->n_sections - 1, parent ? parent : key, parent ? key : NULL))
-        return bad_line(ini, line, e, "this key was there before in the same section");
+    return ERR_OK;
+}
+
+static enum err_code append_entry(struct ini *ini, const struct ini_entry *entry, struct err *e)
+{
     if (ini->n_entries == INI_ENTRIES_MAX)
-        return bad_line(ini, line, e, "too many lines");
+        return bad_line(ini, entry->line, e, "too many lines");
     if (!grow((void **)&ini->entries, ini->n_entries, sizeof(*ini->entries)))
         return err_set(e, ERR_NOMEM, "no memory to read %s", ini->name);
-    ini->entries[ini->n_entries++] = (struct ini_entry){parent ? parent : key, parent ? key : NULL, value, line};
+    ini->entries[ini->n_entries++] = *entry;
     ini->sections[ini->n_sections - 1].count++;
+    return ERR_OK;
+}
+
+static enum err_code add_entry(struct ini *ini, char *text, size_t indent, unsigned line, struct err *e)
+{
+    char *key, *value;
+    enum err_code code = cut_entry(ini, text, "=:", line, &key, &value, e);
+
+    if (code)
+        return code;
+    if (!ini->n_sections)
+        return bad_line(ini, line, e, "the first line must be a [section]");
+    if (find(ini, ini->n_sections - 1, key, NULL))
+        return bad_line(ini, line, e, "this key was there before in the same section");
+    return append_entry(ini, &(struct ini_entry){key, NULL, value, line, indent}, e);
+}
+
+/* In a nested block the last of two equal keys holds. */
+static enum err_code add_nested(struct ini *ini, const char *parent, char *text, unsigned line, struct err *e)
+{
+    char *key, *value;
+    enum err_code code = cut_entry(ini, text, "=", line, &key, &value, e);
+    struct ini_entry *before;
+
+    if (code)
+        return code;
+    before = (struct ini_entry *)find(ini, ini->n_sections - 1, parent, key);
+    if (!before)
+        return append_entry(ini, &(struct ini_entry){parent, key, value, line, 0}, e);
+    before->value = value;
+    before->line = line;
     return ERR_OK;
 }
 
@@ -165,7 +202,7 @@ static struct ini_entry *open_entry(struct ini *ini)
 static enum err_code add_indented(struct ini *ini, struct ini_entry *entry, char *text, unsigned line, struct err *e)
 {
     if (!*entry->value)
-        return add_entry(ini, text, entry->key, line, e);
+        return add_nested(ini, entry->key, text, line, e);
     /* Behind the value's end in the same text there is always room: this line lies further on. */
     char *end = (char *)entry->value + strlen(entry->value);
     *end++ = '\n';
@@ -175,17 +212,17 @@ static enum err_code add_indented(struct ini *ini, struct ini_entry *entry, char
 
 static enum err_code parse_line(struct ini *ini, char *text, unsigned line, struct err *e)
 {
-    bool indented = isspace((unsigned char)*text);
     char *content = trim(text);
-    struct ini_entry *entry;
+    size_t indent = (size_t)(content - text);
+    struct ini_entry *entry = open_entry(ini);
 
     if (!*content || *content == '#' || *content == ';')
         return ERR_OK;
-    if (indented && (entry = open_entry(ini)))
+    if (entry && indent > entry->indent)
         return add_indented(ini, entry, content, line, e);
     if (*content == '[')
         return add_section(ini, content, line, e);
-    return add_entry(ini, content, NULL, line, e);
+    return add_entry(ini, content, indent, line, e);
 }
 
 /* Line by line through ini->text, which has `len` bytes and a NUL. */

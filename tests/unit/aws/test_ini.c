@@ -62,6 +62,17 @@ static void keys_values_comments_and_nested_blocks_are_read(void **state)
     assert_int_equal(ini_section_line(ini, 1), 12);
 }
 
+static void a_section_may_be_indented_as_a_whole(void **state)
+{
+    CLEANUP(ini_free)
+    struct ini *ini = parse("[a]\n  x = 1\n  y =\n    n = 1\n    n = 2\n  z = 3\n  [b]\n  x = 4\n", NULL);
+
+    assert_string_equal(get(ini, "a", "x", NULL), "1");
+    assert_string_equal(get(ini, "a", "y", "n"), "2");
+    assert_string_equal(get(ini, "a", "z", NULL), "3");
+    assert_string_equal(get(ini, "b", "x", NULL), "4");
+}
+
 static void an_empty_file_has_no_sections(void **state)
 {
     CLEANUP(ini_free) struct ini *ini = parse("", NULL);
@@ -87,7 +98,7 @@ static void what_is_malformed_is_named_with_file_and_line_and_never_quoted(void 
         {"[a]\nx = 1\n[a]\n", 3},
         {"[a]\nx = 1\nX = MARKER\n", 3},
         {"[a]\ns3 =\n  MARKER\n", 3},
-        {"[a]\ns3 =\n  x = 1\n  x = MARKER\n", 4},
+        {"[a]\n  x = 1\n  MARKER\n", 3},
         {"[a]\nx = \xff MARKER\n", 2},
         {"  indented = MARKER\n", 1},
         {"aws_secret_access_key MARKER", 1},
@@ -217,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_values_comments_and_nested_blocks_are_read),
+        cmocka_unit_test(a_section_may_be_indented_as_a_whole),
         cmocka_unit_test(an_empty_file_has_no_sections),
         cmocka_unit_test(what_is_malformed_is_named_with_file_and_line_and_never_quoted),
         cmocka_unit_test(a_nul_is_refused),
