@@ -44,12 +44,12 @@ void aws_client_region(struct aws_client *c, char *out, size_t size);
 /* The decoded reply. Borrowed for the callback. */
 struct aws_reply {
     int status;
-    const char *body; /* collected body (no sink, or an error) */
+    const char *body; /* collected body (no sink, or an error), "" if there is none */
     size_t body_len;
     char error_code[64]; /* S3 <Code>, SSM __type without its prefix; "" if none */
     char request_id[64];
     unsigned attempts, unanswered; /* as in net/exchange.h */
-    const struct http_transfer *transfer; /* for http_reply_header() */
+    const struct http_transfer *transfer; /* for http_reply_header(); NULL where no reply was the answer (deadline, cancel) */
 };
 
 struct aws_request {
