@@ -1,5 +1,7 @@
 #include "support.h"
 
+#include "util/log.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <ftw.h>
@@ -63,6 +65,29 @@ void sandbox_write(const char *path, const char *text)
     fputs(text, f);
     fclose(f);
     chmod(full, 0600);
+}
+
+void log_watch(void)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/log", dir);
+    assert(!log_open(path, LOG_LEVEL_DEBUG, NULL));
+}
+
+void log_expect_no_marker(void)
+{
+    static char text[1 << 20];
+    char path[128];
+
+    log_close();
+    snprintf(path, sizeof(path), "%s/log", dir);
+    FILE *f = fopen(path, "r");
+    assert(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    fclose(f);
+    assert(*text);
+    assert(!strstr(text, "MARKER"));
 }
 
 struct script {

@@ -17,6 +17,10 @@ const char *sandbox_dir(void);
 /* Writes `text` to ~/PATH, making ~/.aws first. */
 void sandbox_write(const char *path, const char *text);
 
+/* The log at level debug to a file; ends it and fails the test when the marker is in it. */
+void log_watch(void);
+void log_expect_no_marker(void);
+
 /* A request as the server saw it. */
 struct seen {
     char method[8], target[4096], head[16384], body[16384];

@@ -239,6 +239,23 @@ static void many_threads_may_send_while_clock_and_region_are_learnt(void **state
     script_stop(server);
 }
 
+static void no_secret_is_in_the_log_at_any_level(void **state)
+{
+    SERVE({500, NULL, "<Error><Code>InternalError</Code></Error>"},
+          {403, "Date: Wed, 01 Jan 2020 12:00:00 GMT\r\n", "<Error><Code>RequestTimeTooSkewed</Code></Error>"},
+          {301, "x-amz-bucket-region: ap-south-1\r\n", NULL},
+          {400, NULL, "<Error><Code>InvalidToken</Code><Message>m</Message><Token-0>" TOKEN "</Token-0></Error>"});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+    BUF(url, 4096);
+
+    log_watch();
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_GET, .key = "k"}, &o), ERR_AUTH);
+    assert_int_equal(aws_presign(c, "k", 60, &url, NULL), ERR_OK);
+    log_expect_no_marker();
+    script_stop(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +270,7 @@ int main(void)
         T(expired_credentials_that_cannot_be_renewed_are_an_error),
         T(expired_credentials_are_renewed),
         T(many_threads_may_send_while_clock_and_region_are_learnt),
+        T(no_secret_is_in_the_log_at_any_level),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

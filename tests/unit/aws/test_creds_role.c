@@ -123,10 +123,11 @@ static void answer_in_2020(void *arg, const struct seen *r, unsigned number, str
         reply_add(out, 403, date,
                   "<ErrorResponse><Error><Code>RequestExpired</Code><Message>m</Message></Error></ErrorResponse>");
     else
-        reply_add(out, 200, date,
-                  "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId>"
-                  "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
-                  "<Expiration>2020-01-01T13:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>");
+        reply_add(
+            out, 200, date,
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ROLE</AccessKeyId>"
+            "<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>"
+            "<Expiration>2020-01-01T13:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>");
 }
 
 static void an_expiry_is_understood_although_our_clock_is_wrong(void **state)
@@ -141,6 +142,21 @@ static void an_expiry_is_understood_although_our_clock_is_wrong(void **state)
     script_stop(s);
 }
 
+static void no_key_is_in_the_log_at_any_level(void **state)
+{
+    struct sts_script sts = {0};
+    struct script *s = use_sts(&sts);
+
+    sandbox_write(".aws/config", "[profile r]\nrole_arn = arn:R\nsource_profile = base\n");
+    sandbox_write(".aws/credentials", "[base]\naws_access_key_id = BASE\naws_secret_access_key = MARKER\n");
+    log_watch();
+    creds_unref(resolve("r"));
+    atomic_store(&sts.refuse, true);
+    expect_failure("r", ERR_ACCESS, "AccessDenied");
+    log_expect_no_marker();
+    script_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +166,7 @@ int main(void)
         T(role_profiles_that_cannot_work_are_refused_with_the_reason),
         T(an_expiry_is_understood_although_our_clock_is_wrong),
         T(a_role_that_is_refused_ends_the_chain_with_the_servers_reason),
+        T(no_key_is_in_the_log_at_any_level),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
