@@ -77,14 +77,14 @@ static void *run(void *arg)
 static void enqueue(struct notify *n, uint64_t ino, const char *name)
 {
     size_t len = name ? strlen(name) : 0;
-    CLEANUP(free) struct item *i = malloc(sizeof(*i) + len);
+    CLEANUP(free) struct item *i = malloc(sizeof(*i) + len + 1); /* libfuse sends the NUL too */
 
     if (!i)
         return;
     i->next = NULL;
     i->name_len = len;
     i->ino = ino;
-    memcpy(i->name, name ? name : "", len);
+    memcpy(i->name, name ? name : "", len + 1);
 
     LOCK_SCOPE(&n->lock);
     struct map_key key = item_key(i);

@@ -143,9 +143,15 @@ void inode_detach_locked(struct vfs *v, struct inode *i)
     i->flags &= (uint16_t)~INODE_LINKED;
     if (i->kind == INODE_NONE)
         d->negative--;
-    if (v->cfg.notify.entry && i->parent->ino && (i->ino || i->kind == INODE_NONE))
-        v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
     inode_unref_locked(v, i);
+}
+
+void inode_expel_locked(struct vfs *v, struct inode *i)
+{
+    bool told = (i->flags & INODE_LINKED) && i->parent->ino && (i->ino || i->kind == INODE_NONE);
+    if (told && v->cfg.notify.entry)
+        v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
+    inode_detach_locked(v, i);
 }
 
 struct inode *inode_child_locked(const struct inode *dir, const char *name)

@@ -92,6 +92,9 @@ static struct inode *replace(struct vfs *v, struct inode *dir, const char *name,
         err_set(e, ERR_NOMEM, "out of memory for names");
         return NULL;
     }
+    struct inode *old = inode_child_locked(dir, name);
+    if (old)
+        inode_expel_locked(v, old);
     i->flags |= flags;
     i->checked_ms = m->start_ms;
     i->mark = v->mark;
@@ -127,7 +130,7 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
     if (!code)
         code = take_content(v, i, object, e);
     if (code)
-        inode_detach_locked(v, i);
+        inode_expel_locked(v, i);
     else if (out)
         *out = i;
     return code;
@@ -167,7 +170,7 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
     }
     if (dir->dir->negative >= NEGATIVE_MAX) {
         if (i)
-            inode_detach_locked(v, i);
+            inode_expel_locked(v, i);
         return ERR_OK;
     }
     return replace(v, dir, name, component, INODE_NONE, 0, m, e) ? ERR_OK : ERR_NOMEM;
@@ -263,7 +266,7 @@ static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct 
             continue;
         if (i->kind == INODE_DIR && i->dir->marker_due)
             continue;
-        inode_detach_locked(v, i);
+        inode_expel_locked(v, i);
     }
 }
 

@@ -222,7 +222,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i)
     send_dirty_locked(v, i);
     if (i->kind != INODE_DIR && (i->flags & INODE_LINKED)) {
         i->parent->dir->listed = false;
-        inode_detach_locked(v, i);
+        inode_expel_locked(v, i);
     } else if (i->kind == INODE_DIR) {
         inode_set_meta_locked(i, NULL);
         i->flags |= INODE_STALE;

@@ -150,7 +150,7 @@ static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s
         i->flags |= INODE_CONFLICT;
         i->parent->dir->listed = false;
         send_dirty_locked(v, i);
-        inode_detach_locked(v, i);
+        inode_expel_locked(v, i);
     }
 }
 

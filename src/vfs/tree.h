@@ -148,8 +148,10 @@ enum err_code inode_find_dir_locked(struct vfs *v, uint64_t ino, struct inode **
 enum err_code inode_give_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 
 enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
-/* Takes it out of its parent's map (and drops that reference) and tells the kernel. */
+/* Takes it out of its parent's map (and drops that reference): the kernel asked for what makes it go. */
 void inode_detach_locked(struct vfs *v, struct inode *i);
+/* The same where others made it go: the kernel is told. */
+void inode_expel_locked(struct vfs *v, struct inode *i);
 struct inode *inode_child_locked(const struct inode *dir, const char *name);
 
 /* Appends the key: "a/b" or "a/b/" for a directory, "" for the root. */
