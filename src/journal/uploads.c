@@ -184,7 +184,10 @@ static enum err_code set_aside(const char *path, const struct err *why, struct e
 static char *take_next(struct uploads *u)
 {
     LOCK_SCOPE(&u->lock);
-    return u->next < u->n ? TAKE(u->left[u->next++]) : NULL;
+    if (u->next == u->n)
+        return NULL;
+    char **name = &u->left[u->next++];
+    return TAKE(*name);
 }
 
 static void put_back(struct uploads *u, char *name)

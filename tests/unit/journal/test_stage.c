@@ -1,0 +1,300 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "journal/stage.h"
+#include "scratch.h"
+#include "util/json.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct stage *open_stage(const char *dir, uint64_t base, uint64_t max)
+{
+    struct err e = ERR_INIT;
+    struct stage *s = stage_new(dir, base, max, &e);
+    if (!s)
+        fail_msg("%s", e.msg);
+    return s;
+}
+
+static void put(struct stage *s, uint64_t offset, const char *text)
+{
+    struct err e = ERR_INIT;
+    assert_int_equal(stage_write(s, offset, text, strlen(text), &e), ERR_OK);
+}
+
+static void expect(struct stage *s, bool frozen, const char *bytes, size_t len)
+{
+    char got[256] = "";
+    size_t n;
+    struct err e = ERR_INIT;
+    assert_true(len < sizeof(got));
+    assert_int_equal(stage_read(s, 0, got, sizeof(got), frozen, &n, &e), ERR_OK);
+    assert_int_equal(n, len);
+    assert_memory_equal(got, bytes, len);
+}
+
+static void the_file_is_private_and_gone_when_it_is_freed(void **state)
+{
+    struct scratch d;
+    char path[256];
+    struct stat st;
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 0, 0);
+    assert_int_equal(scratch_count(&d, "", path, sizeof(path)), 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+static void what_is_frozen_stays_while_others_write(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 0, 0);
+    put(s, 0, "hello world");
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    put(s, 6, "there");
+    assert_int_equal(stage_truncate(s, 8, &e), ERR_OK);
+    assert_int_equal(stage_truncate(s, 10, &e), ERR_OK);
+    expect(s, true, "hello world", 11);
+    expect(s, false, "hello th\0\0", 10);
+    assert_int_equal(stage_frozen_size(s), 11);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 1);
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    expect(s, false, "hello th\0\0", 10);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+static void base_bytes_never_replace_what_was_written(void **state)
+{
+    struct err e = ERR_INIT;
+    struct stage *s = open_stage(NULL, 10, 100);
+    put(s, 3, "XY");
+    assert_false(stage_complete(s, false));
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    put(s, 0, "z");
+    assert_int_equal(stage_fill(s, 0, "0123456789", 10, &e), ERR_OK);
+    assert_true(stage_complete(s, true));
+    expect(s, true, "012XY56789", 10);
+    expect(s, false, "z12XY56789", 10);
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    expect(s, false, "z12XY56789", 10);
+    stage_free(s);
+}
+
+static void a_stage_in_memory_keeps_its_limit(void **state)
+{
+    struct err e = ERR_INIT;
+    uint64_t at = 77;
+    struct stage *s = open_stage(NULL, 0, 16);
+    put(s, 0, "0123456789");
+    assert_int_equal(stage_write(s, 10, "0123456", 7, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_append(s, "0123456", 7, &at, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_truncate(s, 17, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_write(s, UINT64_MAX - 1, "0123456", 7, &e), ERR_TOO_BIG);
+    assert_int_equal(at, 77);
+    expect(s, false, "0123456789", 10);
+    assert_null(stage_new(NULL, 17, 16, &e));
+    assert_int_equal(e.code, ERR_TOO_BIG);
+    stage_free(s);
+}
+
+static void offsets_beyond_what_a_file_can_have_are_refused(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 0, 0);
+    assert_int_equal(stage_write(s, INT64_MAX, "x", 1, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_write(s, UINT64_MAX, "x", 1, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_truncate(s, UINT64_MAX, &e), ERR_TOO_BIG);
+    assert_int_equal(stage_write(s, 5, "x", 0, &e), ERR_OK);
+    assert_int_equal(stage_size(s), 0);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+/* The limit on a file's size stands in for a full disk: both end a write in the middle. */
+static void a_write_that_does_not_fit_changes_nothing(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    struct rlimit old, low = {8192, RLIM_INFINITY};
+    char big[8192];
+    memset(big, 'b', sizeof(big));
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 20, 0);
+    put(s, 2, "old");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    low.rlim_max = old.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &low);
+    assert_int_equal(stage_write(s, 1, big, sizeof(big), &e), ERR_TOO_BIG);
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    assert_int_equal(stage_write(s, 1, big, sizeof(big), &e), ERR_TOO_BIG);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    assert_int_equal(stage_size(s), 20);
+    assert_int_equal(stage_local_bytes(s), 3);
+    assert_int_equal(stage_fill(s, 0, "01234567890123456789", 20, &e), ERR_OK);
+    expect(s, false, "01old567890123456789", 20);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+/* What cannot be merged is still read, and merged when there is room again. */
+static void a_thaw_without_space_loses_nothing(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    struct rlimit old, low = {4, RLIM_INFINITY};
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 0, 0);
+    put(s, 0, "0123");
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    put(s, 2, "abcdef");
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    low.rlim_max = old.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &low);
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    expect(s, false, "01abcdef", 8);
+    assert_int_equal(stage_freeze(s, &e), ERR_TOO_BIG);
+    expect(s, false, "01abcdef", 8);
+    setrlimit(RLIMIT_FSIZE, &old);
+    put(s, 3, "X");
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    expect(s, true, "01aXcdef", 8);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+static void what_is_abandoned_is_left_with_a_description(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char path[256], info[300];
+    size_t len;
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 12, 0);
+    put(s, 0, "abc");
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    put(s, 20, "end");
+    assert_int_equal(stage_abandon(s, "dir/\"k\xC3\xB6y\"", "403 \xC3", path, sizeof(path), &e), ERR_OK);
+    char *bytes = scratch_read(path, &len);
+    assert_int_equal(len, 23);
+    assert_memory_equal(bytes, "abc", 3);
+    for (size_t i = 12; i < 20; i++)
+        assert_int_equal(bytes[i], 0);
+    assert_memory_equal(bytes + 20, "end", 3);
+    free(bytes);
+    snprintf(info, sizeof(info), "%s.info", path);
+    bytes = scratch_read(info, &len);
+    struct json_doc *doc = json_parse(bytes, len, &e);
+    assert_non_null(doc);
+    int64_t n = 0;
+    assert_string_equal(json_get_str(json_root(doc), "key"), "dir/\"k\xC3\xB6y\"");
+    assert_string_equal(json_get_str(json_root(doc), "reason"), "403 ?");
+    assert_true(json_int(json_get(json_root(doc), "size"), &n) && n == 23);
+    assert_true(json_int(json_get(json_root(doc), "unfetched_bytes"), &n) && n == 9);
+    assert_true(json_int(json_at(json_at(json_get(json_root(doc), "unfetched"), 0), 0), &n) && n == 3);
+    assert_non_null(json_get_str(json_root(doc), "time"));
+    json_doc_free(doc);
+    free(bytes);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 2);
+    scratch_remove(&d);
+}
+
+static void what_is_in_memory_is_not_left_anywhere(void **state)
+{
+    struct err e = ERR_INIT;
+    char path[64] = "unchanged";
+    struct stage *s = open_stage(NULL, 0, 100);
+    put(s, 0, "secret");
+    assert_int_equal(stage_abandon(s, "k", "403", path, sizeof(path), &e), ERR_UNSUPPORTED);
+    assert_string_equal(path, "unchanged");
+}
+
+static void a_directory_that_is_not_there_is_no_absence(void **state)
+{
+    struct err e = ERR_INIT;
+    assert_null(stage_new("/nonexistent/dir", 0, 0, &e));
+    assert_int_equal(e.code, ERR_IO);
+}
+
+#define APPENDERS 4
+#define APPENDS   200
+
+static void *append_many(void *arg)
+{
+    struct err e = ERR_INIT;
+    uint64_t at;
+    for (int i = 0; i < APPENDS; i++)
+        if (stage_append(arg, "0123456789", 10, &at, &e) != ERR_OK || at % 10 != 0)
+            return arg;
+    return NULL;
+}
+
+static void appends_and_freezes_run_in_parallel(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    pthread_t threads[APPENDERS];
+    scratch_make(&d);
+    struct stage *s = open_stage(d.path, 0, 0);
+    for (int i = 0; i < APPENDERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, append_many, s), 0);
+    for (int i = 0; i < 50; i++) {
+        uint64_t len;
+        assert_int_equal(stage_freeze(s, &e), ERR_OK);
+        assert_int_equal(stage_frozen_size(s) % 10, 0);
+        (void)stage_extent_at(s, 5, false, &len);
+        assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    }
+    for (int i = 0; i < APPENDERS; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    assert_int_equal(stage_size(s), APPENDERS * APPENDS * 10);
+    for (uint64_t at = 0; at < stage_size(s); at += 10) {
+        char got[10];
+        size_t n;
+        assert_int_equal(stage_read(s, at, got, 10, false, &n, &e), ERR_OK);
+        assert_memory_equal(got, "0123456789", 10);
+    }
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_file_is_private_and_gone_when_it_is_freed),
+        cmocka_unit_test(what_is_frozen_stays_while_others_write),
+        cmocka_unit_test(base_bytes_never_replace_what_was_written),
+        cmocka_unit_test(a_stage_in_memory_keeps_its_limit),
+        cmocka_unit_test(offsets_beyond_what_a_file_can_have_are_refused),
+        cmocka_unit_test(a_write_that_does_not_fit_changes_nothing),
+        cmocka_unit_test(a_thaw_without_space_loses_nothing),
+        cmocka_unit_test(what_is_abandoned_is_left_with_a_description),
+        cmocka_unit_test(what_is_in_memory_is_not_left_anywhere),
+        cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),
+        cmocka_unit_test(appends_and_freezes_run_in_parallel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,153 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "journal/uploads.h"
+#include "scratch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct seen {
+    unsigned n, stop_after;
+    char keys[8][64], ids[8][64];
+};
+
+static bool see(void *arg, const char *key, const char *upload_id)
+{
+    struct seen *s = arg;
+    assert_true(s->n < 8);
+    snprintf(s->keys[s->n], sizeof(s->keys[0]), "%s", key);
+    snprintf(s->ids[s->n], sizeof(s->ids[0]), "%s", upload_id);
+    s->n++;
+    return s->stop_after == 0 || s->n < s->stop_after;
+}
+
+static struct uploads *open_uploads(const struct scratch *d)
+{
+    struct err e = ERR_INIT;
+    struct uploads *u = uploads_open(d->path, &e);
+    if (!u)
+        fail_msg("%s", e.msg);
+    return u;
+}
+
+static void add(struct uploads *u, const char *key, const char *id)
+{
+    struct err e = ERR_INIT;
+    assert_int_equal(uploads_add(u, key, id, &e), ERR_OK);
+}
+
+static struct seen look(struct uploads *u)
+{
+    struct seen s = {0};
+    struct err e = ERR_INIT;
+    assert_int_equal(uploads_each_left(u, see, &s, &e), ERR_OK);
+    return s;
+}
+
+static void only_what_a_dead_mount_left_is_told(void **state)
+{
+    struct scratch d;
+    scratch_make(&d);
+    struct uploads *u = open_uploads(&d);
+    add(u, "dir/\"key\" \xC3\xB6\n", "id/../+1");
+    add(u, "finished", "id-2");
+    uploads_remove(u, "id-2");
+    uploads_remove(u, "never-there");
+    assert_int_equal(look(u).n, 0);
+    uploads_free(u);
+
+    u = open_uploads(&d);
+    add(u, "new", "id-3");
+    struct seen s = look(u);
+    assert_int_equal(s.n, 1);
+    assert_string_equal(s.keys[0], "dir/\"key\" \xC3\xB6\n");
+    assert_string_equal(s.ids[0], "id/../+1");
+    assert_int_equal(look(u).n, 0);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 1);
+    uploads_free(u);
+    scratch_remove(&d);
+}
+
+static void a_refusal_ends_the_walk_and_keeps_the_record(void **state)
+{
+    struct scratch d;
+    scratch_make(&d);
+    struct uploads *u = open_uploads(&d);
+    add(u, "a", "1");
+    add(u, "b", "2");
+    uploads_free(u);
+    u = open_uploads(&d);
+    struct seen s = {.stop_after = 1};
+    struct err e = ERR_INIT;
+    assert_int_equal(uploads_each_left(u, see, &s, &e), ERR_OK);
+    assert_int_equal(s.n, 1);
+    assert_int_equal(scratch_count(&d, ".upload", NULL, 0), 2);
+    assert_int_equal(look(u).n, 2);
+    assert_int_equal(scratch_count(&d, ".upload", NULL, 0), 0);
+    uploads_free(u);
+    scratch_remove(&d);
+}
+
+static void damaged_records_are_set_aside(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{\"key\":\"a\"}",
+        "{\"key\":\"\",\"upload_id\":\"1\"}",
+        "{\"key\":1,\"upload_id\":\"1\"}",
+        "{\"key\":\"a\",\"upload_id\":\"1\"} x",
+        "{\"key\":\"a\\u0000b\",\"upload_id\":\"1\"}",
+        "\xFF\xFE",
+    };
+    struct scratch d;
+    scratch_make(&d);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char path[256];
+        snprintf(path, sizeof(path), "%s/%zu.upload", d.path, i);
+        scratch_write(path, bad[i], strlen(bad[i]));
+    }
+    char path[256], *huge = calloc(1, 100000);
+    snprintf(path, sizeof(path), "%s/huge.upload", d.path);
+    scratch_write(path, memset(huge, ' ', 100000), 100000);
+    free(huge);
+    snprintf(path, sizeof(path), "%s/link.upload", d.path);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof(path), "%s/half.upload.tmp", d.path);
+    scratch_write(path, "{", 1);
+    struct uploads *u = open_uploads(&d);
+    add(u, "good", "1");
+    uploads_free(u);
+    u = open_uploads(&d);
+    assert_int_equal(look(u).n, 1);
+    assert_int_equal(scratch_count(&d, ".bad", NULL, 0), 11);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 11);
+    uploads_free(u);
+    scratch_remove(&d);
+}
+
+static void a_directory_that_is_not_there_is_an_error(void **state)
+{
+    struct err e = ERR_INIT;
+    assert_null(uploads_open("/nonexistent/uploads", &e));
+    assert_int_equal(e.code, ERR_IO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_what_a_dead_mount_left_is_told),
+        cmocka_unit_test(a_refusal_ends_the_walk_and_keeps_the_record),
+        cmocka_unit_test(damaged_records_are_set_aside),
+        cmocka_unit_test(a_directory_that_is_not_there_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
