@@ -105,8 +105,8 @@ static enum err_code write_value(const struct write *w, struct store_version *ou
     return code;
 }
 
-/* A new parameter. `overwrite`: whatever may be there meanwhile. */
-static enum err_code put_new(struct put_job *job, bool overwrite, struct store_version *out, struct err *e)
+/* A new parameter. Never with Overwrite, so that a request that is sent again makes no second version. */
+static enum err_code put_new(struct put_job *job, struct store_version *out, struct err *e)
 {
     struct ssm *s = job->s;
     char none[] = "";
@@ -117,7 +117,7 @@ static enum err_code put_new(struct put_job *job, bool overwrite, struct store_v
                                                .description = none,
                                                .allowed_pattern = none,
                                                .user = none};
-    struct write w = {.job = job, .overwrite = overwrite, .d = job->like ? job->like : &from_options};
+    struct write w = {.job = job, .d = job->like ? job->like : &from_options};
     enum err_code code = ssm_value_check(job->name->text, job->value, job->len, known_tier_max(w.d->tier), e);
     return code == ERR_OK ? write_value(&w, out, e) : code;
 }
@@ -171,15 +171,12 @@ static enum err_code put_over(struct put_job *job, const struct ssm_param *now, 
     return write_value(&w, out, e);
 }
 
+/* Onto what is there. ERR_NOT_FOUND: nothing is. */
 static enum err_code put_existing(struct put_job *job, struct store_version *out, struct err *e)
 {
     bool must_match = job->cond->kind == STORE_IF_MATCH;
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param now = {0};
     enum err_code code = ssm_read(job->s, job->name, job->call, &now, e);
-    if (code == ERR_NOT_FOUND && must_match)
-        return err_set(e, ERR_CONFLICT, "%s is gone", job->name->text);
-    if (code == ERR_NOT_FOUND)
-        return put_new(job, true, out, e);
     if (code == ERR_ACCESS && !must_match)
         return put_over(job, &now, out, e);
     if (code != ERR_OK)
@@ -198,6 +195,16 @@ static enum err_code put_existing(struct put_job *job, struct store_version *out
 enum err_code put_job_run(struct put_job *job, struct store_version *out, struct err *e)
 {
     if (job->cond->kind == STORE_IF_ABSENT)
-        return put_new(job, false, out, e);
-    return put_existing(job, out, e);
+        return put_new(job, out, e);
+    enum err_code code = put_existing(job, out, e);
+    if (code != ERR_NOT_FOUND)
+        return code;
+    if (job->cond->kind == STORE_IF_MATCH)
+        return err_set(e, ERR_CONFLICT, "%s is gone", job->name->text);
+    code = put_new(job, out, e);
+    if (code != ERR_CONFLICT)
+        return code;
+    /* Somebody made it meanwhile; if it is gone again by now, two others are at work on it. */
+    code = put_existing(job, out, e);
+    return code == ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "%s comes and goes", job->name->text) : code;
 }

@@ -182,13 +182,32 @@ static void what_somebody_else_wrote_between_is_reported_and_stands_behind(void 
 static void a_full_rewrite_of_nothing_makes_it(void **state)
 {
     static const struct step steps[] = {
-        REFUSED("GetParameter", "ParameterNotFound"),
-        {"PutParameter",
-         "{\"Name\":\"/p/x\",\"Value\":\"v\",\"Overwrite\":true,\"Type\":\"SecureString\",\"Tier\":\"Standard\"}", 200,
-         "{\"Version\":1}", 0, 0},
-        END};
+        REFUSED("GetParameter", "ParameterNotFound"), {"PutParameter", NEW_X, 200, "{\"Version\":1}", 0, 0}, END};
     STORE(s, NULL, steps);
     assert_int_equal(fake_put(s, "x", "v", STORE_ALWAYS, NULL, NULL, NULL), ERR_OK);
+    fake_done();
+}
+
+static void a_full_rewrite_replaces_also_what_came_meanwhile(void **state)
+{
+    static const struct step steps[] = {
+        REFUSED("GetParameter", "ParameterNotFound"),
+        REFUSED("PutParameter", "ParameterAlreadyExists"),
+        GET_X("String", "theirs", 1),
+        {"DescribeParameters", NULL, 200,
+         "{\"Parameters\":[{\"Name\":\"/p/x\",\"Type\":\"String\",\"Version\":1,\"Tier\":\"Standard\"}]}", 0, 0},
+        {"PutParameter",
+         "{\"Name\":\"/p/x\",\"Value\":\"v\",\"Overwrite\":true,\"Type\":\"String\",\"Tier\":\"Standard\"}", 200,
+         "{\"Version\":2}", 0, 0},
+        END};
+    static const struct step coming_and_going[] = {REFUSED("GetParameter", "ParameterNotFound"),
+                                                   REFUSED("PutParameter", "ParameterAlreadyExists"),
+                                                   REFUSED("GetParameter", "ParameterNotFound"), END};
+    STORE(s, NULL, steps);
+    assert_int_equal(fake_put(s, "x", "v", STORE_ALWAYS, NULL, NULL, NULL), ERR_OK);
+    fake_done();
+    fake_script(coming_and_going);
+    assert_int_equal(fake_put(s, "x", "w", STORE_ALWAYS, NULL, NULL, NULL), ERR_CONFLICT);
     fake_done();
 }
 
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_version_that_moved_is_a_conflict),
         cmocka_unit_test(what_somebody_else_wrote_between_is_reported_and_stands_behind),
         cmocka_unit_test(a_full_rewrite_of_nothing_makes_it),
+        cmocka_unit_test(a_full_rewrite_replaces_also_what_came_meanwhile),
         cmocka_unit_test(without_describe_the_type_is_kept_and_a_key_never_changed),
         cmocka_unit_test(a_value_that_may_not_be_read_may_be_replaced),
         cmocka_unit_test(what_the_service_would_refuse_is_not_sent),
