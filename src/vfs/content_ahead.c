@@ -41,6 +41,8 @@ struct span ahead_move(struct readahead *ra, uint64_t offset, size_t len, uint64
     uint64_t from = ra->ahead > ra->next ? ra->ahead : ra->next;
     uint64_t to = ra->window < size - ra->next ? ra->next + ra->window : size;
     uint32_t range = ra->window / 8 > RANGE_MIN ? ra->window / 8 : RANGE_MIN;
+    if (to < size && to > from + range)
+        to = from + (to - from) / range * range; /* no request for a rest */
     return (struct span){from, to, range};
 }
 
