@@ -113,7 +113,6 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
     d->read = (struct vfs_read){.done = on_read, .arg = d};
     /* `d` may be gone as soon as vfs_read() was called. */
     struct session *s = d->r.session;
-    atomic_fetch_add_explicit(&s->served, 1, memory_order_relaxed);
     flight_start(s, &d->flight);
     d->r.armed = true;
     fuse_req_interrupt_func(req, on_read_interrupt, d);

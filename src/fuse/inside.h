@@ -40,13 +40,13 @@ struct session {
     char *mountpoint, *source;
     struct pool *pool;
     struct pool *late;
-    struct lock lock;        /* flights, n_flights, ended, stopping */
+    struct lock lock;        /* what follows, to `signals_running` */
     struct cond landed;
     struct flight *flights;
     size_t n_flights;
-    bool ended, stopping;
+    bool ended, stopping, stop_wanted, signals_running;
     pthread_t main, signals;
-    bool signals_running;
+    bool detached;           /* by the signals' thread */
     atomic_uint_fast64_t served, deferred, interrupted;
 };
 

@@ -25,10 +25,12 @@ struct deferred {
 struct request request_make(fuse_req_t req, fuse_ino_t ino, enum err_code (*run)(struct request *r, struct err *e))
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
+    struct session *s = fuse_req_userdata(req);
 
+    atomic_fetch_add_explicit(&s->served, 1, memory_order_relaxed);
     return (struct request){
         .req = req,
-        .session = fuse_req_userdata(req),
+        .session = s,
         .caller = {.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask, .pid = ctx->pid, .nowait = true},
         .run = run,
         .ino = ino,
@@ -219,7 +221,6 @@ void request_serve(struct request *r)
     struct err e = ERR_INIT;
     enum err_code code = r->run(r, &e);
 
-    atomic_fetch_add_explicit(&r->session->served, 1, memory_order_relaxed);
     if (code == ERR_AGAIN)
         request_defer(r);
     else if (code != ERR_OK)

@@ -11,15 +11,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #define WORKERS 10
 #define WAITERS 64
-#define READAHEAD_KB 1024
 
 /* At a SIGTERM the mount is detached; programs that still use it have this long to let go. */
-#define LINGER_MS 10000
+#define LINGER_MS 5000
 
 /* ---- Beginning */
 
@@ -51,24 +48,6 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
 }
 
 /* ---- Running and ending */
-
-/* The kernel's default of 128 KiB for reading ahead can only be raised after the mount, and only by root. */
-static void raise_readahead(void *arg)
-{
-    struct session *s = arg;
-    struct stat st;
-    char path[64];
-
-    if (geteuid() != 0 || stat(s->mountpoint, &st) != 0)
-        return;
-    snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
-    FILE *f = fopen(path, "we");
-    bool ok = f && fprintf(f, "%d\n", READAHEAD_KB) > 0;
-    if (f && fclose(f) != 0)
-        ok = false;
-    if (!ok)
-        LOG_DEBUG("fuse", "%s: %s; the kernel reads ahead 128 KiB", path, strerror(errno));
-}
 
 static enum err_code loop(struct session *s, struct err *e)
 {
@@ -134,8 +113,12 @@ static void stop_serving(struct session *s)
     say_stopping(s, "finishing what is being written");
     if (vfs_drain(s->vfs, NULL, NULL, &e) != ERR_OK)
         LOG_ERROR("fuse", "at the end of the mount: %s", e.msg);
-    if (!has_ended(s) && session_unmount(s->mountpoint, true, &e) != ERR_OK)
-        LOG_WARN("fuse", "%s", e.msg);
+    if (!has_ended(s)) {
+        if (session_unmount(s->mountpoint, true, &e) != ERR_OK)
+            LOG_WARN("fuse", "%s", e.msg);
+        else
+            s->detached = true;
+    }
     /* With nobody inside, the kernel ends the loop by itself. */
     uint64_t until = clock_mono_ms() + LINGER_MS;
     while (!has_ended(s)) {
@@ -146,6 +129,20 @@ static void stop_serving(struct session *s)
         struct timespec pause = {.tv_nsec = 20000000};
         nanosleep(&pause, NULL);
     }
+}
+
+/* libfuse unmounts by path at its end unless its descriptor says that the connection has ended. Where the mount was detached
+ * before, a successor's may be at that path by now: so the descriptor is replaced by one that says so, a pipe without reader. */
+static void let_go_of_mount(struct session *s)
+{
+    int ends[2];
+
+    if (s->detached && pipe2(ends, O_CLOEXEC) == 0) {
+        close(ends[0]);
+        dup2(ends[1], fuse_session_fd(s->se));
+        close(ends[1]);
+    }
+    fuse_session_unmount(s->se);
 }
 
 static void *watch_signals(void *arg)
@@ -193,9 +190,11 @@ enum err_code session_run(struct session *s, struct err *e)
     s->main = pthread_self();
     if (pthread_create(&s->signals, NULL, watch_signals, s) != 0)
         return err_set(e, ERR_NOMEM, "cannot start the thread that waits for signals");
+    lock_take(&s->lock);
     s->signals_running = true;
-    if (pool_submit(s->pool, raise_readahead, s, NULL) != ERR_OK)
-        LOG_DEBUG("fuse", "no memory to raise the kernel's reading ahead");
+    if (s->stop_wanted)
+        pthread_kill(s->signals, SIGTERM);
+    lock_drop(&s->lock);
     /* Open for this thread only while it serves: it is how stop_serving() wakes it. */
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
@@ -206,15 +205,19 @@ enum err_code session_run(struct session *s, struct err *e)
     land_all(s);
     say_stopping(s, "unmounted: finishing what is being written");
     notify_attach(s->notify, NULL);
-    fuse_session_unmount(s->se);
-    pthread_kill(s->signals, SIGUSR1);
-    pthread_join(s->signals, NULL);
+    lock_take(&s->lock);
     s->signals_running = false;
+    pthread_kill(s->signals, SIGUSR1);
+    lock_drop(&s->lock);
+    pthread_join(s->signals, NULL);
+    let_go_of_mount(s);
     return code;
 }
 
 void session_stop(struct session *s)
 {
+    LOCK_SCOPE(&s->lock);
+    s->stop_wanted = true;
     if (s->signals_running)
         pthread_kill(s->signals, SIGTERM);
 }

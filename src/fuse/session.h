@@ -43,11 +43,11 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
  * returns no request is under way and the mount is removed. ERR_IO when the connection broke. */
 enum err_code session_run(struct session *s, struct err *e) MUST_CHECK;
 
-/* The same as SIGTERM. Any thread, never blocks. */
+/* The same as SIGTERM, also before session_run() has begun. Any thread, never blocks. */
 void session_stop(struct session *s);
 
 struct session_stats {
-    uint64_t served;      /* requests */
+    uint64_t served;      /* requests, but for FORGET, RELEASE and STATFS */
     uint64_t deferred;    /* of these, handed to a thread that may wait */
     uint64_t interrupted;
     uint64_t waiting;     /* now: deferred requests and parked reads */

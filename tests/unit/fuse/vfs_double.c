@@ -1,0 +1,411 @@
+#include "vfs_double_inside.h"
+
+#include "util/buf.h"
+#include "util/cancel.h"
+#include "util/lock.h"
+#include "util/str.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+struct vfs {
+    struct vfs_config config;
+};
+
+pthread_mutex_t big = PTHREAD_MUTEX_INITIALIZER;
+pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+unsigned n_parked;
+bool let_go, ended;
+static struct vfs the_vfs;
+static struct node nodes[NODES];
+static unsigned stalled;
+static atomic_uint counts[DOUBLE_KINDS];
+static pthread_t completer;
+
+void count(int kind)
+{
+    atomic_fetch_add(&counts[kind], 1);
+}
+
+unsigned double_count(int kind)
+{
+    return atomic_load(&counts[kind]);
+}
+
+static struct node *find(const char *name)
+{
+    for (size_t i = 1; i < NODES; i++)
+        if (nodes[i].ino && !nodes[i].gone && strcmp(nodes[i].name, name) == 0)
+            return &nodes[i];
+    return NULL;
+}
+
+static struct node *by_ino(uint64_t ino)
+{
+    return &nodes[ino - 1];
+}
+
+static struct node *make(const char *name, mode_t mode, uid_t uid)
+{
+    for (size_t i = 1; i < NODES; i++) {
+        if (nodes[i].ino)
+            continue;
+        struct node *n = &nodes[i];
+        n->ino = i + 1;
+        snprintf(n->name, sizeof(n->name), "%s", name);
+        n->st = (struct stat){.st_ino = i + 1, .st_mode = mode, .st_nlink = 1, .st_uid = uid};
+        n->data = calloc(1, 1 << 20);
+        n->handle.node = n;
+        return n;
+    }
+    return NULL;
+}
+
+static void fill(struct node *n, struct vfs_entry *out)
+{
+    n->lookups++;
+    *out = (struct vfs_entry){.ino = n->ino, .valid_ms = VFS_TTL_INF, .attr = {.st = n->st, .valid_ms = VFS_TTL_INF}};
+}
+
+void double_put(const char *name, const char *text, mode_t mode)
+{
+    BIG;
+    struct node *n = find(name);
+    if (!n)
+        n = make(name, mode, 0);
+    memcpy(n->data, text, strlen(text));
+    n->st.st_size = (off_t)strlen(text);
+}
+
+uint64_t double_ino(const char *name)
+{
+    BIG;
+    struct node *n = find(name);
+    return n ? n->ino : 0;
+}
+
+uint64_t double_lookups(const char *name)
+{
+    BIG;
+    struct node *n = find(name);
+    return n ? n->lookups : 0;
+}
+
+const struct vfs_notify *double_notify(struct vfs *v)
+{
+    return &v->config.notify;
+}
+
+unsigned double_waiting(void)
+{
+    BIG;
+    return n_parked + stalled;
+}
+
+void double_let_go(void)
+{
+    BIG;
+    let_go = true;
+    pthread_cond_broadcast(&wake);
+}
+
+struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct err *e)
+{
+    the_vfs.config = *config;
+    let_go = ended = false;
+    for (size_t i = 0; i < DOUBLE_KINDS; i++)
+        atomic_store(&counts[i], 0);
+    nodes[0] = (struct node){.ino = 1, .st = {.st_ino = 1, .st_mode = S_IFDIR | 0777, .st_nlink = 2}};
+    pthread_create(&completer, NULL, complete_reads, NULL);
+    return &the_vfs;
+}
+
+enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg, struct err *e)
+{
+    count(DOUBLE_DRAIN);
+    return ERR_OK;
+}
+
+void vfs_free(struct vfs *v)
+{
+    pthread_mutex_lock(&big);
+    ended = true;
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&big);
+    pthread_join(completer, NULL);
+    for (size_t i = 0; i < NODES; i++)
+        free(nodes[i].data);
+    memset(nodes, 0, sizeof(nodes));
+}
+
+enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct vfs_entry *out,
+                         struct err *e)
+{
+    count(DOUBLE_LOOKUP);
+    if (str_starts(name, "slow") && c->nowait)
+        return err_set(e, ERR_AGAIN, "would wait");
+    BIG;
+    struct node *n = find(name);
+    *out = (struct vfs_entry){0};
+    if (n)
+        fill(n, out);
+    return ERR_OK;
+}
+
+void vfs_forget(struct vfs *v, uint64_t ino, uint64_t n)
+{
+    BIG;
+    by_ino(ino)->lookups -= n;
+}
+
+enum err_code vfs_getattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct vfs_attr *out,
+                          struct err *e)
+{
+    count(DOUBLE_GETATTR);
+    BIG;
+    *out = (struct vfs_attr){.st = by_ino(ino)->st, .valid_ms = VFS_TTL_INF};
+    return ERR_OK;
+}
+
+enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_setattr *s,
+                          const struct vfs_caller *c, struct vfs_attr *out, struct err *e)
+{
+    count(DOUBLE_SETATTR);
+    BIG;
+    struct stat *st = &by_ino(ino)->st;
+    if (s->set & VFS_SET_MODE)
+        st->st_mode = (st->st_mode & S_IFMT) | (s->mode & 07777);
+    if (s->set & VFS_SET_UID)
+        st->st_uid = s->uid;
+    if (s->set & VFS_SET_SIZE)
+        st->st_size = (off_t)s->size;
+    if (s->set & VFS_SET_MTIME)
+        st->st_mtim = s->mtime;
+    if (s->kill_suid) {
+        count(DOUBLE_KILL);
+        st->st_mode &= ~(mode_t)(S_ISUID | S_ISGID);
+    }
+    *out = (struct vfs_attr){.st = *st, .valid_ms = VFS_TTL_INF};
+    return ERR_OK;
+}
+
+enum err_code vfs_readlink(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out, struct err *e)
+{
+    buf_add_str(out, by_ino(ino)->target);
+    return ERR_OK;
+}
+
+static enum err_code add(const char *name, mode_t mode, const struct vfs_caller *c, struct vfs_entry *out, struct err *e)
+{
+    struct node *n = make(name, mode, c->uid);
+    if (!n)
+        return err_set(e, ERR_NOSPC, "full");
+    fill(n, out);
+    return ERR_OK;
+}
+
+enum err_code vfs_symlink(struct vfs *v, uint64_t parent, const char *name, const char *target, const struct vfs_caller *c,
+                          struct vfs_entry *out, struct err *e)
+{
+    BIG;
+    enum err_code code = add(name, S_IFLNK | 0777, c, out, e);
+    if (code == ERR_OK)
+        snprintf(find(name)->target, 64, "%s", target);
+    return code;
+}
+
+enum err_code vfs_mknod(struct vfs *v, uint64_t parent, const char *name, mode_t mode, const struct vfs_caller *c,
+                        struct vfs_entry *out, struct err *e)
+{
+    BIG;
+    return add(name, mode, c, out, e);
+}
+
+enum err_code vfs_mkdir(struct vfs *v, uint64_t parent, const char *name, mode_t mode, const struct vfs_caller *c,
+                        struct vfs_entry *out, struct err *e)
+{
+    BIG;
+    return add(name, S_IFDIR | mode, c, out, e);
+}
+
+static void on_stall_cancel(void *arg)
+{
+    BIG;
+    *(bool *)arg = true;
+    pthread_cond_broadcast(&wake);
+}
+
+enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    bool canceled = false;
+    struct cancel_hook hook = {0};
+
+    if (c->nowait)
+        return ERR_AGAIN;
+    if (str_starts(name, "stall")) {
+        cancel_hook_add(c->cancel, &hook, on_stall_cancel, &canceled);
+        pthread_mutex_lock(&big);
+        stalled++;
+        while (!let_go && !canceled)
+            pthread_cond_wait(&wake, &big);
+        stalled--;
+        pthread_mutex_unlock(&big);
+        cancel_hook_remove(c->cancel, &hook);
+        if (canceled) {
+            count(DOUBLE_CANCELED);
+            return err_set(e, ERR_CANCELED, "canceled");
+        }
+    }
+    BIG;
+    find(name)->gone = true;
+    return ERR_OK;
+}
+
+enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    return vfs_unlink(v, parent, name, c, e);
+}
+
+enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
+                         unsigned flags, const struct vfs_caller *c, struct err *e)
+{
+    BIG;
+    if (flags)
+        return err_set(e, ERR_EXISTS, "exists");
+    struct node *target = find(new_name);
+    if (target)
+        target->gone = true;
+    snprintf(find(name)->name, 64, "%s", new_name);
+    return ERR_OK;
+}
+
+enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                       struct err *e)
+{
+    BIG;
+    *out = &by_ino(ino)->handle;
+    return ERR_OK;
+}
+
+enum err_code vfs_create(struct vfs *v, uint64_t parent, const char *name, mode_t mode, int flags, const struct vfs_caller *c,
+                         struct vfs_entry *entry, struct vfs_handle **out, struct err *e)
+{
+    BIG;
+    enum err_code code = add(name, S_IFREG | mode, c, entry, e);
+    if (code != ERR_OK)
+        return code;
+    *out = &by_ino(entry->ino)->handle;
+    return ERR_OK;
+}
+
+enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
+                        const struct vfs_caller *c, struct err *e)
+{
+    count(DOUBLE_WRITE);
+    BIG;
+    if (offset + size > 1 << 20)
+        return err_set(e, ERR_TOO_BIG, "too big");
+    memcpy(h->node->data + offset, p, size);
+    if ((off_t)(offset + size) > h->node->st.st_size)
+        h->node->st.st_size = (off_t)(offset + size);
+    return ERR_OK;
+}
+
+enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
+{
+    count(DOUBLE_FLUSH);
+    return str_starts(h->node->name, "conflict") ? err_set(e, ERR_CONFLICT, "changed by others") : ERR_OK;
+}
+
+enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
+{
+    count(DOUBLE_FSYNC);
+    return c->nowait ? ERR_AGAIN : ERR_OK;
+}
+
+void vfs_release(struct vfs *v, struct vfs_handle *h)
+{
+    count(DOUBLE_RELEASE);
+}
+
+enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, int whence, const struct vfs_caller *c,
+                        uint64_t *out, struct err *e)
+{
+    if (offset >= (uint64_t)h->node->st.st_size)
+        return err_set(e, ERR_NO_ATTR, "beyond the end");
+    *out = whence == SEEK_DATA ? offset : (uint64_t)h->node->st.st_size;
+    return ERR_OK;
+}
+
+enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct vfs_dir_handle **out, struct err *e)
+{
+    *out = calloc(1, sizeof(**out));
+    return ERR_OK;
+}
+
+enum err_code vfs_readdir(struct vfs *v, struct vfs_dir_handle *d, uint64_t offset, bool plus, const struct vfs_caller *c,
+                          bool (*emit)(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next), void *arg,
+                          struct err *e)
+{
+    BIG;
+    for (uint64_t i = offset; i < NODES + 2; i++) {
+        struct vfs_entry entry = {0};
+        struct node *n = i < 2 ? &nodes[0] : i == 2 ? NULL : &nodes[i - 2];
+        if (!n || !n->ino || n->gone || str_starts(n->name, "own"))
+            continue;
+        entry.attr.st = n->st;
+        entry.attr.valid_ms = entry.valid_ms = VFS_TTL_INF;
+        if (plus && i > 1)
+            entry.ino = n->ino;
+        if (!emit(arg, i == 0 ? "." : i == 1 ? ".." : n->name, &entry, i + 1))
+            break;
+        if (entry.ino)
+            n->lookups++;
+    }
+    return ERR_OK;
+}
+
+void vfs_releasedir(struct vfs *v, struct vfs_dir_handle *d)
+{
+    free(d);
+}
+
+enum err_code vfs_getxattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c, struct buf *out,
+                           struct err *e)
+{
+    count(DOUBLE_GETXATTR);
+    if (!by_ino(ino)->xattr[0])
+        return err_set(e, ERR_NO_ATTR, "none");
+    buf_add_str(out, by_ino(ino)->xattr);
+    return ERR_OK;
+}
+
+enum err_code vfs_listxattr(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out, struct err *e)
+{
+    if (by_ino(ino)->xattr[0])
+        buf_add(out, "user.one", 9);
+    return ERR_OK;
+}
+
+enum err_code vfs_setxattr(struct vfs *v, uint64_t ino, const char *name, const void *value, size_t size, int flags,
+                           const struct vfs_caller *c, struct err *e)
+{
+    if (c->nowait)
+        return ERR_AGAIN;
+    snprintf(by_ino(ino)->xattr, 64, "%.*s", (int)size, (const char *)value);
+    return ERR_OK;
+}
+
+enum err_code vfs_removexattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    by_ino(ino)->xattr[0] = '\0';
+    return ERR_OK;
+}
+
+void vfs_stats(struct vfs *v, struct vfs_stats *out)
+{
+    *out = (struct vfs_stats){0};
+}
