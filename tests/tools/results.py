@@ -50,7 +50,8 @@ def read_meson(path):
                 lines.append("SKIPPED: %s: %s" % (test["name"], first_line(output) or "no reason given"))
             elif test["result"] not in ("OK", "EXPECTEDFAIL"):
                 failed = max(failed, 1)
-                lines.append("FAILED: %s: %s" % (test["name"], test["result"]))
+                cases = sorted(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(?:[^:\n]*: )?(\D.*)$", output, re.M)))
+                lines += ["FAILED: %s: %s" % (test["name"], case) for case in cases or [test["result"]]]
             elif passed + skipped == 0:
                 passed = 1
             lines += ["SKIPPED: " + line for line in re.findall(r"^SKIPPED?: (.*)$", output, re.M)]
