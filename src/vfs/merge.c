@@ -196,9 +196,14 @@ static enum err_code merge_marker(struct vfs *v, struct inode *dir, const struct
     return inode_set_version_locked(v, dir, &marker->version, NULL, e);
 }
 
-static bool undecided(const struct found *f, const struct merge *m)
+static bool undecided(const struct vfs *v, const struct found *f, const struct merge *m)
 {
-    if (!m->last_key || f->is_dir || (m->only && strcmp(m->only, f->component) == 0))
+    if (m->only && strcmp(m->only, f->component) == 0)
+        return false;
+    /* What decides its name may stand before the page's beginning. */
+    if (!m->complete && !vfs_has(v, STORE_SELF_NAMES) && name_may_be_taken(f->component, f->len))
+        return true;
+    if (!m->last_key || f->is_dir)
         return false;
     BUF(as_dir, KEY_BUF_MAX);
     buf_add_str(&as_dir, m->prefix);
@@ -207,15 +212,16 @@ static bool undecided(const struct found *f, const struct merge *m)
     return strcmp(buf_str(&as_dir), m->last_key) > 0;
 }
 
-/* True if an object and a directory exist for the component without its last '%'. */
-static bool percent_taken(const struct found_dir *d, const struct found *f)
+static bool has_body(const struct store_object *marker)
 {
-    if (f->len < 2 || f->component[f->len - 1] != '%')
-        return false;
-    BUF(base, KEY_BUF_MAX);
-    buf_add(&base, f->component, f->len - 1);
-    const struct found *b = found_dir_get(d, buf_str(&base));
-    return b && b->is_dir && b->has_object;
+    return marker && marker->version.size > 0;
+}
+
+/* Both an object and a directory of that component were found. The object of the empty one is the marker with a body. */
+static bool doubled(void *found, const char *component, size_t len)
+{
+    const struct found *f = found_dir_get(found, component);
+    return f && f->is_dir && (f->has_object || (len == 0 && has_body(found_dir_marker(found))));
 }
 
 static enum err_code merge_below(struct vfs *v, struct inode *sub, const struct found *f, const struct merge *m,
@@ -235,10 +241,11 @@ static enum err_code merge_below(struct vfs *v, struct inode *sub, const struct 
 static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct found_dir *d, const struct found *f,
                                  const struct merge *m, struct err *e)
 {
-    if (undecided(f, m))
+    if (undecided(v, f, m))
         return ERR_OK;
     BUF(name, 1024);
-    name_of_component(&name, f->component, f->len, percent_taken(d, f));
+    bool taken = !vfs_has(v, STORE_SELF_NAMES) && name_is_taken(f->component, f->len, doubled, (void *)d);
+    name_of_component(&name, f->component, f->len, taken);
     struct inode *sub = NULL;
     enum err_code code = ERR_OK;
     if (f->is_dir) {
@@ -275,7 +282,7 @@ static enum err_code merge_marker_body(struct vfs *v, struct inode *dir, const s
                                        struct err *e)
 {
     const struct store_object *marker = found_dir_marker(f);
-    if (!marker || marker->version.size == 0)
+    if (!has_body(marker))
         return ERR_OK;
     const struct found *empty = found_dir_get(f, "");
     return merge_object_locked(v, dir, empty && empty->is_dir ? "%%" : "%", "", marker, m, NULL, e);

@@ -62,15 +62,11 @@ static bool is_reserved(const char *s, size_t len)
     return percent_unescape(&inner, s, len) && !inner.failed && is_reserved(buf_str(&inner), inner.len);
 }
 
-/* Shortens what is longer than a name may be; the digest is of the whole. */
-static void add_shortened(struct buf *out, const char *s, size_t len)
+/* The digest is of the whole. */
+static void add_hashed(struct buf *out, const char *s, size_t len)
 {
-    if (len <= NAME_BYTES_MAX) {
-        buf_add(out, s, len);
-        return;
-    }
-    size_t keep = HASH_PREFIX_MAX;
-    while (keep > 0 && ((unsigned char)s[keep] & 0xC0) == 0x80)
+    size_t keep = len < HASH_PREFIX_MAX ? len : HASH_PREFIX_MAX;
+    while (keep > 0 && keep < len && ((unsigned char)s[keep] & 0xC0) == 0x80)
         keep--;
     char hex[2 * DIGEST_MAX + 1];
     if (digest_hex(DIGEST_SHA512, s, len, hex, NULL)) {
@@ -80,6 +76,15 @@ static void add_shortened(struct buf *out, const char *s, size_t len)
     buf_add(out, s, keep);
     buf_add_str(out, HASH_MARK);
     buf_add(out, hex, HASH_DIGITS);
+}
+
+/* Shortens what is longer than a name may be. */
+static void add_shortened(struct buf *out, const char *s, size_t len)
+{
+    if (len <= NAME_BYTES_MAX)
+        buf_add(out, s, len);
+    else
+        add_hashed(out, s, len);
 }
 
 void name_of_component(struct buf *out, const char *component, size_t len, bool percent_taken)
@@ -103,8 +108,62 @@ void name_beside_dir(struct buf *out, const char *component, size_t len)
 {
     BUF(name, 8192);
     name_of_component(&name, component, len, false);
+    bool hashed = is_hash_form(buf_str(&name), name.len);
     buf_add_char(&name, '%');
-    add_shortened(out, buf_str(&name), name.len);
+    /* Only the hash form is reserved: another key must not have the name that a '%' behind it would make. */
+    if (hashed)
+        add_hashed(out, buf_str(&name), name.len);
+    else
+        add_shortened(out, buf_str(&name), name.len);
+}
+
+/* ---- Names that depend on what else is there */
+
+/* Undoes the writing of '%' as "%25" as often as it may have been done. */
+static void innermost(struct buf *out, const char *s, size_t len)
+{
+    buf_add(out, s, len);
+    for (;;) {
+        BUF(inner, 4096);
+        if (!percent_unescape(&inner, buf_str(out), out->len) || inner.failed)
+            return;
+        buf_clear(out);
+        buf_add(out, buf_str(&inner), inner.len);
+    }
+}
+
+bool name_may_be_taken(const char *component, size_t len)
+{
+    BUF(inner, 4096);
+    innermost(&inner, component, len);
+    return inner.len > 1 && inner.data[inner.len - 1] == '%';
+}
+
+bool name_is_taken(const char *component, size_t len, bool (*doubled)(void *arg, const char *component, size_t len),
+                   void *arg)
+{
+    BUF(inner, 4096);
+    innermost(&inner, component, len);
+    if (inner.len < 2 || inner.data[inner.len - 1] != '%')
+        return false;
+    /* The name before the '%' is that of one of these components. */
+    BUF(base, 4096);
+    buf_add(&base, inner.data, inner.len - 1);
+    if (equals(base.data, base.len, "%") && doubled(arg, "", 0))
+        return true;
+    if (equals(base.data, base.len, "%2E") && doubled(arg, ".", 1))
+        return true;
+    if (equals(base.data, base.len, "%2E%2E") && doubled(arg, "..", 2))
+        return true;
+    for (;;) {
+        if (doubled(arg, buf_str(&base), base.len))
+            return true;
+        BUF(next, 4096);
+        if (!percent_unescape(&next, buf_str(&base), base.len) || next.failed)
+            return false;
+        buf_clear(&base);
+        buf_add(&base, buf_str(&next), next.len);
+    }
 }
 
 enum name_meaning name_to_component(const char *name, struct buf *component)
@@ -134,14 +193,15 @@ enum name_meaning name_to_component(const char *name, struct buf *component)
     return NAME_LITERAL;
 }
 
-bool name_for_new(const char *name, bool base_doubled, struct buf *component)
+bool name_for_new(const char *name, bool (*doubled)(void *arg, const char *component, size_t len), void *arg,
+                  struct buf *component)
 {
     size_t len = strlen(name);
     if (is_hash_form(name, len))
         return false;
-    if (base_doubled && str_ends(name, "%25"))
-        return percent_unescape(component, name, len);
-    buf_add(component, name, len);
+    BUF(inner, 4096);
+    bool escape = percent_unescape(&inner, name, len) && name_is_taken(buf_str(&inner), inner.len, doubled, arg);
+    buf_add(component, escape ? buf_str(&inner) : name, escape ? inner.len : len);
     return true;
 }
 

@@ -36,6 +36,15 @@ enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char 
     return ERR_AGAIN;
 }
 
+/* The object beside a directory shows under its name and '%'. */
+static bool doubled_locked(void *dir, const char *component, size_t len)
+{
+    BUF(beside, 1024);
+    name_beside_dir(&beside, component, len);
+    struct inode *i = inode_child_locked(dir, buf_str(&beside));
+    return i && i->kind != INODE_NONE && strlen(i->component) == len && memcmp(i->component, component, len) == 0;
+}
+
 enum err_code resolve_new_component_locked(struct vfs *v, struct inode *dir, const char *name, struct buf *component,
                                            struct err *e)
 {
@@ -50,14 +59,7 @@ enum err_code resolve_new_component_locked(struct vfs *v, struct inode *dir, con
     case NAME_DEPENDS:
         break;
     }
-    bool doubled = false;
-    if (str_ends(name, "%25")) {
-        BUF(beside, 512);
-        buf_add(&beside, name, strlen(name) - 2);
-        struct inode *object = inode_child_locked(dir, buf_str(&beside));
-        doubled = object && object->kind != INODE_NONE && strcmp(object->component, object->name) != 0;
-    }
-    if (!name_for_new(name, doubled, component))
+    if (!name_for_new(name, doubled_locked, dir, component))
         return err_set(e, ERR_NAME_TOO_LONG, "this form of name stands for keys too long to be a name");
     return ERR_OK;
 }
