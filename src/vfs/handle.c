@@ -50,6 +50,9 @@ void handle_unref(struct vfs_handle *h)
 
 static enum err_code check_open_locked(struct vfs *v, const struct inode *i, int flags, struct err *e)
 {
+    /* Of what was removed or replaced only those who have it open have the bytes. */
+    if (!(i->flags & INODE_LINKED) && i->parent && !(i->active && i->active->opens > 0))
+        return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", i->name);
     if (i->kind == INODE_DIR)
         return err_set(e, ERR_IS_DIR, "is a directory");
     if (i->kind != INODE_FILE)
@@ -90,6 +93,8 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
     code = open_refresh(v, i, c, e);
     struct vfs_handle *h = NULL;
     lock_take(&v->tree);
+    if (!code)
+        code = check_open_locked(v, i, flags, e);
     if (!code && !(h = handle_new_locked(v, i, flags, e)))
         code = ERR_NOMEM;
     lock_drop(&v->tree);
