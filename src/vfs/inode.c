@@ -121,6 +121,8 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
 {
     lock_assert_held(&v->tree);
     struct dir *d = i->parent->dir;
+    if (i->parent->parent && !(i->parent->flags & INODE_LINKED))
+        return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     struct inode *old = inode_child_locked(i->parent, i->name);
     if (old)
         inode_detach_locked(v, old);
@@ -133,11 +135,21 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
     return ERR_OK;
 }
 
+/* Children hold their parent: what is known below a directory that goes must go first. Depth is bounded by a key's length. */
+void inode_detach_children_locked(struct vfs *v, struct inode *dir)
+{
+    size_t cursor = 0;
+    for (struct inode *i; (i = map_next(dir->dir->children, &cursor));)
+        inode_detach_locked(v, i);
+}
+
 void inode_detach_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     if (!(i->flags & INODE_LINKED))
         return;
+    if (i->dir)
+        inode_detach_children_locked(v, i);
     struct dir *d = i->parent->dir;
     map_remove(d->children, i->name, strlen(i->name));
     i->flags &= (uint16_t)~INODE_LINKED;

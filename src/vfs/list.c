@@ -71,15 +71,14 @@ enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller
     }
     dir->dir->listing = true;
     uint64_t seq = ++v->seq;
-    bool first = !dir->dir->listed;
     inode_key_locked(dir, &prefix);
     lock_drop(&v->tree);
 
     code = buf_check(&prefix, "key", e);
     if (!code)
         code = list_now(v, dir, buf_str(&prefix), seq, c, e);
-    if (!code && first)
-        code = look_sample(v, dir, c, e);
+    if (!code)
+        code = look_sample(v, dir, NULL, c, e);
 
     lock_take(&v->tree);
     dir->dir->listing = false;

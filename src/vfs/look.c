@@ -165,17 +165,26 @@ void look_ahead_locked(struct vfs *v, struct inode *i)
     v->background++;
 }
 
-/* The marker if there is one, and the first children that are files. References for the caller. */
-static size_t pick_locked(struct inode *dir, struct inode *out[PICK_MAX])
+static bool can_look(const struct inode *i)
 {
-    size_t n = 0, files = 0, cursor = 0;
+    return i->kind != INODE_NONE && !i->meta && !(i->flags & (INODE_NEW | INODE_LOCAL));
+}
+
+/* The marker if there is one, `first`, and children that are files. References for the caller. */
+static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[PICK_MAX])
+{
+    size_t n = 0, children = 0, cursor = 0;
     if (dir->parent && dir->etag && !dir->meta)
         out[n++] = inode_ref_locked(dir);
-    for (struct inode *i; files < SAMPLE && (i = map_next(dir->dir->children, &cursor));) {
-        if (i->kind != INODE_FILE || i->meta || (i->flags & (INODE_NEW | INODE_LOCAL)))
+    if (first && can_look(first)) {
+        out[n++] = inode_ref_locked(first);
+        children++;
+    }
+    for (struct inode *i; children < SAMPLE && (i = map_next(dir->dir->children, &cursor));) {
+        if (i->kind != INODE_FILE || i == first || !can_look(i))
             continue;
         out[n++] = inode_ref_locked(i);
-        files++;
+        children++;
     }
     return n;
 }
@@ -198,18 +207,27 @@ static bool decided_locked(struct inode *dir, struct inode **sample, size_t n)
     return false;
 }
 
-enum err_code look_sample(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+/* Metadata that are known already, of the directory or of what was put here, decide without asking. */
+static bool known_posix_locked(const struct inode *dir, const struct inode *first)
+{
+    return posix_meta(dir) || (first && posix_meta(first));
+}
+
+enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c, struct err *e)
 {
     if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO)
         return ERR_OK;
     struct inode *sample[PICK_MAX] = {NULL};
     lock_take(&v->tree);
-    size_t n = posix_meta(dir) ? 0 : pick_locked(dir, sample);
+    bool decided = dir->dir->posix != POSIX_UNKNOWN;
+    size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(dir, first, sample);
     lock_drop(&v->tree);
+    if (decided)
+        return ERR_OK;
     enum err_code code = look_many(v, sample, n, c, e);
     lock_take(&v->tree);
     if (!code)
-        dir->dir->posix = decided_locked(dir, sample, n) ? POSIX_YES : POSIX_NO;
+        dir->dir->posix = (first && posix_meta(first)) || decided_locked(dir, sample, n) ? POSIX_YES : POSIX_NO;
     for (size_t k = 0; k < n; k++)
         inode_unref_locked(v, sample[k]);
     lock_drop(&v->tree);

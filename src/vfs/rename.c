@@ -74,6 +74,14 @@ static enum err_code carried_meta(struct vfs *v, struct inode *i, const struct v
     return ERR_OK;
 }
 
+/* Reads under way find the bytes at their new place: before the old one goes. */
+static void relocate(struct vfs *v, struct inode *i, const char *key, const struct store_version *version)
+{
+    LOCK_SCOPE(&v->tree);
+    if (i->content && content_relocate(i->content, key, version->etag, NULL))
+        i->flags |= INODE_STALE;
+}
+
 static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct store_meta *meta, const char *from_etag,
                                       const char *target_etag, uint64_t size, const struct vfs_caller *c,
                                       struct store_version *version, struct err *e)
@@ -85,11 +93,15 @@ static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct st
         snprintf(version->etag, sizeof(version->etag), "%s", from_etag);
         version->size = size;
         version->mtime = clock_now();
-        return store_rename(v->store, &copy, &call, e);
+        enum err_code done = store_rename(v->store, &copy, &call, e);
+        if (!done)
+            relocate(v, r->from, r->to_key, version);
+        return done;
     }
     enum err_code code = store_copy(v->store, &copy, &call, version, e);
     if (code)
         return code;
+    relocate(v, r->from, r->to_key, version);
     struct err err = ERR_INIT;
     code = store_remove(v->store, r->from_key, from_etag, &call, &err);
     if (code == ERR_CONFLICT) { /* others wrote under the old name in between: theirs stays there */
@@ -103,8 +115,6 @@ static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *met
                          const struct store_version *version)
 {
     struct inode *i = r->from;
-    if (i->content && content_relocate(i->content, r->to_key, version->etag, NULL))
-        i->flags |= INODE_STALE;
     if (inode_set_version_locked(v, i, version, meta, NULL))
         i->flags |= INODE_STALE;
     i->flags |= INODE_OUR_MTIME;

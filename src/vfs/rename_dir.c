@@ -178,7 +178,21 @@ static struct inode *find_below_locked(struct inode *dir, const char *rel)
     return i;
 }
 
-/* Same bytes, new keys: what is open or held follows. */
+/* Same bytes, new keys: what is open or held finds its bytes there, before the old keys go. */
+static void relocate_locked(struct rename *r, const struct items *list)
+{
+    for (size_t k = 0; k < list->n; k++) {
+        const struct item *t = &list->v[k];
+        struct inode *i = find_below_locked(r->from, t->from + strlen(r->from_key));
+        BUF(key, KEY_BUF_MAX);
+        buf_add_str(&key, r->to_key);
+        buf_add_str(&key, t->from + strlen(r->from_key));
+        if (i && i->content && content_relocate(i->content, buf_str(&key), t->copied.etag, NULL))
+            i->flags |= INODE_STALE;
+    }
+}
+
+/* After the move: the versions that the names have now. */
 static void follow_locked(struct vfs *v, struct rename *r, const struct items *list)
 {
     for (size_t k = 0; k < list->n; k++) {
@@ -186,9 +200,10 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
         struct inode *i = find_below_locked(r->from, t->from + strlen(r->from_key));
         if (!i || !i->etag || strcmp(i->etag, t->version.etag) != 0)
             continue;
-        CLEANUP(free) char *key = inode_key_dup_locked(i);
-        if (!key || (i->content && content_relocate(i->content, key, t->copied.etag, NULL)) ||
-            inode_set_version_locked(v, i, &t->copied, NULL, NULL))
+        struct store_version version = t->copied;
+        if (inode_unsent(i))
+            version.size = i->size;
+        if (inode_set_version_locked(v, i, &version, NULL, NULL))
             i->flags |= INODE_STALE;
         i->flags |= INODE_OUR_MTIME;
         inode_changed_locked(v, i);
@@ -214,6 +229,9 @@ static enum err_code move_objects(struct vfs *v, struct rename *r, struct items 
             LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
         return err_copy(e, &list->v[k].err);
     }
+    lock_take(&v->tree);
+    relocate_locked(r, list);
+    lock_drop(&v->tree);
     return remove_all(v, list, r, false, c, e);
 }
 

@@ -225,6 +225,42 @@ static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, con
     return merge_answer_locked(&a, last_key, e);
 }
 
+/* What stands under the name now, whatever its age; counted, NULL if nothing. */
+static struct inode *take_child(struct vfs *v, struct inode *dir, const char *name)
+{
+    LOCK_SCOPE(&v->tree);
+    struct inode *i = inode_child_locked(dir, name);
+    return i && i->kind != INODE_NONE ? inode_ref_locked(i) : NULL;
+}
+
+static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    BUF(component, 1024);
+    enum name_meaning meaning = name_to_component(name, &component);
+    if (meaning == NAME_DEPENDS)
+        return list_dir(v, dir, c, e);
+    if (meaning == NAME_LITERAL)
+        buf_add_str(&component, name);
+    return ask(v, dir, name, buf_str(&component), c, e);
+}
+
+/* Attributes that the listing does not carry, where they are likely. *i may be replaced: what was looked at may have turned out
+ * to be of another kind, or gone. */
+static enum err_code look_at(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c,
+                             struct inode **i, struct err *e)
+{
+    enum err_code code = look_sample(v, dir, *i, c, e);
+    lock_take(&v->tree);
+    bool needed = !code && look_needed_locked(v, *i);
+    lock_drop(&v->tree);
+    if (needed)
+        code = look_many(v, i, 1, c, e);
+    struct inode *now = code ? NULL : take_child(v, dir, name);
+    inode_unref(v, *i);
+    *i = now;
+    return code;
+}
+
 enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct inode **out,
                       struct err *e)
 {
@@ -232,44 +268,23 @@ enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const 
     struct inode *i = NULL;
     lock_take(&v->tree);
     enum err_code code = resolve_known_locked(v, dir, name, &i, e);
-    bool known = i || inode_child_locked(dir, name);
-    if (code == ERR_AGAIN && known) {
-        i = inode_child_locked(dir, name);
-        known = i && inode_fresh_locked(v, i);
-    }
+    struct inode *child = inode_child_locked(dir, name);
+    bool only_look = code == ERR_AGAIN && child && inode_fresh_locked(v, child);
     if (!code && i)
         *out = inode_ref_locked(i);
     lock_drop(&v->tree);
     if (code != ERR_AGAIN || (c && c->nowait))
         return code;
-
-    BUF(component, 1024);
-    code = ERR_OK;
-    if (!known) {
-        enum name_meaning meaning = name_to_component(name, &component);
-        if (meaning == NAME_LITERAL)
-            buf_add_str(&component, name);
-        code = meaning == NAME_DEPENDS ? list_dir(v, dir, c, e) : ask(v, dir, name, buf_str(&component), c, e);
-    }
+    code = only_look ? ERR_OK : ask_name(v, dir, name, c, e);
     if (code)
         return code;
+    i = take_child(v, dir, name);
+    if (i)
+        code = look_at(v, dir, name, c, &i, e);
     lock_take(&v->tree);
-    i = inode_child_locked(dir, name);
-    if (i && i->kind != INODE_NONE) {
-        *out = inode_ref_locked(i);
+    if (i)
         i->flags |= INODE_ASKED;
-    }
-    bool look = i && look_needed_locked(v, i);
     lock_drop(&v->tree);
-    if (!look)
-        return ERR_OK;
-    struct inode *looked = *out;
-    code = look_many(v, &looked, 1, c, e);
-    /* What was looked at may have turned out to be of another kind, or gone. */
-    lock_take(&v->tree);
-    i = inode_child_locked(dir, name);
-    *out = !code && i && i->kind != INODE_NONE ? inode_ref_locked(i) : NULL;
-    inode_unref_locked(v, looked);
-    lock_drop(&v->tree);
+    *out = i;
     return code;
 }

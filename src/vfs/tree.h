@@ -147,9 +147,11 @@ enum err_code inode_find_dir_locked(struct vfs *v, uint64_t ino, struct inode **
 /* Gives it to the kernel: one more lookup, a nodeid. */
 enum err_code inode_give_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 
+/* Puts it into its parent's map, in place of what is there. ERR_NOT_FOUND: the directory itself was removed. */
 enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 /* Takes it out of its parent's map (and drops that reference): the kernel asked for what makes it go. */
 void inode_detach_locked(struct vfs *v, struct inode *i);
+void inode_detach_children_locked(struct vfs *v, struct inode *dir);
 /* The same where others made it go: the kernel is told. */
 void inode_expel_locked(struct vfs *v, struct inode *i);
 struct inode *inode_child_locked(const struct inode *dir, const char *name);
@@ -267,8 +269,10 @@ enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const st
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* The same in the background, so that it is known when it is needed (W7: while the program writes). */
 void look_ahead_locked(struct vfs *v, struct inode *i);
-/* After a first listing: decides whether the directory counts as POSIX. Without the lock. */
-enum err_code look_sample(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* Decides whether the directory counts as POSIX, if that is not known: by its marker and two of the children known, `first`
+ * (may be NULL) among them. Without the lock. */
+enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c,
+                          struct err *e) MUST_CHECK;
 
 /* ---- attr.c */
 void attr_fill_locked(struct vfs *v, struct inode *i, struct vfs_attr *out);

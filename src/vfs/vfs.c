@@ -117,23 +117,13 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
 
 /* ---- The end */
 
-static void free_below_locked(struct vfs *v, struct inode *dir)
-{
-    size_t cursor = 0;
-    for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
-        if (i->dir)
-            free_below_locked(v, i);
-        inode_detach_locked(v, i);
-    }
-}
-
 static void free_tree(struct vfs *v)
 {
     memset(&v->cfg.notify, 0, sizeof(v->cfg.notify));
     LOCK_SCOPE(&v->tree);
     for (struct active *a; (a = TAILQ_FIRST(&v->unsent));)
         send_give_up_locked(v, a->inode);
-    free_below_locked(v, v->root);
+    inode_detach_children_locked(v, v->root);
     size_t cursor = 0;
     for (struct inode *i; (i = map_next(v->by_ino, &cursor));) {
         map_remove(v->by_ino, &i->ino, sizeof(i->ino));
