@@ -165,7 +165,7 @@ void options_help(FILE *out)
             continue;
         BUF(left, 256);
         buf_addf(&left, "%s%s", r->name, r->choices || r->value ? "=" : "");
-        if (r->choices && strlen(r->choices) < 40)
+        if (r->choices && strlen(r->choices) < 22)
             option_choices(r, "|", &left);
         else
             buf_add_str(&left, r->choices ? "NAME" : r->value ? r->value : "");
