@@ -7,7 +7,10 @@
 static enum err_code copy(struct suite *s, const struct store_copy *c, struct store_version *out)
 {
     struct err e = ERR_INIT;
-    return store_copy(s->store, c, NULL, out, &e);
+    enum err_code code = store_copy(s->store, c, NULL, out, &e);
+    if (code != ERR_OK)
+        print_message("    copy: %s\n", e.msg);
+    return code;
 }
 
 static void a_copy_has_bytes_and_metadata(struct suite *s)

@@ -92,8 +92,21 @@ static void nothing_shows_before_the_end(struct suite *s)
     assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
     assert_absent(s, key);
     assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
+}
+
+static void an_upload_that_was_aborted_cannot_be_finished(struct suite *s)
+{
+    char id[STORE_ID_SIZE];
+    struct err e = ERR_INIT;
+    const char *key = key_of(s, "f");
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, id, &e), &e);
+    struct bytes b;
+    struct store_part part = {.number = 1};
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "bytes"), NULL, &part, &e), &e);
+    assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
     struct store_version v;
     assert_int_equal(store_upload_finish(s->store, key, id, &part, 1, NULL, NULL, NULL, &v, &e), ERR_NOT_FOUND);
+    assert_absent(s, key);
 }
 
 static void metadata_go_with_the_upload(struct suite *s)
@@ -180,6 +193,7 @@ const struct suite_case multipart_cases[] = {
     {"parts become one object", parts_become_one_object, 0},
     {"parts may come in parallel and in any order", parts_may_come_in_parallel_and_in_any_order, 0},
     {"nothing of an upload shows before its end", nothing_shows_before_the_end, 0},
+    {"an upload that was aborted cannot be finished", an_upload_that_was_aborted_cannot_be_finished, NEED_GONE_UPLOAD},
     {"metadata go with the upload", metadata_go_with_the_upload, 0},
     {"an upload of a new object is refused where one is", an_upload_over_a_new_object_is_refused, 0},
     {"an upload over another version is refused", an_upload_over_another_version_is_refused, NEED_FINISH_MATCH},

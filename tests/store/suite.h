@@ -35,6 +35,7 @@ enum {
     NEED_REMOVE_MATCH = 1 << 15,  /* If-Match of DeleteObject */
     NEED_S3 = 1 << 16,            /* properties that only S3 has */
     NEED_MULTIPART_RULES = 1 << 17, /* refuses parts that are too small */
+    NEED_GONE_UPLOAD = 1 << 18,   /* knows an upload that was aborted from one that was not */
 };
 
 struct suite {

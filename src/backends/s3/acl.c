@@ -147,6 +147,12 @@ enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, 
     return code == ERR_OK ? s3_call(s, &r, &a, e) : code;
 }
 
+/* May not, or cannot. */
+static bool is_refused(enum err_code code)
+{
+    return code == ERR_ACCESS || code == ERR_UNSUPPORTED || code == ERR_INVAL;
+}
+
 /* Whether objects of this bucket can have ACLs at all: asked once. Who may not ask, or whose server does not know the question,
  * goes on without. */
 static enum err_code find_out(struct s3_store *s, const struct store_call *call, struct err *e)
@@ -158,22 +164,18 @@ static enum err_code find_out(struct s3_store *s, const struct store_call *call,
     if (atomic_load(&s->has_acls) != S3_UNKNOWN)
         return ERR_OK;
     enum err_code code = s3_call(s, &r, &a, &local);
-    switch (code) {
-    case ERR_OK:
+    if (code == ERR_OK) {
         atomic_store(&s->has_acls, strstr(buf_str(&a.body), "BucketOwnerEnforced") != NULL ? S3_NO : S3_YES);
-        return ERR_OK;
-    case ERR_NOT_FOUND: /* none set: as buckets were before these controls, with ACLs */
+    } else if (strcmp(a.code, "OwnershipControlsNotFoundError") == 0) {
+        /* As buckets were before these controls: with ACLs. */
         atomic_store(&s->has_acls, S3_YES);
-        return ERR_OK;
-    case ERR_ACCESS:
-    case ERR_UNSUPPORTED:
-    case ERR_INVAL:
+    } else if (is_refused(code)) {
         LOG_INFO("s3", "object ACLs are not kept when objects change: %s", local.msg);
         atomic_store(&s->has_acls, S3_NO);
-        return ERR_OK;
-    default:
+    } else {
         return err_copy(e, &local);
     }
+    return ERR_OK;
 }
 
 enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h, struct err *e)
@@ -190,7 +192,7 @@ enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct stor
         return code;
     struct err local = ERR_INIT;
     code = fetch(s, from, call, &text, &is_default, &local);
-    if (code == ERR_ACCESS || code == ERR_UNSUPPORTED || code == ERR_INVAL) {
+    if (is_refused(code)) {
         LOG_WARN("s3", "the ACL of %s cannot be read and is not kept: %s", from, local.msg);
         return ERR_OK;
     }
