@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /* What goes through the pipe, whole: smaller than PIPE_BUF. */
@@ -68,8 +70,40 @@ int daemon_start(struct daemon *d, bool foreground)
     }
     close(ends[0]);
     setsid();
+    /* A ^C at the command reaches only the parent. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
     d->report_fd = ends[1];
     return -1;
+}
+
+static void *guard(void *arg)
+{
+    struct daemon *d = arg;
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    if (sigwait(&set, &sig) == 0 && sig != SIGUSR1)
+        _exit(daemon_failed(d, d->fail_status, "interrupted before the mount was there"));
+    return NULL;
+}
+
+void daemon_guard(struct daemon *d, int fail_status)
+{
+    d->fail_status = fail_status;
+    d->guarded = pthread_create(&d->guard, NULL, guard, d) == 0;
+}
+
+void daemon_unguard(struct daemon *d)
+{
+    if (!d->guarded)
+        return;
+    d->guarded = false;
+    pthread_kill(d->guard, SIGUSR1);
+    pthread_join(d->guard, NULL);
 }
 
 static void send_report(struct daemon *d, int status, const char *message)
@@ -95,6 +129,7 @@ void daemon_ready(struct daemon *d)
         if (null > STDERR_FILENO)
             close(null);
     }
+    prctl(PR_SET_PDEATHSIG, 0);
     if (chdir("/") != 0)
         return; /* cannot be; the report is then never sent and the parent says so */
     send_report(d, 0, "");

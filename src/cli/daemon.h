@@ -7,16 +7,25 @@
 
 #include "awsfs/err.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 struct daemon {
     bool foreground;
-    int report_fd; /* of the child; -1: reported, or in the foreground */
+    int report_fd;   /* of the child; -1: reported, or in the foreground */
+    int fail_status; /* to end with at a signal before it serves */
+    pthread_t guard;
+    bool guarded;
 };
 
 /* In the foreground: returns -1. Otherwise forks: in the child returns -1, in the parent waits and returns the status to exit
  * with, after printing what the child reported. Before any thread starts. */
 int daemon_start(struct daemon *d, bool foreground);
+
+/* With SIGTERM and SIGINT blocked: until daemon_unguard() they end the process at once, with daemon_failed()'s report. There is
+ * nothing to finish then. */
+void daemon_guard(struct daemon *d, int fail_status);
+void daemon_unguard(struct daemon *d);
 
 /* It works: the parent ends with 0; the child lets go of the terminal and of the directory it was started in. Once. */
 void daemon_ready(struct daemon *d);

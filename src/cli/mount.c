@@ -159,7 +159,9 @@ static int run_daemon(struct mounted *m, const struct mount_request *r)
     raise_limits();
     session_block_signals();
     json_init();
+    daemon_guard(&m->daemon, r->fail_status);
     code = stack_build(&m->stack, &e);
+    daemon_unguard(&m->daemon);
     if (code == ERR_OK)
         code = r->only_check ? ERR_OK : serve(m, &e);
     bool served = atomic_load(&m->stack.ending);

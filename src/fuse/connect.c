@@ -86,6 +86,28 @@ static void raise_readahead(const char *mountpoint)
         LOG_DEBUG("fuse", "%s: %s; the kernel reads ahead 128 KiB", path, strerror(errno));
 }
 
+/* What fusermount3 would refuse with a line of its own. */
+static enum err_code check_user(const struct session_config *c, struct err *e)
+{
+    CLEANUP(free) char *line = NULL;
+    size_t cap = 0;
+    bool allowed = !c->allow_other;
+
+    if (geteuid() == 0)
+        return ERR_OK;
+    if (access(c->mountpoint, W_OK) != 0)
+        return err_sys(e, errno, "mount point %s: who is not root must be allowed to write to it", c->mountpoint);
+    FILE *f = allowed ? NULL : fopen("/etc/fuse.conf", "re");
+    while (f && !allowed && getline(&line, &cap, f) > 0)
+        allowed = strncmp(line, "user_allow_other", strlen("user_allow_other")) == 0;
+    if (f)
+        fclose(f);
+    if (!allowed)
+        return err_set(e, ERR_PERM, "option allow_other: for users other than root it needs the line user_allow_other in "
+                                    "/etc/fuse.conf");
+    return ERR_OK;
+}
+
 static enum err_code check_device(struct err *e)
 {
     if (access("/dev/fuse", F_OK) != 0)
@@ -108,6 +130,8 @@ enum err_code session_connect(struct session *s, struct err *e)
     dirs_ops(&ops);
     xattrs_ops(&ops);
     enum err_code code = check_device(e);
+    if (code == ERR_OK)
+        code = check_user(&s->config, e);
     if (code == ERR_OK)
         code = mount_args(&s->config, &args, e);
     if (code == ERR_OK) {

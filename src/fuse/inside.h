@@ -44,7 +44,7 @@ struct session {
     struct cond landed;
     struct flight *flights;
     size_t n_flights;
-    bool ended, stopping, stop_wanted, signals_running;
+    bool ended, canceling, stopping, stop_wanted, signals_running;
     pthread_t main, signals;
     bool detached;           /* by the signals' thread */
     atomic_uint_fast64_t served, deferred, interrupted;
@@ -53,7 +53,7 @@ struct session {
 /* Mounts s->mountpoint and puts the hooks on; s->se is set. ERR_IO with the cause. */
 enum err_code session_connect(struct session *s, struct err *e) MUST_CHECK;
 
-/* Lists a flight; when the session is over already, its token is fired at once. */
+/* Lists a flight; when the session cancels what waits, its token is fired at once. */
 void flight_start(struct session *s, struct flight *f);
 void flight_end(struct session *s, struct flight *f);
 

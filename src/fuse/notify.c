@@ -3,6 +3,7 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
+#include "util/clock.h"
 #include "util/lock.h"
 #include "util/map.h"
 
@@ -20,7 +21,8 @@ struct item {
 
 struct notify {
     struct lock lock; /* everything below */
-    struct cond wake;
+    struct cond wake, idle;
+    bool calling;
     struct fuse_session *se;
     struct map *set; /* of what is in the list */
     struct item *first, **last;
@@ -61,6 +63,7 @@ static void *run(void *arg)
             continue;
         }
         struct fuse_session *se = n->se;
+        n->calling = true;
         lock_drop(&n->lock);
         /* Failures mean that the kernel does not hold it, or that the mount is gone: both are fine. */
         if (se && i->name_len)
@@ -69,6 +72,8 @@ static void *run(void *arg)
             fuse_lowlevel_notify_inval_inode(se, i->ino, 0, 0);
         free(i);
         lock_take(&n->lock);
+        n->calling = false;
+        cond_broadcast(&n->idle);
     }
     lock_drop(&n->lock);
     return NULL;
@@ -116,11 +121,13 @@ struct notify *notify_new(struct err *e)
     }
     lock_init(&n->lock, "notify", LOCK_NOTIFY);
     cond_init(&n->wake);
+    cond_init(&n->idle);
     n->last = &n->first;
     n->set = map_new(item_key);
     if (!n->set || pthread_create(&n->thread, NULL, run, n) != 0) {
         map_free(n->set);
         cond_release(&n->wake);
+        cond_release(&n->idle);
         lock_release(&n->lock);
         free(n);
         err_set(e, ERR_NOMEM, "cannot start the thread of the kernel notifications");
@@ -138,6 +145,18 @@ void notify_attach(struct notify *n, struct fuse_session *se)
 {
     LOCK_SCOPE(&n->lock);
     n->se = se;
+}
+
+bool notify_detach(struct notify *n, unsigned wait_ms)
+{
+    uint64_t until = clock_mono_ms() + wait_ms;
+
+    LOCK_SCOPE(&n->lock);
+    n->se = NULL;
+    while (n->calling)
+        if (!cond_wait(&n->idle, &n->lock, until))
+            break;
+    return !n->calling;
 }
 
 size_t notify_pending(struct notify *n)
@@ -162,6 +181,7 @@ void notify_free(struct notify *n)
     lock_drop(&n->lock);
     map_free(n->set);
     cond_release(&n->wake);
+    cond_release(&n->idle);
     lock_release(&n->lock);
     free(n);
 }

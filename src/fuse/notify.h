@@ -10,6 +10,7 @@
 #include "util/cleanup.h"
 #include "vfs/vfs.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct notify;
@@ -21,8 +22,12 @@ struct notify *notify_new(struct err *e);
 /* What a vfs is given; `n` outlives it. The callbacks only enqueue. */
 struct vfs_notify notify_callbacks(struct notify *n);
 
-/* From now on `se` is told; NULL: nobody. Does not wait for a call that is under way. */
+/* From now on `se` is told. */
 void notify_attach(struct notify *n, struct fuse_session *se);
+
+/* From now on nobody is told. Waits for a call under way, at most `wait_ms`: it can stand behind a request that is not answered
+ * yet. False when it still runs. */
+bool notify_detach(struct notify *n, unsigned wait_ms);
 
 /* Notifications that wait. */
 size_t notify_pending(struct notify *n);

@@ -53,9 +53,9 @@ void flight_start(struct session *s, struct flight *f)
         f->next->prev = &f->next;
     s->flights = f;
     s->n_flights++;
-    bool ended = s->ended;
+    bool canceling = s->canceling;
     lock_drop(&s->lock);
-    if (ended)
+    if (canceling)
         cancel_fire(f->cancel);
 }
 

@@ -66,28 +66,35 @@ static enum err_code loop(struct session *s, struct err *e)
     return ERR_OK;
 }
 
-/* Cancels what still waits (nobody is there to take its answer; bytes written are kept by the vfs) until nothing does. */
-static void land_all(struct session *s)
+/* Cancels what waits, now and from now on: nobody is there to take its answer. Bytes written are kept by the vfs. */
+static void cancel_flights(struct session *s)
 {
-    LOCK_SCOPE(&s->lock);
-    s->ended = true;
-    while (s->n_flights) {
-        struct cancel *open[64];
-        size_t n = 0;
+    struct cancel *open[64];
+    size_t n;
+
+    do {
+        n = 0;
+        lock_take(&s->lock);
+        s->canceling = true;
         for (struct flight *f = s->flights; f && n < ARRAY_LEN(open); f = f->next)
             if (!cancel_fired(f->cancel))
                 open[n++] = cancel_ref(f->cancel);
-        if (!n) {
-            cond_wait(&s->landed, &s->lock, UINT64_MAX);
-            continue;
-        }
         lock_drop(&s->lock);
-        while (n) {
-            cancel_fire(open[--n]);
-            cancel_unref(open[n]);
+        for (size_t i = 0; i < n; i++) {
+            cancel_fire(open[i]);
+            cancel_unref(open[i]);
         }
-        lock_take(&s->lock);
-    }
+    } while (n);
+}
+
+/* The loop has ended: returns when no request is under way. */
+static void land_all(struct session *s)
+{
+    cancel_flights(s);
+    LOCK_SCOPE(&s->lock);
+    s->ended = true;
+    while (s->n_flights)
+        cond_wait(&s->landed, &s->lock, UINT64_MAX);
 }
 
 static void say_stopping(struct session *s, const char *what)
@@ -123,6 +130,10 @@ static void stop_serving(struct session *s)
     uint64_t until = clock_mono_ms() + LINGER_MS;
     while (!has_ended(s)) {
         if (clock_mono_ms() > until) {
+            /* A notification can stand behind a request: so it must end while requests are still read and answered. */
+            cancel_flights(s);
+            if (!notify_detach(s->notify, LINGER_MS))
+                LOG_WARN("fuse", "a notification of the kernel does not end");
             fuse_session_exit(s->se);
             pthread_kill(s->main, SIGUSR1); /* its sem_wait() ends with EINTR and sees the flag */
         }
@@ -204,7 +215,7 @@ enum err_code session_run(struct session *s, struct err *e)
 
     land_all(s);
     say_stopping(s, "unmounted: finishing what is being written");
-    notify_attach(s->notify, NULL);
+    notify_detach(s->notify, LINGER_MS);
     lock_take(&s->lock);
     s->signals_running = false;
     pthread_kill(s->signals, SIGUSR1);
@@ -241,9 +252,10 @@ void session_free(struct session *s)
     pool_free(s->pool);
     pool_free(s->late);
     if (s->se) {
-        notify_attach(s->notify, NULL);
         fuse_session_unmount(s->se);
-        fuse_session_destroy(s->se);
+        /* Should a notification still hang, leaving the session alone is all that is safe. */
+        if (notify_detach(s->notify, LINGER_MS))
+            fuse_session_destroy(s->se);
     }
     cond_release(&s->landed);
     lock_release(&s->lock);
