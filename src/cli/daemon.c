@@ -99,6 +99,7 @@ void daemon_guard(struct daemon *d, int fail_status)
 
 void daemon_unguard(struct daemon *d)
 {
+    prctl(PR_SET_PDEATHSIG, 0); /* an attribute of the thread that has set it */
     if (!d->guarded)
         return;
     d->guarded = false;
@@ -129,7 +130,6 @@ void daemon_ready(struct daemon *d)
         if (null > STDERR_FILENO)
             close(null);
     }
-    prctl(PR_SET_PDEATHSIG, 0);
     if (chdir("/") != 0)
         return; /* cannot be; the report is then never sent and the parent says so */
     send_report(d, 0, "");

@@ -23,7 +23,7 @@ struct daemon {
 int daemon_start(struct daemon *d, bool foreground);
 
 /* With SIGTERM and SIGINT blocked: until daemon_unguard() they end the process at once, with daemon_failed()'s report. There is
- * nothing to finish then. */
+ * nothing to finish then. Both on the thread of daemon_start(). */
 void daemon_guard(struct daemon *d, int fail_status);
 void daemon_unguard(struct daemon *d);
 
