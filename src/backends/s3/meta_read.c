@@ -24,6 +24,8 @@ static const char *const understood[] = {
     "file-owner", "file-group", "file-mtime", "file-atime", "permissions", "owner", "group", "goog-reserved-posix-mode",
     "goog-reserved-posix-uid", "goog-reserved-posix-gid", "goog-reserved-file-mtime", "goog-reserved-file-atime", NULL};
 
+static const char *const aws_family[] = {"file-permissions", "file-owner", "file-group", "file-mtime", "file-atime"};
+
 /* Headers that are properties under the same or another name. */
 static const struct {
     const char *header, *prop;
@@ -129,8 +131,8 @@ static enum err_code read_posix(const struct params *h, bool is_dir, struct stor
                 return code;
         }
     }
-    if (meta_get(h, "file-permissions") != NULL || meta_get(h, "file-mtime") != NULL) {
-        enum err_code code = set(m, "aws-posix", "1", e);
+    for (size_t i = 0; i < ARRAY_LEN(aws_family); i++) {
+        enum err_code code = meta_get(h, aws_family[i]) != NULL ? set(m, "aws-posix", "1", e) : ERR_OK;
         if (code != ERR_OK)
             return code;
     }
@@ -199,7 +201,7 @@ static enum err_code read_checksums(const struct params *h, struct store_meta *m
 static enum err_code read_encoding(const struct params *h, struct store_meta *m, struct err *e)
 {
     const char *v = params_get(h, "content-encoding");
-    if (v != NULL && strncasecmp(v, "aws-chunked", 11) == 0)
+    while (v != NULL && strncasecmp(v, "aws-chunked", 11) == 0)
         v += 11 + strspn(v + 11, ", ");
     return v != NULL && v[0] != 0 ? set(m, "content-encoding", v, e) : ERR_OK;
 }

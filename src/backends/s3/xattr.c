@@ -156,12 +156,24 @@ void s3_text_decode(const char *value, struct buf *out)
         buf_add_str(out, value);
 }
 
+/* True when a reader would take the text for encoded words. */
+static bool looks_encoded(const char *text, size_t len)
+{
+    if (len < 2 || text[0] != '=' || text[1] != '?')
+        return false;
+    BUF(own, HEADER_MAX);
+    BUF(decoded, HEADER_MAX);
+    buf_add(&own, text, len);
+    s3_text_decode(buf_str(&own), &decoded);
+    return own.failed || decoded.failed || strcmp(buf_str(&own), buf_str(&decoded)) != 0;
+}
+
 void s3_text_encode(const char *text, size_t len, struct buf *out)
 {
-    bool plain = len == 0 || (text[0] != ' ' && text[len - 1] != ' ' && !(len > 1 && text[0] == '=' && text[1] == '?'));
+    bool plain = len == 0 || (text[0] != ' ' && text[len - 1] != ' ' && !looks_encoded(text, len));
     for (size_t i = 0; i < len; i++)
         plain &= text[i] >= ' ' && text[i] < 0x7f;
-    if (plain) {
+    if (plain || !utf8_valid(text, len)) {
         buf_add(out, text, len);
         return;
     }

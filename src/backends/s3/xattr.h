@@ -18,7 +18,8 @@ void s3_xattr_write(const struct store_meta *m, struct buf *out);
 /* Appends a header value decoded: RFC 2047 words in UTF-8 (as S3 answers) become text, anything else stays as it is. */
 void s3_text_decode(const char *value, struct buf *out);
 
-/* Appends text as a header value: printable ASCII as it is, anything else as one RFC 2047 word. */
+/* Appends text as a header value: printable ASCII as it is, other UTF-8 as one RFC 2047 word. What is not UTF-8 stays as it is:
+ * it came so from a server. */
 void s3_text_encode(const char *text, size_t len, struct buf *out);
 
 #endif
