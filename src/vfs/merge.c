@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define NEGATIVE_MAX 10000
-#define SELF_NAME "@self"
 
 static enum inode_kind kind_of(const struct store_object *o)
 {
@@ -37,6 +36,19 @@ static bool ours(const struct inode *i, const struct merge *m)
     bool removal_put_off = i->kind == INODE_NONE && i->etag;
     return i->changed_seq > m->seq || removal_put_off || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) ||
            (i->active && i->active->sending);
+}
+
+/* The same for a directory that others have emptied or never saw: what is below it here would go with it. Borrowed depth: a
+ * key's length. */
+static bool holds_ours(const struct inode *i, const struct merge *m)
+{
+    if (ours(i, m))
+        return i->kind != INODE_NONE;
+    size_t cursor = 0;
+    for (const struct inode *x; i->dir && (x = map_next(i->dir->children, &cursor));)
+        if (holds_ours(x, m))
+            return true;
+    return i->dir && i->dir->marker_due;
 }
 
 static void confirm(struct inode *i, const struct merge *m)
@@ -162,7 +174,7 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
 {
     lock_assert_held(&v->tree);
     struct inode *i = inode_child_locked(dir, name);
-    if (i && ours(i, m))
+    if (i && (ours(i, m) || holds_ours(i, m)))
         return ERR_OK;
     if (i && i->kind == INODE_NONE) {
         confirm(i, m);
@@ -253,6 +265,8 @@ static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct 
         if (!code)
             code = merge_below(v, sub, f, m, e);
     }
+    if (!code && sub && m->complete && !f->has_object && vfs_has(v, STORE_SELF_NAMES))
+        code = merge_absent_locked(v, sub, SELF_NAME, SELF_NAME, m, e);
     if (code || !f->has_object)
         return code;
     if (!f->is_dir)
@@ -269,9 +283,7 @@ static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct 
 {
     size_t cursor = 0;
     for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
-        if (i->mark == mark || ours(i, m) || (i->flags & (INODE_VIRTUAL | INODE_SELF)))
-            continue;
-        if (i->kind == INODE_DIR && i->dir->marker_due)
+        if (i->mark == mark || ours(i, m) || holds_ours(i, m) || (i->flags & (INODE_VIRTUAL | INODE_SELF)))
             continue;
         inode_expel_locked(v, i);
     }

@@ -16,6 +16,11 @@ static bool is_virtual(const struct vfs *v, const char *name)
     return vfs_has(v, STORE_SELF_NAMES) && strchr(name, '@') && name[0] != '@';
 }
 
+static bool is_self(const struct vfs *v, const char *name)
+{
+    return vfs_has(v, STORE_SELF_NAMES) && strcmp(name, SELF_NAME) == 0;
+}
+
 enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char *name, struct inode **out, struct err *e)
 {
     lock_assert_held(&v->tree);
@@ -166,7 +171,7 @@ static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *
 /* Without positioned listings: what is known of the name says which question comes first. */
 static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct err *e)
 {
-    if (is_virtual(a->v, a->name))
+    if (is_virtual(a->v, a->name) || is_self(a->v, a->name))
         return ask_directly(a, true, false, e);
     if (known != INODE_FILE && known != INODE_DIR)
         return ask_directly(a, true, true, e);
@@ -208,7 +213,10 @@ static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, con
     a.start_ms = clock_mono_ms();
     a.prefix = buf_str(&prefix);
     buf_add_str(&key, a.prefix);
-    buf_add_str(&key, component);
+    if (is_self(v, name) && key.len > 0)
+        key.data[--key.len] = 0;
+    else
+        buf_add_str(&key, component);
     a.key = buf_str(&key);
     enum err_code code = store_check(v->store, a.key, true, NULL, e);
     if (code && !is_virtual(v, name)) /* no such key can exist */

@@ -221,6 +221,9 @@ const struct found *found_dir_get(const struct found_dir *f, const char *compone
 const struct store_object *found_dir_marker(const struct found_dir *f);
 const struct found *found_dir_next(const struct found_dir *f, size_t *cursor);
 
+/* The object beside a directory, in it (STORE_SELF_NAMES). */
+#define SELF_NAME "@self"
+
 /* ---- merge.c: what a listing or a stat says becomes names and inodes */
 
 struct merge {

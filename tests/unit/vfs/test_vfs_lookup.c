@@ -26,7 +26,7 @@ static void a_fresh_listing_answers_without_requests(void **state)
 static void a_name_that_nothing_answers_costs_one_listing_and_brings_its_neighbours(void **state)
 {
     struct rig r;
-    rig_start(&r, NULL);
+    rig_start(&r, &(struct rig_kind){.attrs = VFS_ATTRS_LIST});
     others_put(&r, "a", "1");
     others_put(&r, "b", "22");
     others_put(&r, "c", "333");
@@ -58,7 +58,7 @@ static void an_absence_is_remembered(void **state)
 static void a_page_that_ends_before_the_directory_does_not_decide(void **state)
 {
     struct rig r;
-    rig_start(&r, &(struct rig_kind){.page_size = 3});
+    rig_start(&r, &(struct rig_kind){.page_size = 3, .attrs = VFS_ATTRS_LIST});
     char key[32];
     others_put(&r, "f", "object");
     for (int k = 0; k < 9; k++) {
@@ -245,7 +245,7 @@ static void a_key_over_its_limit_is_refused_before_a_request(void **state)
 static void with_ttl_0_every_lookup_asks_and_the_open_after_it_does_not(void **state)
 {
     struct rig r;
-    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true, .attrs = VFS_ATTRS_LIST});
     others_put(&r, "f", "one");
     rig_mark(&r);
     (void)walk(&r, "f");
@@ -268,7 +268,7 @@ static void a_finite_ttl_counts_from_the_start_of_the_request(void **state)
 {
     struct rig r;
     struct vfs_entry entry;
-    rig_start(&r, &(struct rig_kind){.ttl_ms = 300});
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300, .attrs = VFS_ATTRS_LIST});
     others_put(&r, "f", "one");
     rig_slow(&r, MEM_LIST, 200);
     expect_ok(&r, look(&r, "f", &entry));
