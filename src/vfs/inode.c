@@ -265,6 +265,10 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
     i->active = NULL;
     free(a);
     if (i->content && !vfs_has(v, STORE_LIST_CONTENT)) {
+        /* What its gets brought along: readers were answered before their end. */
+        CLEANUP(store_meta_unref) struct store_meta *meta = i->meta ? NULL : content_meta(i->content);
+        if (meta)
+            inode_set_meta_locked(i, meta);
         content_unref(i->content);
         i->content = NULL;
     }

@@ -81,6 +81,8 @@ enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller
         code = look_sample(v, dir, NULL, c, e);
 
     lock_take(&v->tree);
+    if (code) /* also where only the look at a sample failed: the next one decides */
+        dir->dir->listed = false;
     dir->dir->listing = false;
     cond_broadcast(&v->changed);
 out:

@@ -128,7 +128,7 @@ enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_calle
     inode_settle_locked(v, i);
     cond_broadcast(&v->changed);
     lock_drop(&v->tree);
-    return err_copy(e, &l.err);
+    return l.code ? err_copy(e, &l.err) : ERR_OK;
 }
 
 struct look_task {
@@ -226,8 +226,10 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
         return ERR_OK;
     enum err_code code = look_many(v, sample, n, c, e);
     lock_take(&v->tree);
-    if (!code)
-        dir->dir->posix = (first && posix_meta(first)) || decided_locked(dir, sample, n) ? POSIX_YES : POSIX_NO;
+    /* Where there was nothing to look at, it stays open. */
+    bool yes = (first && posix_meta(first)) || decided_locked(dir, sample, n);
+    if (!code && (yes || n > 0))
+        dir->dir->posix = yes ? POSIX_YES : POSIX_NO;
     for (size_t k = 0; k < n; k++)
         inode_unref_locked(v, sample[k]);
     lock_drop(&v->tree);

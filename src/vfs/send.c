@@ -40,6 +40,17 @@ struct send_task {
     struct inode *inode;
 };
 
+/* What was changed during a sending: a timer that came meanwhile did nothing. */
+static void send_rest_locked(struct vfs *v, struct inode *i)
+{
+    if (!i->active || !inode_unsent(i))
+        return;
+    if (i->active->opens == 0)
+        send_last_close_locked(v, i);
+    else if ((i->flags & INODE_LINKED) && !send_has_failed(i->active))
+        send_later_locked(v, i);
+}
+
 static void send_run(void *arg)
 {
     CLEANUP(free) struct send_task *t = arg;
@@ -58,8 +69,7 @@ static void send_run(void *arg)
     cancel_unref(a->send_cancel);
     a->send_cancel = NULL;
     send_dirty_locked(v, i);
-    if (i->active && i->active->opens == 0)
-        send_last_close_locked(v, i);
+    send_rest_locked(v, i);
     inode_settle_locked(v, i);
     inode_unref_locked(v, i);
     v->background--;

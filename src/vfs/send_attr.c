@@ -8,7 +8,7 @@ static ssize_t read_nothing(void *arg, uint64_t offset, void *buf, size_t len)
     return 0;
 }
 
-/* Directories: the marker is put anew; it has no bytes that could get lost. */
+/* Directories: the marker is put anew. */
 static enum err_code put_marker(struct vfs *v, const char *key, const struct store_meta *meta, struct cancel *cancel,
                                 struct store_version *out, struct err *e)
 {
@@ -30,6 +30,7 @@ void send_attr(struct vfs *v, struct inode *i)
     struct active *a = i->active;
     uint64_t attr_gen = a->attr_gen, gen = a->gen;
     bool gone = !(i->flags & INODE_LINKED) && i->parent, is_dir = i->kind == INODE_DIR;
+    bool as_marker = is_dir && !(i->etag && i->size > 0); /* others may have put bytes into a marker */
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     CLEANUP(free) char *etag = strdup(i->etag ? i->etag : "");
     CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(i->meta);
@@ -38,7 +39,7 @@ void send_attr(struct vfs *v, struct inode *i)
     lock_drop(&v->tree);
 
     enum err_code code = key && etag ? ERR_OK : err_set(&err, ERR_NOMEM, "out of memory");
-    if (!code && !gone && is_dir) {
+    if (!code && !gone && as_marker) {
         code = put_marker(v, key, meta, cancel, &version, &err);
     } else if (!code && !gone) {
         struct store_copy copy = {.from = key, .from_etag = etag, .size = size, .to = key, .meta = meta};
@@ -56,8 +57,12 @@ void send_attr(struct vfs *v, struct inode *i)
     }
     a->attr_sent_gen = attr_gen;
     a->failure.code = ERR_OK;
-    if (gone || active_dirty(a))
+    if (gone)
         return;
+    if (active_dirty(a)) { /* written on meanwhile: what is shown stays, but what it came from has another version now */
+        version.size = i->size;
+        version.mtime = i->mtime;
+    }
     if (is_dir)
         i->flags &= (uint16_t)~(INODE_NO_MARKER | INODE_LOCAL);
     if (i->content && content_relocate(i->content, key, version.etag, NULL))
