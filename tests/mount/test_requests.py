@@ -91,8 +91,15 @@ def test_stat_of_what_is_within_ttl_costs_nothing(origin, counted):
 
 
 def test_an_overwrite_of_a_listed_object_sends_one_head_and_one_put(origin, counted):
-    disk = counted({"f": b"x"})
+    disk = counted({"f": b"x", "g": b"x"})
     (disk / "f").write_bytes(b"changed")
+    requests = origin.requests()
+    assert requests.pop("HeadObject", 0) <= 1
+    # Whether the bucket has ACLs at all is asked once.
+    assert requests.pop("GetBucketOwnershipControls", 0) <= 1
+    assert requests == {"PutObject": 1}
+    origin.reset_counts()
+    (disk / "g").write_bytes(b"changed")
     disk.umount()
     requests = origin.requests()
     assert requests.pop("HeadObject", 0) <= 1
