@@ -75,16 +75,17 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
         return err_set(e, ERR_IS_DIR, "is a directory");
     if (i->flags & INODE_VIRTUAL)
         return err_set(e, ERR_PERM, "a version cannot be removed by itself");
-    /* A put that is stopped half-way may still have been done. */
     lock_take(&v->tree);
-    bool maybe = i->active && i->active->sending;
+    bool sending = i->active && i->active->sending;
     lock_drop(&v->tree);
-    if (maybe && c->nowait)
+    if (sending && c->nowait)
         return ERR_AGAIN;
     enum err_code code = send_quiet(v, i, true, c, e);
     if (code)
         return code;
     lock_take(&v->tree);
+    /* A put that failed, or was stopped, may have been done all the same. */
+    bool maybe = sending || (i->active && i->active->failure.code);
     bool in_store = maybe || !(i->flags & (INODE_NEW | INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     lock_drop(&v->tree);
@@ -110,8 +111,8 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code)
-        code = unlink_found(v, dir, i, c, e);
+    if (!code && (code = unlink_found(v, dir, i, c, e)))
+        send_resume(v, i);
     inode_unref(v, i);
     inode_unref(v, dir);
     return code;
@@ -185,8 +186,8 @@ enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const 
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code)
-        code = rmdir_found(v, dir, i, c, e);
+    if (!code && (code = rmdir_found(v, dir, i, c, e)))
+        send_resume(v, i);
     inode_unref(v, i);
     inode_unref(v, dir);
     return code;

@@ -292,8 +292,8 @@ enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint6
         return ERR_AGAIN;
     struct rename r = {.name = new_name};
     enum err_code code = find_both(v, parent, name, new_parent, c, &r, e);
-    if (!code)
-        code = rename_found(v, &r, flags, c, e);
+    if (!code && (code = rename_found(v, &r, flags, c, e)) && r.target)
+        send_resume(v, r.target);
     inode_unref(v, r.from);
     inode_unref(v, r.target);
     inode_unref(v, r.from_dir);

@@ -81,7 +81,7 @@ void send_start_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (!a || a->sending || !inode_unsent(i))
+    if (!a || a->sending || a->held || !inode_unsent(i))
         return;
     struct send_task *t = malloc(sizeof(*t));
     struct cancel *cancel = cancel_new();
@@ -171,8 +171,10 @@ enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct
 {
     struct cancel *cancel = NULL;
     lock_take(&v->tree);
-    if (stop && i->active && i->active->send_cancel)
-        cancel = cancel_ref(i->active->send_cancel);
+    if (stop && i->active) {
+        i->active->held = true;
+        cancel = i->active->send_cancel ? cancel_ref(i->active->send_cancel) : NULL;
+    }
     lock_drop(&v->tree);
     if (cancel) {
         cancel_fire(cancel);
@@ -185,6 +187,16 @@ enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct
             return code;
     }
     return ERR_OK;
+}
+
+void send_resume(struct vfs *v, struct inode *i)
+{
+    LOCK_SCOPE(&v->tree);
+    if (!i->active || !i->active->held)
+        return;
+    i->active->held = false;
+    if (inode_unsent(i) && !send_has_failed(i->active))
+        send_later_locked(v, i);
 }
 
 /* ---- The last close */

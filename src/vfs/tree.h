@@ -100,6 +100,7 @@ struct active {
     bool hollow;            /* still empty since its creation or truncation: put with its first data or at RELEASE */
     bool sending;
     struct cancel *send_cancel; /* while sending */
+    bool held;              /* about to be removed: no sending begins */
     bool looking;           /* a HEAD for what others stored with the object is under way */
     struct err failure;     /* of failed_gen or attr_failed_gen */
     struct timer timer;     /* what has no close is sent when it fires */
@@ -303,8 +304,10 @@ void send_last_close_locked(struct vfs *v, struct inode *i);
 bool send_has_failed(const struct active *a);
 /* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. */
 void send_give_up_locked(struct vfs *v, struct inode *i);
-/* Waits until no sending is under way; with `stop` it is canceled. */
+/* Waits until no sending is under way. With `stop` it is stopped where that is safe, and none begins until send_resume() (which
+ * is not needed once the name is gone). */
 enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+void send_resume(struct vfs *v, struct inode *i);
 
 struct upload {
     const char *key;

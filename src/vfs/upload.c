@@ -1,4 +1,9 @@
-/* Putting a frozen stage: in one request up to the store's target size, else by parallel parts. */
+/*
+ * Putting a frozen stage: in one request up to the store's target size, else by parallel parts.
+ *
+ * What makes an object appear (a put, the finish of an upload) is never canceled: a request that was sent may be executed long
+ * after its connection was closed, and would bring back a name that was removed meanwhile. Parts are.
+ */
 #include "util/digest.h"
 #include "util/secret.h"
 #include "util/str.h"
@@ -87,7 +92,7 @@ static enum err_code put_text(struct vfs *v, const struct upload *u, uint64_t si
     if (v->cfg.newline == VFS_NEWLINE_ADD && t.len > 0 && p[t.len - 1] != '\n')
         p[t.len++] = '\n';
     struct store_body body = {.size = t.len, .read = text_read, .arg = &t};
-    struct store_call call = {.cancel = u->cancel};
+    struct store_call call = {.urgent = true};
     code = store_check(v->store, u->key, false, &body, e);
     return code ? code : store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
 }
@@ -103,7 +108,7 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
         return code;
     struct source source = {.stage = u->stage};
     struct store_body body = {.size = size, .read = source_read, .arg = &source, .sha512 = sha512, .crc64nvme = &crc};
-    struct store_call call = {.cancel = u->cancel, .urgent = true};
+    struct store_call call = {.urgent = true};
     return store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
 }
 
@@ -171,7 +176,9 @@ static enum err_code send_parts(struct vfs *v, const struct upload *u, const cha
     for (size_t k = 0; k < n; k++)
         if (tasks[k].code)
             return err_set(e, tasks[k].code, "a part was not sent");
-    struct store_call call = {.cancel = u->cancel};
+    if (u->cancel && cancel_fired(u->cancel))
+        return err_set(e, ERR_CANCELED, "interrupted");
+    struct store_call call = {.urgent = true};
     return store_upload_finish(v->store, u->key, id, parts, n, sha512, &u->cond, &call, out, e);
 }
 
