@@ -241,7 +241,7 @@ void session_stats(struct session *s, struct session_stats *out)
         .deferred = atomic_load(&s->deferred),
         .interrupted = atomic_load(&s->interrupted),
         .waiting = s->n_flights,
-        .killpriv = s->wire.kill_suidgid,
+        .killpriv = atomic_load(&s->wire.kill_suidgid),
     };
 }
 

@@ -68,8 +68,9 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
         /* Only `flags` (bytes 12 to 15) is touched: it is there in every 7.x reply. */
         if (h->unique == w->init_unique && h->error == 0 && iov[1].iov_len >= 24) {
             struct fuse_init_out *out = iov[1].iov_base;
-            w->kill_suidgid = (w->init_offered & FUSE_HANDLE_KILLPRIV_V2) != 0;
-            if (w->kill_suidgid)
+            bool offered = (w->init_offered & FUSE_HANDLE_KILLPRIV_V2) != 0;
+            atomic_store(&w->kill_suidgid, offered);
+            if (offered)
                 out->flags = (out->flags & ~(uint32_t)FUSE_HANDLE_KILLPRIV) | FUSE_HANDLE_KILLPRIV_V2;
             w->init_unique = 0;
         }

@@ -9,15 +9,16 @@
 #ifndef FUSE_WIRE_H
 #define FUSE_WIRE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct fuse_session;
 
 struct wire {
-    uint64_t init_unique;  /* of the INIT request; 0 before it came and after it was answered */
-    uint32_t init_offered; /* flags the kernel offered there */
-    bool kill_suidgid;     /* it was offered and taken */
+    uint64_t init_unique;     /* of the INIT request; 0 before it came and after it was answered */
+    uint32_t init_offered;    /* flags the kernel offered there */
+    atomic_bool kill_suidgid; /* it was offered and taken */
 };
 
 /* Puts the hooks on a mounted session whose userdata begins with a `struct wire`. 0 or a negative errno. */
