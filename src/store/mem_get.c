@@ -1,6 +1,7 @@
 /*
- * Reading from the in-memory store. Synchronous gets run on the caller's thread. Asynchronous ones wait in a queue for a
- * thread of the store, which takes the first that is not held; a held one ends early when it is cancelled or too late.
+ * Reading from the in-memory store. Synchronous gets run on the caller's thread. Asynchronous ones wait in a queue for
+ * a thread of the store, which takes the first that is not held; a held one ends early when it is cancelled or too
+ * late.
  */
 #include "store/mem_impl.h"
 #include "util/clock.h"
@@ -29,7 +30,7 @@ static enum err_code open_version(struct mem_store *m, const struct store_get *g
         return err_set(e, ERR_NOT_FOUND, "%s: not found", g->key);
     if (g->etag != NULL && strcmp(o->version.etag, g->etag) != 0)
         return err_set(e, ERR_CONFLICT, "%s is not the version %s any more", g->key, g->etag);
-    if (g->offset + g->length > o->version.size)
+    if (g->offset + g->length > o->version.size || (g->whole && g->length != o->version.size))
         return err_set(e, ERR_INVAL, "%s has only %llu bytes", g->key, (unsigned long long)o->version.size);
     told->version = o->version;
     if (m->options.meta_in_get && (told->meta = mem_told_meta_locked(o, e)) == NULL)

@@ -40,7 +40,8 @@ static void a_copy_has_bytes_and_metadata(struct suite *s)
 
 static void odd_keys_can_be_copied(struct suite *s)
 {
-    static const char *const names[] = {"100%", "a +b", "q?x=1&y", "h#h", "\xc3\xa9\xe4\xb8\xad", "%2E", "a;b", "x=y", NULL};
+    static const char *const names[] = {"100%", "a +b", "q?x=1&y", "h#h", "\xc3\xa9\xe4\xb8\xad",
+                                        "%2E",  "a;b",  "x=y",     NULL};
     for (int i = 0; names[i] != NULL; i++) {
         (void)put_str(s, key_of(s, names[i]), names[i]);
         char to[64];
@@ -73,7 +74,8 @@ static void a_copy_over_what_is_there_is_refused(struct suite *s)
 {
     (void)put_str(s, key_of(s, "from"), "from");
     struct store_version there = put_str(s, key_of(s, "to"), "to"), v;
-    struct store_copy c = {.from = key_of(s, "from"), .size = 4, .to = key_of(s, "to"), .cond = {STORE_IF_ABSENT, NULL}};
+    struct store_copy c = {
+        .from = key_of(s, "from"), .size = 4, .to = key_of(s, "to"), .cond = {STORE_IF_ABSENT, NULL}};
     assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
     assert_content(s, key_of(s, "to"), "to");
     c.cond = (struct store_cond){STORE_IF_MATCH, "0123456789abcdef0123456789abcdef"};

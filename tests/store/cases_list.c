@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* All pages of a listing as "key key/ key", prefixes with a '*' behind. */
-static void list_all(struct suite *s, struct store *store, const struct store_list *what, struct buf *out, unsigned *pages)
+static void list_all(struct suite *s, struct store *store, const struct store_list *what, struct buf *out,
+                     unsigned *pages)
 {
     struct store_list l = *what;
     char *token = NULL;
@@ -72,7 +73,8 @@ static void a_prefix_need_not_end_at_a_slash(struct suite *s)
     static const char *const names[] = {"name", "name-1", "name/x", "named", "nam", "other", NULL};
     static const char *const apart[] = {"name-1", "name/x", "named", "nam", "other", NULL};
     fill(s, s->lacks & NEED_BESIDE ? apart : names);
-    assert_listing(s, "name", true, NULL, 0, s->lacks & NEED_BESIDE ? "name-1 name/* named" : "name name-1 name/* named");
+    assert_listing(s, "name", true, NULL, 0,
+                   s->lacks & NEED_BESIDE ? "name-1 name/* named" : "name name-1 name/* named");
 }
 
 static void a_listing_of_nothing_is_empty(struct suite *s)
@@ -115,10 +117,12 @@ static void a_listing_can_begin_behind_a_key(struct suite *s)
 
 static void the_order_is_that_of_the_bytes(struct suite *s)
 {
-    static const char *const names[] = {"Z",  "a",   "a b",  "a!", "a+b", "a-b", "a.txt", "a/x", "a0",
-                                        "aa", "\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80", NULL};
-    static const char *const apart[] = {"Z",  "a b",  "a!", "a+b", "a-b", "a.txt", "a/x", "a0",
-                                        "aa", "\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80", NULL};
+    static const char *const names[] = {
+        "Z", "a", "a b", "a!", "a+b", "a-b", "a.txt", "a/x", "a0", "aa", "\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80",
+        NULL};
+    static const char *const apart[] = {"Z",   "a b", "a!", "a+b",      "a-b",          "a.txt",
+                                        "a/x", "a0",  "aa", "\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80",
+                                        NULL};
     bool beside = !(s->lacks & NEED_BESIDE);
     fill(s, beside ? names : apart);
     assert_listing(s, "", true, NULL, 0,

@@ -14,9 +14,9 @@ static enum err_code put_known(struct suite *s, const char *key, const char *tex
     struct store_body body = *body_of_str(&b, text);
     uint8_t sha[64];
     assert_int_equal(strlen(text), 11); /* hello world */
-    static const char hex[] =
-        "309ecc489c12d6eb4cc40f50c902f2b4d0ed77ee511a7c7a9bcd3ca86d4cd86f989dd35bc5ff499670da34255b45b0cfd830e81f605dcf7dc5542e93"
-        "ae9cd76f";
+    static const char hex[] = "309ecc489c12d6eb4cc40f50c902f2b4d0ed77ee511a7c7a9bcd3ca86d4cd86f989dd35bc5ff499670da3425"
+                              "5b45b0cfd830e81f605dcf7dc5542e93"
+                              "ae9cd76f";
     for (int i = 0; i < 64; i++) {
         unsigned byte;
         (void)sscanf(hex + 2 * i, "%2x", &byte);

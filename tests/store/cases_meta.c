@@ -21,7 +21,8 @@ static struct store_meta *posix_meta(void)
 static void assert_posix(const struct store_meta *m)
 {
     assert_non_null(m);
-    assert_int_equal(m->has, STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_ATIME | STORE_HAS_CTIME);
+    assert_int_equal(m->has, STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_ATIME |
+                                 STORE_HAS_CTIME);
     assert_int_equal(m->mode, 0100640);
     assert_int_equal(m->uid, 1000);
     assert_int_equal(m->gid, 4294967294u);
@@ -205,9 +206,9 @@ static void the_sha512_goes_with_the_bytes(struct suite *s)
     uint8_t sha[64];
     for (int i = 0; i < 64; i++)
         sha[i] = (uint8_t)(i * 3);
-    static const char hello[] =
-        "309ecc489c12d6eb4cc40f50c902f2b4d0ed77ee511a7c7a9bcd3ca86d4cd86f989dd35bc5ff499670da34255b45b0cfd830e81f605dcf7dc5542e93"
-        "ae9cd76f";
+    static const char hello[] = "309ecc489c12d6eb4cc40f50c902f2b4d0ed77ee511a7c7a9bcd3ca86d4cd86f989dd35bc5ff499670da34"
+                                "255b45b0cfd830e81f605dcf7dc5542e93"
+                                "ae9cd76f";
     for (int i = 0; i < 64; i++) {
         unsigned byte;
         (void)sscanf(hello + 2 * i, "%2x", &byte);

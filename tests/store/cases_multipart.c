@@ -183,10 +183,13 @@ static void wrong_part_lists_are_refused_before_a_request(struct suite *s)
     struct store_part parts[2] = {{.number = 2, .size = 1, .etag = "x"}, {.number = 1, .size = 1, .etag = "y"}};
     struct store_version v;
     struct err e = ERR_INIT;
-    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 2, NULL, NULL, NULL, &v, &e), ERR_INVAL);
-    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 0, NULL, NULL, NULL, &v, &e), ERR_INVAL);
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 2, NULL, NULL, NULL, &v, &e),
+                     ERR_INVAL);
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 0, NULL, NULL, NULL, &v, &e),
+                     ERR_INVAL);
     parts[0].number = 100000;
-    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 1, NULL, NULL, NULL, &v, &e), ERR_TOO_BIG);
+    assert_int_equal(store_upload_finish(s->store, key_of(s, "f"), "id", parts, 1, NULL, NULL, NULL, &v, &e),
+                     ERR_TOO_BIG);
 }
 
 const struct suite_case multipart_cases[] = {

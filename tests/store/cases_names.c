@@ -40,20 +40,41 @@ static void all_live(struct suite *s, const char *const *names)
 
 static void punctuation_is_kept(struct suite *s)
 {
-    static const char *const names[] = {
-        "100%", "f +%", "%", "%2E", "%2e", "%25", "%%", "a%20b", "+", "a+b", " lead", "trail ", "two  blanks", "~", "!",
-        "'", "(", ")", "*", "a'b\"c", "a&b", "a<b>c", "a=b", "a?b", "a#b", "a;b", "a:b", "a@b", "a,b", "a$b", "[x]", "{x}",
-        "a|b", "a\\b", "a^b", "a`b", "&amp;", "<![CDATA[", "name (conflict host 2026)", "x~1", "-", "_", "..a", "...", "%~abc",
-        NULL};
+    static const char *const names[] = {"100%",        "f +%",      "%",
+                                        "%2E",         "%2e",       "%25",
+                                        "%%",          "a%20b",     "+",
+                                        "a+b",         " lead",     "trail ",
+                                        "two  blanks", "~",         "!",
+                                        "'",           "(",         ")",
+                                        "*",           "a'b\"c",    "a&b",
+                                        "a<b>c",       "a=b",       "a?b",
+                                        "a#b",         "a;b",       "a:b",
+                                        "a@b",         "a,b",       "a$b",
+                                        "[x]",         "{x}",       "a|b",
+                                        "a\\b",        "a^b",       "a`b",
+                                        "&amp;",       "<![CDATA[", "name (conflict host 2026)",
+                                        "x~1",         "-",         "_",
+                                        "..a",         "...",       "%~abc",
+                                        NULL};
     all_live(s, names);
 }
 
 static void every_script_is_kept(struct suite *s)
 {
-    static const char *const names[] = {
-        "\xc3\xa9t\xc3\xa9", "e\xcc\x81", "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82", "\xe4\xb8\xad\xe6\x96\x87",
-        "\xd8\xb9\xd8\xb1\xd8\xa8\xd9\x8a", "\xe0\xa4\xb9\xe0\xa4\xbf", "\xf0\x9f\x98\x80", "\xe2\x80\xae" "rtl",
-        "\xef\xbb\xbf" "bom", "\xc2\xa0nbsp", "\xc3\xbf\xc3\xbe", NULL};
+    static const char *const names[] = {"\xc3\xa9t\xc3\xa9",
+                                        "e\xcc\x81",
+                                        "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82",
+                                        "\xe4\xb8\xad\xe6\x96\x87",
+                                        "\xd8\xb9\xd8\xb1\xd8\xa8\xd9\x8a",
+                                        "\xe0\xa4\xb9\xe0\xa4\xbf",
+                                        "\xf0\x9f\x98\x80",
+                                        "\xe2\x80\xae"
+                                        "rtl",
+                                        "\xef\xbb\xbf"
+                                        "bom",
+                                        "\xc2\xa0nbsp",
+                                        "\xc3\xbf\xc3\xbe",
+                                        NULL};
     all_live(s, names);
 }
 

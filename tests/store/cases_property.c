@@ -21,8 +21,8 @@ static enum err_code set(struct suite *s, const char *key, const char *name, con
     struct err e = ERR_INIT;
     stat_ok(s, key, &o);
     struct store_meta *changed = NULL;
-    enum err_code code = store_property_set(s->store, key, o.meta, name, value, value != NULL ? strlen(value) : 0, NULL,
-                                            &changed, &e);
+    enum err_code code =
+        store_property_set(s->store, key, o.meta, name, value, value != NULL ? strlen(value) : 0, NULL, &changed, &e);
     if (code == ERR_OK && changed != NULL) {
         struct store_copy c = {.from = key, .size = o.version.size, .to = key, .meta = changed};
         struct store_version v;
@@ -156,13 +156,40 @@ static void the_storage_class_can_be_changed(struct suite *s)
     assert_string_equal(buf_str(&out), "STANDARD_IA");
 }
 
+static void a_copy_keeps_storage_class_and_acl(struct suite *s)
+{
+    BUF(out, 65536);
+    const char *key = key_of(s, "f"), *to = key_of(s, "g"), *told = key_of(s, "h");
+    struct store_version v;
+    struct store_object o;
+    struct err e = ERR_INIT;
+    (void)put_str(s, key, "x");
+    assert_int_equal(set(s, key, "storage-class", "STANDARD_IA"), ERR_OK);
+    assert_int_equal(set(s, key, "acl", "public-read"), ERR_OK);
+    stat_ok(s, key, &o);
+    struct store_copy c = {.from = key, .from_etag = o.version.etag, .size = 1, .to = to};
+    assert_ok(store_copy(s->store, &c, NULL, &v, &e), &e); /* of which nothing is told */
+    assert_int_equal(get(s, to, "storage-class", &out), ERR_OK);
+    assert_string_equal(buf_str(&out), "STANDARD_IA");
+    assert_int_equal(get(s, to, "acl", &out), ERR_OK);
+    assert_non_null(strstr(buf_str(&out), "AllUsers"));
+    c.to = told;
+    c.meta = o.meta;
+    assert_ok(store_copy(s->store, &c, NULL, &v, &e), &e);
+    assert_int_equal(get(s, told, "storage-class", &out), ERR_OK);
+    assert_string_equal(buf_str(&out), "STANDARD_IA");
+    store_object_release(&o);
+}
+
 const struct suite_case property_cases[] = {
     {"the etag can be read and not written", the_etag_can_be_read_and_not_written, 0},
     {"the content type can be changed", the_content_type_can_be_changed, NEED_REPLACE_DROPS},
     {"user metadata can be set and removed", user_metadata_can_be_set_and_removed, 0},
     {"an unknown property is no attribute", an_unknown_property_is_no_attribute, 0},
-    {"tags can be written and survive an overwrite and a copy", tags_can_be_written_and_survive_an_overwrite_and_a_copy, 0},
+    {"tags can be written and survive an overwrite and a copy", tags_can_be_written_and_survive_an_overwrite_and_a_copy,
+     0},
     {"an acl can be read and written", an_acl_can_be_read_and_written, NEED_ACL | NEED_S3},
+    {"a copy keeps storage class and acl", a_copy_keeps_storage_class_and_acl, NEED_ACL | NEED_S3 | NEED_STORAGE_CLASS},
     {"urls name the object", urls_name_the_object, NEED_S3},
     {"the storage class can be changed", the_storage_class_can_be_changed, NEED_S3 | NEED_STORAGE_CLASS},
     {NULL, NULL, 0},

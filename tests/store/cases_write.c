@@ -143,6 +143,33 @@ static void many_are_removed_in_one_call(struct suite *s)
     assert_content(s, key_of(s, "kept"), "k");
 }
 
+static void each_of_the_simple_things_is_one_request(struct suite *s)
+{
+    const char *key = key_of(s, "f"), *to = key_of(s, "g");
+    struct store_version v, w;
+    struct store_object o;
+    struct got g;
+    struct err e = ERR_INIT;
+    (void)put_str(s, key_of(s, "first"), "x"); /* what is found out once is found out here */
+    uint64_t before = requests_so_far(s);
+    assert_int_equal(put_if(s, key, "hello", STORE_IF_ABSENT, NULL, &v), ERR_OK);
+    assert_int_equal(requests_so_far(s) - before, 1);
+    read_whole(s, key, v.etag, 5, &g);
+    got_release(&g);
+    assert_int_equal(requests_so_far(s) - before, 2);
+    stat_ok(s, key, &o);
+    store_object_release(&o);
+    assert_int_equal(requests_so_far(s) - before, 3);
+    struct store_copy c = {.from = key, .from_etag = v.etag, .size = 5, .to = to};
+    assert_ok(store_copy(s->store, &c, NULL, &w, &e), &e);
+    assert_int_equal(requests_so_far(s) - before, 4);
+    assert_ok(store_remove(s->store, key, v.etag, NULL, &e), &e);
+    assert_int_equal(requests_so_far(s) - before, 5);
+    c = (struct store_copy){.from = to, .from_etag = w.etag, .size = 5, .to = key};
+    assert_ok(store_copy(s->store, &c, NULL, &v, &e), &e);
+    assert_int_equal(requests_so_far(s) - before, 6);
+}
+
 static void keys_that_no_store_holds_are_refused_before_a_request(struct suite *s)
 {
     struct store_version v;
@@ -183,6 +210,7 @@ const struct suite_case write_cases[] = {
     {"removing another version is a conflict", removing_another_version_is_a_conflict, NEED_REMOVE_MATCH},
     {"removing a version of what is gone is fine", removing_a_version_of_what_is_gone_is_fine, 0},
     {"many are removed in one call", many_are_removed_in_one_call, 0},
+    {"each of the simple things is one request", each_of_the_simple_things_is_one_request, NEED_S3},
     {"keys that no store holds are refused before a request", keys_that_no_store_holds_are_refused_before_a_request, 0},
     {"a body that cannot be read puts nothing", a_body_that_cannot_be_read_puts_nothing, 0},
     {NULL, NULL, 0},

@@ -56,8 +56,8 @@ static bool stack_open(struct stack *k, const char *endpoint, const char *bucket
 {
     const struct http_config http = {.user_agent = "awsfs-conformance"};
     const struct creds_options creds = {0};
-    const struct aws_client_config client = {.service = "s3", .endpoint = endpoint, .bucket = bucket, .region = "us-east-1",
-                                             .timeout_ms = 20000};
+    const struct aws_client_config client = {
+        .service = "s3", .endpoint = endpoint, .bucket = bucket, .region = "us-east-1", .timeout_ms = 20000};
     struct s3_options o = {.bucket = bucket, .prefix = "suite/"};
     k->engine = http_engine_new(&http, e);
     k->creds = k->engine != NULL ? creds_provider_new(k->engine, &creds, e) : NULL;

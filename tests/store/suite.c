@@ -83,13 +83,16 @@ static void on_done(void *arg, enum err_code code, const struct store_object *o,
     pthread_mutex_unlock(&w->lock);
 }
 
-void read_range(struct suite *s, const char *key, const char *etag, uint64_t offset, uint64_t length, struct got *out)
+static void read_as(struct suite *s, const struct store_get *what, struct got *out)
 {
     memset(out, 0, sizeof(*out));
     buf_init(&out->bytes, 64 << 20);
     struct waiting w = {out, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
-    struct store_get g = {.key = key, .etag = etag, .offset = offset, .length = length, .data = on_data, .done = on_done,
-                          .arg = &w, .call = {.timeout_ms = 10000}};
+    struct store_get g = *what;
+    g.data = on_data;
+    g.done = on_done;
+    g.arg = &w;
+    g.call.timeout_ms = 10000;
     struct err e = ERR_INIT;
     assert_ok(store_get(s->store, &g, &e), &e);
     pthread_mutex_lock(&w.lock);
@@ -98,7 +101,29 @@ void read_range(struct suite *s, const char *key, const char *etag, uint64_t off
     pthread_mutex_unlock(&w.lock);
     assert_false(out->bytes.failed);
     if (out->code == ERR_OK)
-        assert_int_equal(out->bytes.len, length);
+        assert_int_equal(out->bytes.len, what->length);
+}
+
+void read_range(struct suite *s, const char *key, const char *etag, uint64_t offset, uint64_t length, struct got *out)
+{
+    read_as(s, &(struct store_get){.key = key, .etag = etag, .offset = offset, .length = length}, out);
+}
+
+void read_whole(struct suite *s, const char *key, const char *etag, uint64_t length, struct got *out)
+{
+    read_as(s, &(struct store_get){.key = key, .etag = etag, .length = length, .whole = true}, out);
+}
+
+static void add_count(void *arg, const char *kind, uint64_t count)
+{
+    *(uint64_t *)arg += count;
+}
+
+uint64_t requests_so_far(struct suite *s)
+{
+    uint64_t sum = 0;
+    store_each_count(s->store, add_count, &sum);
+    return sum;
 }
 
 void got_release(struct got *g)
@@ -202,8 +227,8 @@ static void control(struct suite *s, const char *method, const char *path, const
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     char text[2048];
     int len = snprintf(text, sizeof(text),
-                       "%s /-/%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s", method,
-                       path, port, strlen(json), json);
+                       "%s /-/%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                       method, path, port, strlen(json), json);
     assert_int_equal(write(fd, text, (size_t)len), len);
     ssize_t got = read(fd, text, sizeof(text) - 1);
     close(fd);
@@ -216,8 +241,8 @@ static void control(struct suite *s, const char *method, const char *path, const
 void origin_fault(struct suite *s, const char *kind, const char *key, const char *action)
 {
     char json[1024];
-    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s/*%s\",\"count\":1,\"skip\":0,\"action\":%s}", kind,
-                   s->bucket, strcmp(key, "*") == 0 ? "" : key, action);
+    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s/*%s\",\"count\":1,\"skip\":0,\"action\":%s}",
+                   kind, s->bucket, strcmp(key, "*") == 0 ? "" : key, action);
     control(s, "POST", "faults", json);
 }
 

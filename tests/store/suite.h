@@ -1,6 +1,6 @@
 /*
- * The conformance suite: sentences about awsfs/store.h that hold for every store. A case works below a prefix of its own. What
- * a server cannot do is a NEED_* that it lacks, with the reason that the skip prints.
+ * The conformance suite: sentences about awsfs/store.h that hold for every store. A case works below a prefix of its
+ * own. What a server cannot do is a NEED_* that it lacks, with the reason that the skip prints.
  */
 #ifndef TESTS_STORE_SUITE_H
 #define TESTS_STORE_SUITE_H
@@ -28,14 +28,14 @@ enum {
     NEED_COPY_MARKER = 1 << 8,    /* a copy of `dir/` */
     NEED_REPLACE_DROPS = 1 << 9,  /* a copy that replaces metadata replaces all of them */
     NEED_ACL = 1 << 10,
-    NEED_LOST_ANSWER = 1 << 11,   /* can be told to lose the answer to a request it carried out */
-    NEED_SOURCE_PART = 1 << 12,   /* conditions on the source of a copied part */
-    NEED_BROKEN_BODY = 1 << 13,   /* can be told to break a body off */
-    NEED_STORAGE_CLASS = 1 << 14, /* keeps a storage class */
-    NEED_REMOVE_MATCH = 1 << 15,  /* If-Match of DeleteObject */
-    NEED_S3 = 1 << 16,            /* properties that only S3 has */
+    NEED_LOST_ANSWER = 1 << 11,     /* can be told to lose the answer to a request it carried out */
+    NEED_SOURCE_PART = 1 << 12,     /* conditions on the source of a copied part */
+    NEED_BROKEN_BODY = 1 << 13,     /* can be told to break a body off */
+    NEED_STORAGE_CLASS = 1 << 14,   /* keeps a storage class */
+    NEED_REMOVE_MATCH = 1 << 15,    /* If-Match of DeleteObject */
+    NEED_S3 = 1 << 16,              /* properties that only S3 has */
     NEED_MULTIPART_RULES = 1 << 17, /* refuses parts that are too small */
-    NEED_GONE_UPLOAD = 1 << 18,   /* knows an upload that was aborted from one that was not */
+    NEED_GONE_UPLOAD = 1 << 18,     /* knows an upload that was aborted from one that was not */
 };
 
 struct suite {
@@ -82,6 +82,12 @@ void got_release(struct got *g);
 /* Starts a get and waits for its end. `etag` may be NULL. */
 void read_range(struct suite *s, const char *key, const char *etag, uint64_t offset, uint64_t length, struct got *out);
 
+/* The same for an object that is known to have `length` bytes. */
+void read_whole(struct suite *s, const char *key, const char *etag, uint64_t length, struct got *out);
+
+/* Requests so far, of all kinds. */
+uint64_t requests_so_far(struct suite *s);
+
 /* These fail the case unless the call succeeds. */
 struct store_version put_str(struct suite *s, const char *key, const char *text);
 struct store_version put_meta(struct suite *s, const char *key, const char *text, const struct store_meta *meta);
@@ -98,13 +104,14 @@ enum err_code put_if(struct suite *s, const char *key, const char *text, int kin
 enum err_code upload(struct suite *s, const char *key, const char *bytes, size_t len, size_t part,
                      const struct store_cond *cond, struct store_version *out);
 
-/* The origin's control endpoint: the next request of that kind on that key ("*": any) suffers `action`, a JSON object; no more
- * faults; objects of the bucket have ACLs. */
+/* The origin's control endpoint: the next request of that kind on that key ("*": any) suffers `action`, a JSON object;
+ * no more faults; objects of the bucket have ACLs. */
 void origin_fault(struct suite *s, const char *kind, const char *key, const char *action);
 void origin_clear(struct suite *s);
 void origin_keep_acls(struct suite *s);
 
-/* Why a server lacks something, by NEED_*; ends with need 0. Reason NULL: the case means nothing there and is left out. */
+/* Why a server lacks something, by NEED_*; ends with need 0. Reason NULL: the case means nothing there and is left out.
+ */
 struct limitation {
     unsigned need;
     const char *reason;

@@ -9,8 +9,9 @@
 
 enum { ACL_MAX_BYTES = 256 * 1024 };
 
-static const char *const canned[] = {"private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read",
-                                     "bucket-owner-read", "bucket-owner-full-control", NULL};
+static const char *const canned[] = {
+    "private",       "public-read",       "public-read-write",         "authenticated-read",
+    "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control", NULL};
 
 static const struct {
     const char *permission, *header;
@@ -126,24 +127,27 @@ static enum err_code fetch(struct s3_store *s, const char *key, const struct sto
                            bool *is_default, struct err *e)
 {
     S3_ANSWER(a);
-    const struct s3_request r = {.method = HTTP_GET, .what = "GetObjectAcl", .key = key, .query = acl_query, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_GET, .what = "GetObjectAcl", .key = key, .query = acl_query, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
     return code == ERR_OK ? s3_acl_parse(buf_str(&a.body), a.body.len, out, is_default, e) : code;
 }
 
-enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out, struct err *e)
+enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
+                         struct err *e)
 {
     bool is_default;
     return fetch(s, key, call, out, &is_default, e);
 }
 
-enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call, struct err *e)
+enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call,
+                         struct err *e)
 {
     PARAMS(headers);
     S3_ANSWER(a);
     enum err_code code = s3_acl_headers(text, &headers, e);
-    const struct s3_request r = {.method = HTTP_PUT, .what = "PutObjectAcl", .key = key, .query = acl_query,
-                                 .headers = &headers, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_PUT, .what = "PutObjectAcl", .key = key, .query = acl_query, .headers = &headers, .call = call};
     return code == ERR_OK ? s3_call(s, &r, &a, e) : code;
 }
 
@@ -153,14 +157,15 @@ static bool is_refused(enum err_code code)
     return code == ERR_ACCESS || code == ERR_UNSUPPORTED || code == ERR_INVAL;
 }
 
-/* Whether objects of this bucket can have ACLs at all: asked once. Who may not ask, or whose server does not know the question,
- * goes on without. */
+/* Whether objects of this bucket can have ACLs at all: asked once. Who may not ask, or whose server does not know the
+ * question, goes on without. */
 static enum err_code find_out(struct s3_store *s, const struct store_call *call, struct err *e)
 {
     static const struct aws_param query[] = {{"ownershipControls", NULL}, {NULL, NULL}};
     S3_ANSWER(a);
     struct err local = ERR_INIT;
-    const struct s3_request r = {.method = HTTP_GET, .what = "GetBucketOwnershipControls", .query = query, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_GET, .what = "GetBucketOwnershipControls", .query = query, .call = call};
     if (atomic_load(&s->has_acls) != S3_UNKNOWN)
         return ERR_OK;
     enum err_code code = s3_call(s, &r, &a, &local);
@@ -178,7 +183,8 @@ static enum err_code find_out(struct s3_store *s, const struct store_call *call,
     return ERR_OK;
 }
 
-enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h, struct err *e)
+enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h,
+                         struct err *e)
 {
     BUF(text, ACL_MAX_BYTES);
     bool is_default = true;

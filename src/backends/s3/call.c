@@ -77,7 +77,9 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         .query = r->query,
         .headers = params_list(&headers),
         .body = body.read != NULL ? &body : NULL,
-        .timeout_ms = r->call != NULL && r->call->timeout_ms > 0 ? r->call->timeout_ms : r->slow ? SLOW_MS : 0,
+        .timeout_ms = r->call != NULL && r->call->timeout_ms > 0 ? r->call->timeout_ms
+                      : r->slow                                  ? SLOW_MS
+                                                                 : 0,
         .first_byte_ms = r->slow ? SLOW_MS : 0,
         .reply_max = reply_max,
         .urgent = r->call != NULL && r->call->urgent,

@@ -1,12 +1,12 @@
 /*
- * Copies on the server. CopyObject takes along user metadata, content headers and tags, but neither storage class, encryption
- * nor ACL: these are sent, as the source has them. What the source has is told by the caller's metadata, known because this
- * store put it, or asked with one HEAD.
+ * Copies on the server. CopyObject takes along user metadata, content headers and tags, but neither storage class,
+ * encryption nor ACL: these are sent, as the source has them. What the source has is told by the caller's metadata,
+ * known because this store put it, or asked with one HEAD.
  */
 #include "backends/s3/impl.h"
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/pool.h"
-#include "util/clock.h"
 #include "util/str.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ struct copying {
     const struct store_call *call;
     struct store_object source; /* as HEAD told it; meta NULL when it was not asked */
     uint64_t size;
-    bool own;                   /* what the mount's options say about new objects holds for the source */
+    bool own; /* what the mount's options say about new objects holds for the source */
     uint8_t sha512[64];
     bool has_sha512;
 };
@@ -76,7 +76,8 @@ static enum err_code add_meta(const struct copying *k, struct params *h, struct 
 
 /* ---- in one request */
 
-static enum err_code read_result(const struct copying *k, const struct s3_answer *a, struct store_version *out, struct err *e)
+static enum err_code read_result(const struct copying *k, const struct s3_answer *a, struct store_version *out,
+                                 struct err *e)
 {
     char etag[STORE_ETAG_SIZE + 16], modified[64];
     struct store_version v = {.size = k->size};
@@ -136,8 +137,13 @@ static enum err_code copy_whole(const struct copying *k, struct store_version *o
     s3_add_cond(&h, &c->cond);
     if (code != ERR_OK)
         return code;
-    const struct s3_request r = {.method = HTTP_PUT, .what = "CopyObject", .key = c->to, .headers = &h, .call = k->call,
-                                 .xml_error_in_200 = true, .slow = true};
+    const struct s3_request r = {.method = HTTP_PUT,
+                                 .what = "CopyObject",
+                                 .key = c->to,
+                                 .headers = &h,
+                                 .call = k->call,
+                                 .xml_error_in_200 = true,
+                                 .slow = true};
     code = s3_call(k->s, &r, &a, e);
     if (code == ERR_CONFLICT || code == ERR_NOT_FOUND)
         return explain(k, &a, code, out, e);
@@ -168,9 +174,14 @@ static void copy_part(void *item)
                 (unsigned long long)(p->offset + p->part.size - 1));
     params_addf(&query, "partNumber", "%u", p->part.number);
     params_add(&query, "uploadId", p->upload_id);
-    const struct s3_request r = {.method = HTTP_PUT, .what = "UploadPartCopy", .key = p->k->c->to,
-                                 .query = params_list(&query), .headers = &h, .call = p->k->call,
-                                 .xml_error_in_200 = true, .slow = true};
+    const struct s3_request r = {.method = HTTP_PUT,
+                                 .what = "UploadPartCopy",
+                                 .key = p->k->c->to,
+                                 .query = params_list(&query),
+                                 .headers = &h,
+                                 .call = p->k->call,
+                                 .xml_error_in_200 = true,
+                                 .slow = true};
     if (p->code == ERR_OK)
         p->code = s3_call(p->k->s, &r, &a, &p->err);
     if (p->code == ERR_OK)
@@ -194,8 +205,8 @@ static enum err_code create(const struct copying *k, char upload_id[STORE_ID_SIZ
 }
 
 /* Copies all parts into `parts`; the first failure is returned. */
-static enum err_code copy_parts(const struct copying *k, const char *upload_id, uint64_t part_size, struct store_part *parts,
-                                size_t n, struct err *e)
+static enum err_code copy_parts(const struct copying *k, const char *upload_id, uint64_t part_size,
+                                struct store_part *parts, size_t n, struct err *e)
 {
     bool stop = false;
     CLEANUP(free) struct part_copy *jobs = calloc(n, sizeof(*jobs));
@@ -204,7 +215,8 @@ static enum err_code copy_parts(const struct copying *k, const char *upload_id, 
         return jobs == NULL ? err_set(e, ERR_NOMEM, "copy by %zu parts", n) : ERR_NOMEM;
     for (size_t i = 0; i < n; i++) {
         uint64_t offset = part_size * i;
-        jobs[i] = (struct part_copy){.k = k, .upload_id = upload_id, .offset = offset, .stop = &stop, .code = ERR_CANCELED};
+        jobs[i] =
+            (struct part_copy){.k = k, .upload_id = upload_id, .offset = offset, .stop = &stop, .code = ERR_CANCELED};
         jobs[i].part.number = (unsigned)i + 1;
         jobs[i].part.size = k->size - offset < part_size ? k->size - offset : part_size;
     }
@@ -234,7 +246,11 @@ static enum err_code copy_by_parts(const struct copying *k, struct store_version
         return code;
     code = copy_parts(k, id, part_size, parts, n, e);
     if (code == ERR_OK) {
-        const struct s3_complete c = {.key = k->c->to, .upload_id = id, .parts = parts, .n = n, .cond = &k->c->cond,
+        const struct s3_complete c = {.key = k->c->to,
+                                      .upload_id = id,
+                                      .parts = parts,
+                                      .n = n,
+                                      .cond = &k->c->cond,
                                       .sha512 = k->has_sha512 ? k->sha512 : NULL};
         code = s3_upload_complete(k->s, &c, k->call, out, e);
     }
@@ -251,7 +267,8 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
     struct copying k = {.s = impl, .c = c, .call = call};
     struct store_version v = {0};
     enum err_code code = look_at_source(&k, e);
-    if (code == ERR_OK && k.source.meta != NULL && c->from_etag != NULL && strcmp(k.source.version.etag, c->from_etag) != 0)
+    if (code == ERR_OK && k.source.meta != NULL && c->from_etag != NULL &&
+        strcmp(k.source.version.etag, c->from_etag) != 0)
         code = err_set(e, ERR_CONFLICT, "%s is not the version %s any more", c->from, c->from_etag);
     if (code == ERR_OK)
         code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, e) : copy_whole(&k, &v, e);
@@ -259,6 +276,8 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
         *out = v;
         if (k.own && !s3_is_told(c->meta))
             s3_own_add(k.s, c->to, v.etag, k.has_sha512 ? k.sha512 : NULL);
+        else
+            s3_own_forget(k.s, c->to);
     }
     store_object_release(&k.source);
     return code;

@@ -3,12 +3,10 @@
  *
  *   content-type, cache-control, content-encoding, content-disposition, content-language, expires, website-redirect
  *                          as the headers of those names
- *   storage-class          always set when a reply told the object ("STANDARD" where the header is absent), so its presence
- *                          says that the rest is known too
- *   sse, sse-kms-key-id, sse-bucket-key    encryption; sse is "none" where the reply told none
- *   tagging-count, version-id
- *   sha512                 128 hex digits: x-amz-meta-awsimple-sha512, a hint, or what the server computed
- *   checksum-sha512        128 hex digits that the server computed over the whole object
+ *   storage-class          always set when a reply told the object ("STANDARD" where the header is absent), so its
+ * presence says that the rest is known too sse, sse-kms-key-id, sse-bucket-key    encryption; sse is "none" where the
+ * reply told none tagging-count, version-id sha512                 128 hex digits: x-amz-meta-awsimple-sha512, a hint,
+ * or what the server computed checksum-sha512        128 hex digits that the server computed over the whole object
  *   checksum-crc64nvme     base64, of the whole object
  *   symlink-target         geesefs: the target of an empty object that is a symbolic link
  *   aws-posix              "1": carries the AWS family's POSIX attributes, which are kept up to date
@@ -21,12 +19,13 @@
 #include "awsfs/store.h"
 #include "backends/s3/params.h"
 
-/* Metadata from the headers of a HEAD or GET; `key` decides between file and directory where nothing else does. Values that
- * are malformed are left out. Pure. ERR_NOMEM, ERR_TOO_BIG. */
-enum err_code s3_meta_read(const struct params *headers, const char *key, struct store_meta **out, struct err *e) MUST_CHECK;
+/* Metadata from the headers of a HEAD or GET; `key` decides between file and directory where nothing else does. Values
+ * that are malformed are left out. Pure. ERR_NOMEM, ERR_TOO_BIG. */
+enum err_code s3_meta_read(const struct params *headers, const char *key, struct store_meta **out,
+                           struct err *e) MUST_CHECK;
 
-/* ETag (without quotes), size and Last-Modified. `size` is Content-Range's total where there is one, else Content-Length.
- * ERR_PROTO when one is missing or malformed. */
+/* ETag (without quotes), size and Last-Modified. `size` is Content-Range's total where there is one, else
+ * Content-Length. ERR_PROTO when one is missing or malformed. */
 enum err_code s3_version_read(const struct params *headers, struct store_version *out, struct err *e) MUST_CHECK;
 
 /* Copies an ETag without quotes and W/. False when empty or too long. */
@@ -39,8 +38,8 @@ enum {
     S3_WRITE_SAME_BYTES = 1, /* what describes the bytes goes along */
 };
 
-/* Appends what a PUT, CopyObject or CreateMultipartUpload sends for this metadata: content headers and user metadata, but not
- * storage class, encryption, tags and ACL. `meta` may be NULL. */
+/* Appends what a PUT, CopyObject or CreateMultipartUpload sends for this metadata: content headers and user metadata,
+ * but not storage class, encryption, tags and ACL. `meta` may be NULL. */
 enum err_code s3_meta_write(const struct store_meta *meta, const char *key, const uint8_t *sha512, unsigned flags,
                             struct params *out, struct err *e) MUST_CHECK;
 

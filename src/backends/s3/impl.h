@@ -2,8 +2,8 @@
 #ifndef S3_IMPL_H
 #define S3_IMPL_H
 
-#include "awsfs/store.h"
 #include "aws/client.h"
+#include "awsfs/store.h"
 #include "backends/s3/headers.h"
 #include "backends/s3/params.h"
 #include "backends/s3/s3.h"
@@ -36,11 +36,11 @@ struct s3_store {
 struct s3_request {
     enum http_method method;
     const char *what;
-    const char *key;              /* of the store; NULL: the bucket */
+    const char *key; /* of the store; NULL: the bucket */
     const struct aws_param *query;
     const struct params *headers, *more; /* NULL: none */
     const struct store_body *body;
-    const struct buf *text;       /* a body in memory, instead of `body` */
+    const struct buf *text; /* a body in memory, instead of `body` */
     const struct store_call *call;
     size_t reply_max;
     bool xml_error_in_200;
@@ -71,8 +71,10 @@ enum err_code s3_answer_text(const struct s3_answer *a, const char *root, const 
 /* The key as the bucket has it; malloc'd. NULL without memory. */
 char *s3_full_key(const struct s3_store *s, const char *key);
 
-/* The ETag of an answer's header, into out->etag, and the server's time as the time of the change. ERR_PROTO without ETag. */
-enum err_code s3_answer_etag(const struct s3_answer *a, const char *what, struct store_version *out, struct err *e) MUST_CHECK;
+/* The ETag of an answer's header, into out->etag, and the server's time as the time of the change. ERR_PROTO without
+ * ETag. */
+enum err_code s3_answer_etag(const struct s3_answer *a, const char *what, struct store_version *out,
+                             struct err *e) MUST_CHECK;
 
 /* The server's time of an answer, in whole seconds. */
 struct timespec s3_answer_time(const struct s3_answer *a);
@@ -91,7 +93,8 @@ static inline bool s3_is_told(const struct store_meta *meta)
 
 /* ---- acl.c, tags.c: what a new version must be told of the old one */
 
-/* Adds x-amz-acl for new objects, or x-amz-grant-* where `from` (a key that is there; NULL: none) has an ACL of its own. */
+/* Adds x-amz-acl for new objects, or x-amz-grant-* where `from` (a key that is there; NULL: none) has an ACL of its
+ * own. */
 enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h,
                          struct err *e) MUST_CHECK;
 enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
@@ -100,8 +103,8 @@ enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, 
                          struct err *e) MUST_CHECK;
 
 /* Adds x-amz-tagging with the tags of `from` when `meta` tells that it has some. */
-enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta, const struct store_call *call,
-                          struct params *h, struct err *e) MUST_CHECK;
+enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta,
+                          const struct store_call *call, struct params *h, struct err *e) MUST_CHECK;
 enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
                           struct err *e) MUST_CHECK;
 /* `text` NULL removes them all. */
@@ -113,6 +116,9 @@ enum err_code s3_tags_set(struct s3_store *s, const char *key, const char *text,
 /* `sha512` of the bytes or NULL. */
 void s3_own_add(struct s3_store *s, const char *key, const char *etag, const uint8_t *sha512);
 
+/* Something about the object is not as this store puts new ones any more. */
+void s3_own_forget(struct s3_store *s, const char *key);
+
 /* `etag` NULL: false. `sha512` gets its 64 bytes where *has_sha512 becomes true. */
 bool s3_own_find(struct s3_store *s, const char *key, const char *etag, uint8_t sha512[64], bool *has_sha512);
 struct s3_own *s3_own_new(void);
@@ -121,9 +127,9 @@ struct s3_own *s3_own_new(void);
 
 struct s3_sent {
     uint64_t size;
-    const uint8_t *sha512;           /* NULL: not known */
-    const char *etag;                /* that it must have; NULL: not known */
-    const struct store_body *body;   /* to compare its MD5; NULL */
+    const uint8_t *sha512;         /* NULL: not known */
+    const char *etag;              /* that it must have; NULL: not known */
+    const struct store_body *body; /* to compare its MD5; NULL */
 };
 
 /* True when what is there now is what was sent; then *out has its version. Asks with one HEAD. */
@@ -134,7 +140,8 @@ bool s3_is_ours(struct s3_store *s, const char *key, const struct s3_sent *sent,
 
 enum err_code s3_list(void *impl, const struct store_list *l, const struct store_call *call, struct store_page *out,
                       struct err *e);
-enum err_code s3_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out, struct err *e);
+enum err_code s3_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out,
+                      struct err *e);
 enum err_code s3_get(void *impl, const struct store_get *g, struct err *e);
 enum err_code s3_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
                      const struct store_cond *cond, const struct store_call *call, struct store_version *out,
@@ -143,9 +150,9 @@ enum err_code s3_upload_begin(void *impl, const char *key, const struct store_me
                               const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e);
 enum err_code s3_upload_part(void *impl, const char *key, const char *upload_id, const struct store_body *body,
                              const struct store_call *call, struct store_part *part, struct err *e);
-enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts, size_t n,
-                               const uint8_t *sha512, const struct store_cond *cond, const struct store_call *call,
-                               struct store_version *out, struct err *e);
+enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
+                               size_t n, const uint8_t *sha512, const struct store_cond *cond,
+                               const struct store_call *call, struct store_version *out, struct err *e);
 enum err_code s3_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                               struct err *e);
 enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
@@ -155,18 +162,20 @@ enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, cons
                              enum err_code *results, struct err *e);
 enum err_code s3_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                               const struct store_call *call, struct buf *out, struct err *e);
-enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name, const void *value,
-                              size_t len, const struct store_call *call, struct store_meta **meta_out, struct err *e);
+enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
+                              const void *value, size_t len, const struct store_call *call,
+                              struct store_meta **meta_out, struct err *e);
 
 /* Uploads by parts, also for copy.c: `more` may be NULL. */
-enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers, const struct params *more,
-                               const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e) MUST_CHECK;
+enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,
+                               const struct params *more, const struct store_call *call, char upload_id[STORE_ID_SIZE],
+                               struct err *e) MUST_CHECK;
 struct s3_complete {
     const char *key, *upload_id;
     const struct store_part *parts;
     size_t n;
-    bool checksums;           /* the parts have CRCs, the upload was created with them */
-    const uint8_t *sha512;    /* of the whole object, NULL: not known */
+    bool checksums;        /* the parts have CRCs, the upload was created with them */
+    const uint8_t *sha512; /* of the whole object, NULL: not known */
     const struct store_cond *cond;
 };
 enum err_code s3_upload_complete(struct s3_store *s, const struct s3_complete *c, const struct store_call *call,

@@ -27,7 +27,10 @@ enum err_code s3_list(void *impl, const struct store_list *l, const struct store
     if (code != ERR_OK)
         return code;
     S3_ANSWER(a);
-    const struct s3_request r = {.method = HTTP_GET, .what = "ListObjectsV2", .query = params_list(&query), .call = call,
+    const struct s3_request r = {.method = HTTP_GET,
+                                 .what = "ListObjectsV2",
+                                 .query = params_list(&query),
+                                 .call = call,
                                  .reply_max = PAGE_BYTES};
     code = s3_call(s, &r, &a, e);
     /* A listing of nothing is an empty one: a 404 here says something else. */

@@ -1,5 +1,5 @@
-/* After an attempt without an answer, a failed condition may be our own doing: what is there now is compared with what was
- * sent. */
+/* After an attempt without an answer, a failed condition may be our own doing: what is there now is compared with what
+ * was sent. */
 #include "backends/s3/impl.h"
 #include "util/digest.h"
 #include "util/str.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define META "x-amz-meta-"
+#define META      "x-amz-meta-"
 #define VALUE_MAX 65536
 
 /* Best first. */
@@ -19,10 +19,29 @@ static const char *const uids[] = {"uid", "file-owner", "goog-reserved-posix-uid
 static const char *const gids[] = {"gid", "file-group", "goog-reserved-posix-gid", "group", NULL};
 
 /* User metadata that are told as attributes or as properties with names of their own. */
-static const char *const understood[] = {
-    "mode", "uid", "gid", "mtime", "atime", "ctime", "xattr", "awsimple-sha512", "--symlink-target", "file-permissions",
-    "file-owner", "file-group", "file-mtime", "file-atime", "permissions", "owner", "group", "goog-reserved-posix-mode",
-    "goog-reserved-posix-uid", "goog-reserved-posix-gid", "goog-reserved-file-mtime", "goog-reserved-file-atime", NULL};
+static const char *const understood[] = {"mode",
+                                         "uid",
+                                         "gid",
+                                         "mtime",
+                                         "atime",
+                                         "ctime",
+                                         "xattr",
+                                         "awsimple-sha512",
+                                         "--symlink-target",
+                                         "file-permissions",
+                                         "file-owner",
+                                         "file-group",
+                                         "file-mtime",
+                                         "file-atime",
+                                         "permissions",
+                                         "owner",
+                                         "group",
+                                         "goog-reserved-posix-mode",
+                                         "goog-reserved-posix-uid",
+                                         "goog-reserved-posix-gid",
+                                         "goog-reserved-file-mtime",
+                                         "goog-reserved-file-atime",
+                                         NULL};
 
 static const char *const aws_family[] = {"file-permissions", "file-owner", "file-group", "file-mtime", "file-atime"};
 
@@ -276,8 +295,8 @@ bool s3_content_range(const char *s, uint64_t *first, uint64_t *last, uint64_t *
     if (strncasecmp(s, "bytes ", 6) != 0)
         return false;
     s += 6;
-    return number_until(&s, '-', first) && number_until(&s, '/', last) && number_until(&s, 0, total) && *first <= *last &&
-           *last < *total;
+    return number_until(&s, '-', first) && number_until(&s, '/', last) && number_until(&s, 0, total) &&
+           *first <= *last && *last < *total;
 }
 
 enum err_code s3_version_read(const struct params *headers, struct store_version *out, struct err *e)
@@ -288,7 +307,8 @@ enum err_code s3_version_read(const struct params *headers, struct store_version
     uint64_t first, last;
     if (etag == NULL || !s3_etag_copy(v.etag, etag))
         return err_set(e, ERR_PROTO, "the reply has no ETag");
-    if (range != NULL ? !s3_content_range(range, &first, &last, &v.size) : length == NULL || !str_parse_u64(length, &v.size))
+    if (range != NULL ? !s3_content_range(range, &first, &last, &v.size)
+                      : length == NULL || !str_parse_u64(length, &v.size))
         return err_set(e, ERR_PROTO, "the reply does not tell the object's size");
     if (modified == NULL || !time_parse_http(modified, &v.mtime))
         return err_set(e, ERR_PROTO, "the reply has no Last-Modified");

@@ -15,13 +15,19 @@ static bool refused(const struct s3_answer *a)
     return a->status == 400 || a->status == 501;
 }
 
-enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers, const struct params *more,
-                               const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e)
+enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,
+                               const struct params *more, const struct store_call *call, char upload_id[STORE_ID_SIZE],
+                               struct err *e)
 {
     static const struct aws_param query[] = {{"uploads", NULL}, {NULL, NULL}};
     S3_ANSWER(a);
-    const struct s3_request r = {.method = HTTP_POST, .what = "CreateMultipartUpload", .key = key, .query = query,
-                                 .headers = headers, .more = more, .call = call};
+    const struct s3_request r = {.method = HTTP_POST,
+                                 .what = "CreateMultipartUpload",
+                                 .key = key,
+                                 .query = query,
+                                 .headers = headers,
+                                 .more = more,
+                                 .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
     if (code == ERR_OK)
         code = s3_answer_text(&a, "InitiateMultipartUploadResult", "UploadId", upload_id, STORE_ID_SIZE, e);
@@ -104,8 +110,8 @@ enum err_code s3_upload_part(void *impl, const char *key, const char *upload_id,
         return code;
     params_addf(&query, "partNumber", "%u", part->number);
     params_add(&query, "uploadId", upload_id);
-    struct s3_request r = {.method = HTTP_PUT, .what = "UploadPart", .key = key, .query = params_list(&query), .body = body,
-                           .call = call};
+    struct s3_request r = {
+        .method = HTTP_PUT, .what = "UploadPart", .key = key, .query = params_list(&query), .body = body, .call = call};
     bool with_crc = atomic_load(&s->takes_crc) != S3_NO;
     if (with_crc) {
         add_crc_header(&checksum, told.crc64nvme);
@@ -168,14 +174,20 @@ static enum err_code send_complete(struct s3_store *s, const struct s3_complete 
     enum err_code code = buf_check(&xml, "CompleteMultipartUpload", e);
     if (code != ERR_OK)
         return code;
-    const struct s3_request r = {.method = HTTP_POST, .what = "CompleteMultipartUpload", .key = c->key,
-                                 .query = params_list(&query), .headers = &headers, .text = &xml, .call = call,
-                                 .xml_error_in_200 = true, .slow = true};
+    const struct s3_request r = {.method = HTTP_POST,
+                                 .what = "CompleteMultipartUpload",
+                                 .key = c->key,
+                                 .query = params_list(&query),
+                                 .headers = &headers,
+                                 .text = &xml,
+                                 .call = call,
+                                 .xml_error_in_200 = true,
+                                 .slow = true};
     return s3_call(s, &r, a, e);
 }
 
-/* The ETag that S3 gives to an upload by parts: the MD5 of the parts' MD5s, "-", their number. "" where the parts' ETags are
- * no MD5s. */
+/* The ETag that S3 gives to an upload by parts: the MD5 of the parts' MD5s, "-", their number. "" where the parts'
+ * ETags are no MD5s. */
 static void expected_etag(const struct s3_complete *c, char out[STORE_ETAG_SIZE])
 {
     CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_MD5, NULL);
@@ -193,8 +205,8 @@ static void expected_etag(const struct s3_complete *c, char out[STORE_ETAG_SIZE]
 }
 
 /* What a failed complete means: our own earlier attempt, a stranger's change, or an upload that is gone. */
-static enum err_code explain(struct s3_store *s, const struct s3_complete *c, const struct s3_answer *a, enum err_code code,
-                             const struct store_call *call, struct store_version *v, struct err *e)
+static enum err_code explain(struct s3_store *s, const struct s3_complete *c, const struct s3_answer *a,
+                             enum err_code code, const struct store_call *call, struct store_version *v, struct err *e)
 {
     bool no_upload = strcmp(a->code, "NoSuchUpload") == 0;
     if (code != ERR_CONFLICT && code != ERR_NOT_FOUND)
@@ -233,12 +245,17 @@ enum err_code s3_upload_complete(struct s3_store *s, const struct s3_complete *c
     return code;
 }
 
-enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts, size_t n,
-                               const uint8_t *sha512, const struct store_cond *cond, const struct store_call *call,
-                               struct store_version *out, struct err *e)
+enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
+                               size_t n, const uint8_t *sha512, const struct store_cond *cond,
+                               const struct store_call *call, struct store_version *out, struct err *e)
 {
     struct s3_store *s = impl;
-    const struct s3_complete c = {.key = key, .upload_id = upload_id, .parts = parts, .n = n, .sha512 = sha512, .cond = cond,
+    const struct s3_complete c = {.key = key,
+                                  .upload_id = upload_id,
+                                  .parts = parts,
+                                  .n = n,
+                                  .sha512 = sha512,
+                                  .cond = cond,
                                   .checksums = atomic_load(&s->takes_crc) == S3_YES};
     return s3_upload_complete(s, &c, call, out, e);
 }
@@ -249,8 +266,8 @@ enum err_code s3_upload_abort(void *impl, const char *key, const char *upload_id
     PARAMS(query);
     S3_ANSWER(a);
     params_add(&query, "uploadId", upload_id);
-    const struct s3_request r = {.method = HTTP_DELETE, .what = "AbortMultipartUpload", .key = key,
-                                 .query = params_list(&query), .call = call};
+    const struct s3_request r = {
+        .method = HTTP_DELETE, .what = "AbortMultipartUpload", .key = key, .query = params_list(&query), .call = call};
     enum err_code code = s3_call(impl, &r, &a, e);
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }

@@ -1,5 +1,5 @@
-/* A growing list of name and value pairs: request headers or query parameters to be sent, or the headers of a reply. Bounded;
- * an addition that fails marks the list, and builders check once, at the end. */
+/* A growing list of name and value pairs: request headers or query parameters to be sent, or the headers of a reply.
+ * Bounded; an addition that fails marks the list, and builders check once, at the end. */
 #ifndef S3_PARAMS_H
 #define S3_PARAMS_H
 
@@ -11,8 +11,8 @@ struct params {
     enum err_code failed;
 };
 
-/* Both are copied; `value` may be NULL (see struct aws_param). A name longer than 256 bytes, more than 256 pairs or 128 KiB in
- * all mark the list as failed with ERR_TOO_BIG. */
+/* Both are copied; `value` may be NULL (see struct aws_param). A name longer than 256 bytes, more than 256 pairs or 128
+ * KiB in all mark the list as failed with ERR_TOO_BIG. */
 void params_add(struct params *p, const char *name, const char *value);
 void params_addf(struct params *p, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

@@ -14,7 +14,9 @@
 /* All of `s` as digits of `base`. */
 static bool parse_base(const char *s, int base, uint64_t max, uint64_t *out)
 {
-    if (s[0] == 0 || strspn(s, base == 8 ? "01234567" : base == 16 ? "0123456789abcdefABCDEF" : "0123456789") != strlen(s))
+    if (s[0] == 0 || strspn(s, base == 8    ? "01234567"
+                               : base == 16 ? "0123456789abcdefABCDEF"
+                                            : "0123456789") != strlen(s))
         return false;
     errno = 0;
     unsigned long long v = strtoull(s, NULL, base);

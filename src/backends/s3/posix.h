@@ -1,6 +1,6 @@
 /*
- * POSIX attributes as s3fs, rclone, geesefs, the AWS family, gsutil and s3sync write them into user metadata. Parsers of single
- * values; pure.
+ * POSIX attributes as s3fs, rclone, geesefs, the AWS family, gsutil and s3sync write them into user metadata. Parsers
+ * of single values; pure.
  */
 #ifndef S3_POSIX_H
 #define S3_POSIX_H
@@ -14,9 +14,9 @@
 
 /* `is_dir`: the key ends with '/'. All return false and write nothing when the value is none. */
 
-/* x-amz-meta-mode. s3fs: st_mode in decimal (a leading 0 means octal, 0x hexadecimal). rclone: octal without a leading 0, which
- * is told apart by decimal values over 65535 or without a valid file type; what is left ambiguous (a sticky or setgid
- * directory looks like a symbolic link) is a link only as exactly 41471. */
+/* x-amz-meta-mode. s3fs: st_mode in decimal (a leading 0 means octal, 0x hexadecimal). rclone: octal without a leading
+ * 0, which is told apart by decimal values over 65535 or without a valid file type; what is left ambiguous (a sticky or
+ * setgid directory looks like a symbolic link) is a link only as exactly 41471. */
 bool s3_parse_mode(const char *s, bool is_dir, mode_t *out);
 
 /* Always octal, with or without file type: file-permissions, goog-reserved-posix-mode, s3sync's permissions. */

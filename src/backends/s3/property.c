@@ -9,8 +9,8 @@
 enum { PRESIGNED_S = 3600, PRESIGNED_MAX_S = 604800 };
 
 /* Kept in the metadata and replaced with them. */
-static const char *const changeable[] = {"content-type", "cache-control", "content-encoding", "content-disposition",
-                                         "content-language", "expires", "storage-class", NULL};
+static const char *const changeable[] = {"content-type",     "cache-control", "content-encoding", "content-disposition",
+                                         "content-language", "expires",       "storage-class",    NULL};
 static const char *const fixed[] = {"etag", "sha512", "version-id", "url", "presigned", NULL};
 
 static bool in(const char *const *names, const char *name)
@@ -63,7 +63,8 @@ static enum err_code get_told(struct s3_store *s, const char *key, const struct 
     CLEANUP_RELEASE(store_object_release) struct store_object asked = {0};
     const struct store_meta *meta = object != NULL ? object->meta : NULL;
     const char *prop = strcmp(name, "sha512") == 0 && store_meta_prop(meta, "checksum-sha512", NULL) != NULL
-                           ? "checksum-sha512" : name;
+                           ? "checksum-sha512"
+                           : name;
     if (!s3_is_told(meta) && store_meta_prop(meta, prop, NULL) == NULL) {
         enum err_code code = s3_stat(s, key, call, &asked, e);
         if (code != ERR_OK)
@@ -165,13 +166,15 @@ static enum err_code change_own(struct s3_store *s, const char *key, const char 
     CLEANUP(free) char *text = value != NULL ? str_ndup(value, len) : NULL;
     if (value != NULL && (text == NULL || strlen(text) != len))
         return err_set(e, text == NULL ? ERR_NOMEM : ERR_INVAL, "%s: the value of %s", key, name);
+    s3_own_forget(s, key);
     if (strcmp(name, "tags") == 0)
         return s3_tags_set(s, key, text, call, e);
     return s3_acl_set(s, key, text != NULL ? text : "private", call, e);
 }
 
-enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name, const void *value,
-                              size_t len, const struct store_call *call, struct store_meta **meta_out, struct err *e)
+enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
+                              const void *value, size_t len, const struct store_call *call,
+                              struct store_meta **meta_out, struct err *e)
 {
     if (strcmp(name, "tags") == 0 || strcmp(name, "acl") == 0)
         return change_own(impl, key, name, value, len, call, e);

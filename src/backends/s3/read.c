@@ -1,6 +1,6 @@
 /*
- * Reading: HEAD, and ranged GETs that go on at the byte where a broken attempt ended. What a reply says about itself (version,
- * range, length) is checked before a byte of it is handed on.
+ * Reading: HEAD, and ranged GETs that go on at the byte where a broken attempt ended. What a reply says about itself
+ * (version, range, length) is checked before a byte of it is handed on.
  */
 #include "backends/s3/impl.h"
 #include "util/cancel.h"
@@ -13,13 +13,15 @@
 /* Bytes of a wrong reply that are read to its end before the transfer is given up. */
 #define SWALLOW_MAX (1 << 20)
 
-enum err_code s3_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out, struct err *e)
+enum err_code s3_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out,
+                      struct err *e)
 {
     struct s3_store *s = impl;
     S3_ANSWER(a);
     PARAMS(headers);
     params_add(&headers, "x-amz-checksum-mode", "ENABLED");
-    const struct s3_request r = {.method = HTTP_HEAD, .what = "HeadObject", .key = key, .headers = &headers, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_HEAD, .what = "HeadObject", .key = key, .headers = &headers, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
     if (code != ERR_OK)
         return code;
@@ -125,7 +127,8 @@ static void check_place(struct s3_read *r, int status, const struct params *h, c
     const char *text = params_get(h, "content-range");
     uint64_t first, last, total, want_last = r->g.offset + r->g.length - 1;
     if (status == 206) {
-        if (text == NULL || !s3_content_range(text, &first, &last, &total) || first != first_byte(r) || last != want_last)
+        if (text == NULL || !s3_content_range(text, &first, &last, &total) || first != first_byte(r) ||
+            last != want_last)
             wrong(r, WRONG_NOW, ERR_PROTO, "the reply is another range than asked for");
         else
             r->skip = r->g.offset + r->delivered - first;
@@ -235,8 +238,11 @@ enum err_code s3_get(void *impl, const struct store_get *g, struct err *e)
     if (r == NULL)
         return err_set(e, ERR_NOMEM, "GetObject %s", g->key);
     struct aws_param headers[] = {
-        {"Range", NULL}, {"If-Match", NULL}, {"x-amz-checksum-mode", "ENABLED"},
-        {"x-amz-request-payer", s->requester_pays ? "requester" : NULL}, {NULL, NULL},
+        {"Range", NULL},
+        {"If-Match", NULL},
+        {"x-amz-checksum-mode", "ENABLED"},
+        {"x-amz-request-payer", s->requester_pays ? "requester" : NULL},
+        {NULL, NULL},
     };
     const struct aws_request request = {
         .method = HTTP_GET,

@@ -1,5 +1,5 @@
-#include "backends/s3/impl.h"
 #include "aws/errors.h"
+#include "backends/s3/impl.h"
 #include "util/digest.h"
 #include "util/str.h"
 #include "util/xml.h"
@@ -18,7 +18,8 @@ enum err_code s3_remove(void *impl, const char *key, const char *etag, const str
     S3_ANSWER(a);
     if (etag != NULL)
         params_addf(&headers, "If-Match", "\"%s\"", etag);
-    const struct s3_request r = {.method = HTTP_DELETE, .what = "DeleteObject", .key = key, .headers = &headers, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_DELETE, .what = "DeleteObject", .key = key, .headers = &headers, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
     if (code == ERR_NOT_FOUND)
         return ERR_OK;
@@ -33,7 +34,8 @@ enum err_code s3_remove(void *impl, const char *key, const char *etag, const str
     return code;
 }
 
-static enum err_code write_request(const struct s3_store *s, const char *const *keys, size_t n, struct buf *xml, struct err *e)
+static enum err_code write_request(const struct s3_store *s, const char *const *keys, size_t n, struct buf *xml,
+                                   struct err *e)
 {
     buf_add_str(xml, "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
     for (size_t i = 0; i < n; i++) {
@@ -96,8 +98,14 @@ enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, cons
     base64_encode(&md5, sum, 16);
     params_add(&headers, "Content-MD5", buf_str(&md5));
     params_add(&headers, "Content-Type", "application/xml");
-    const struct s3_request r = {.method = HTTP_POST, .what = "DeleteObjects", .query = query, .headers = &headers,
-                                 .text = &xml, .call = call, .reply_max = REPLY_MAX, .xml_error_in_200 = true};
+    const struct s3_request r = {.method = HTTP_POST,
+                                 .what = "DeleteObjects",
+                                 .query = query,
+                                 .headers = &headers,
+                                 .text = &xml,
+                                 .call = call,
+                                 .reply_max = REPLY_MAX,
+                                 .xml_error_in_200 = true};
     code = s3_call(s, &r, &a, e);
     return code == ERR_OK ? read_result(s, &a, keys, n, results, e) : code;
 }

@@ -130,9 +130,9 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
     s->directory_bucket = str_ends(o->bucket, DIRECTORY_END);
     s->own = s3_own_new();
-    if (s->own == NULL || !dup_option(&s->bucket, o->bucket) || !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") ||
-        !dup_option(&s->sse_kms_key, o->sse_kms_key) || !dup_option(&s->storage_class, o->storage_class) ||
-        !dup_option(&s->acl, o->acl)) {
+    if (s->own == NULL || !dup_option(&s->bucket, o->bucket) ||
+        !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") || !dup_option(&s->sse_kms_key, o->sse_kms_key) ||
+        !dup_option(&s->storage_class, o->storage_class) || !dup_option(&s->acl, o->acl)) {
         (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);
     } else {
         s->prefix_len = strlen(s->prefix);

@@ -10,14 +10,14 @@ enum s3_sse { S3_SSE_DEFAULT, S3_SSE_S3, S3_SSE_KMS };
 
 struct s3_options {
     const char *bucket;
-    const char *prefix;        /* "" or "path/": keys of the store are below it */
+    const char *prefix; /* "" or "path/": keys of the store are below it */
     bool requester_pays;
     enum s3_sse sse;           /* for new objects; others keep theirs */
     const char *sse_kms_key;   /* NULL: the bucket's or the account's default key */
     const char *storage_class; /* for new objects; NULL: the bucket's default */
     const char *acl;           /* canned ACL for new objects; NULL: none sent */
     bool read_only;
-    uint64_t copy_max;         /* bytes of the largest object copied in one request, at least 5 MiB; 0: 5 GiB */
+    uint64_t copy_max; /* bytes of the largest object copied in one request, at least 5 MiB; 0: 5 GiB */
 };
 
 /* The client outlives the store. No request is sent. ERR_INVAL names the option. */

@@ -31,16 +31,18 @@ static enum err_code parse(const struct s3_answer *a, struct buf *out, struct er
     return buf_check(out, "tags", e);
 }
 
-enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out, struct err *e)
+enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
+                          struct err *e)
 {
     S3_ANSWER(a);
-    const struct s3_request r = {.method = HTTP_GET, .what = "GetObjectTagging", .key = key, .query = query, .call = call};
+    const struct s3_request r = {
+        .method = HTTP_GET, .what = "GetObjectTagging", .key = key, .query = query, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
     return code == ERR_OK ? parse(&a, out, e) : code;
 }
 
-enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta, const struct store_call *call,
-                          struct params *h, struct err *e)
+enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta,
+                          const struct store_call *call, struct params *h, struct err *e)
 {
     uint64_t count;
     const char *told = store_meta_prop(meta, "tagging-count", NULL);
@@ -85,14 +87,16 @@ static enum err_code write_xml(const char *text, struct buf *xml, struct err *e)
     return buf_check(xml, "tags", e);
 }
 
-enum err_code s3_tags_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call, struct err *e)
+enum err_code s3_tags_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call,
+                          struct err *e)
 {
     S3_ANSWER(a);
     PARAMS(headers);
     BUF(xml, TAGS_MAX_BYTES);
     BUF(md5, 64);
     uint8_t sum[DIGEST_MAX];
-    struct s3_request r = {.method = HTTP_DELETE, .what = "DeleteObjectTagging", .key = key, .query = query, .call = call};
+    struct s3_request r = {
+        .method = HTTP_DELETE, .what = "DeleteObjectTagging", .key = key, .query = query, .call = call};
     if (text != NULL) {
         enum err_code code = write_xml(text, &xml, e);
         if (code == ERR_OK)

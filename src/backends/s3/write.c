@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* What goes with the new version: metadata, storage class, encryption, tags, ACL, condition. */
-static enum err_code add_headers(struct s3_store *s, const char *key, const struct store_meta *meta, const uint8_t *sha512,
-                                 const struct store_call *call, struct params *h, struct err *e)
+static enum err_code add_headers(struct s3_store *s, const char *key, const struct store_meta *meta,
+                                 const uint8_t *sha512, const struct store_call *call, struct params *h, struct err *e)
 {
     enum err_code code = s3_meta_write(meta, key, sha512, 0, h, e);
     s3_add_class(s, meta, h);
@@ -54,7 +54,8 @@ static enum err_code send_put(struct s3_store *s, struct s3_request *r, struct s
 }
 
 enum err_code s3_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
-                     const struct store_cond *cond, const struct store_call *call, struct store_version *out, struct err *e)
+                     const struct store_cond *cond, const struct store_call *call, struct store_version *out,
+                     struct err *e)
 {
     struct s3_store *s = impl;
     PARAMS(headers);
@@ -65,8 +66,8 @@ enum err_code s3_put(void *impl, const char *key, const struct store_body *body,
         code = params_check(&headers, key, e);
     if (code != ERR_OK)
         return code;
-    struct s3_request r = {.method = HTTP_PUT, .what = "PutObject", .key = key, .headers = &headers, .body = body,
-                           .call = call};
+    struct s3_request r = {
+        .method = HTTP_PUT, .what = "PutObject", .key = key, .headers = &headers, .body = body, .call = call};
     struct store_version v = {.size = body->size};
     code = send_put(s, &r, &a, e);
     if (code == ERR_OK)
@@ -80,7 +81,9 @@ enum err_code s3_put(void *impl, const char *key, const struct store_body *body,
     }
     if (code == ERR_OK) {
         *out = v;
-        if (!s3_is_told(meta))
+        if (s3_is_told(meta))
+            s3_own_forget(s, key);
+        else
             s3_own_add(s, key, v.etag, body->sha512);
     }
     return code;

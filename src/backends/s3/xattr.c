@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HEADER_MAX 65536
-#define BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+#define BASE64     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
 static enum err_code add(struct store_meta *m, const char *name, const struct buf *value, struct err *e)
 {
@@ -18,8 +18,8 @@ static enum err_code add(struct store_meta *m, const char *name, const struct bu
     return code == ERR_OK ? store_meta_set_prop(m, buf_str(&prop), buf_str(value), value->len, e) : code;
 }
 
-/* The end of the name that begins at `p`: where `":"`, base64, `"` and a comma or brace follow. Names are not escaped, so
- * nothing simpler is right. NULL if there is none. */
+/* The end of the name that begins at `p`: where `":"`, base64, `"` and a comma or brace follow. Names are not escaped,
+ * so nothing simpler is right. NULL if there is none. */
 static const char *name_end(const char *p, size_t *value_len)
 {
     for (const char *q = strstr(p, "\":\""); q != NULL; q = strstr(q + 1, "\":\"")) {
@@ -81,7 +81,8 @@ void s3_xattr_write(const struct store_meta *m, struct buf *out)
 {
     BUF(json, HEADER_MAX);
     buf_add_char(&json, '{');
-    /* Both lists are sorted, and everything else that s3fs stores (system., security., trusted.) sorts before "user.". */
+    /* Both lists are sorted, and everything else that s3fs stores (system., security., trusted.) sorts before "user.".
+     */
     for (size_t i = 0; i < m->n_props; i++)
         if (str_starts(m->props[i].name, "xattr."))
             write_pair(&json, m->props[i].name + strlen("xattr."), &m->props[i]);

@@ -21,7 +21,8 @@ struct parse {
 };
 
 /* Appends an entry for the key in `text`; NULL in *entry when it is left out. */
-static enum err_code add_entry(struct parse *p, const char *text, bool is_prefix, struct store_entry **entry, struct err *e)
+static enum err_code add_entry(struct parse *p, const char *text, bool is_prefix, struct store_entry **entry,
+                               struct err *e)
 {
     BUF(key, KEY_MAX);
     *entry = NULL;

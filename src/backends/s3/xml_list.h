@@ -4,9 +4,10 @@
 
 #include "awsfs/store.h"
 
-/* A ListBucketResult. `strip` is what stands before the store's keys: entries without it are ERR_PROTO, an entry equal to it is
- * left out. Objects and common prefixes are merged into byte order; what comes twice is told once. Names that are no UTF-8 are
- * left out. */
-enum err_code s3_list_parse(const char *xml, size_t len, const char *strip, struct store_page *out, struct err *e) MUST_CHECK;
+/* A ListBucketResult. `strip` is what stands before the store's keys: entries without it are ERR_PROTO, an entry equal
+ * to it is left out. Objects and common prefixes are merged into byte order; what comes twice is told once. Names that
+ * are no UTF-8 are left out. */
+enum err_code s3_list_parse(const char *xml, size_t len, const char *strip, struct store_page *out,
+                            struct err *e) MUST_CHECK;
 
 #endif
