@@ -16,7 +16,8 @@ enum err_code store_check_key(const struct store_caps *caps, const char *key, st
     return ERR_OK;
 }
 
-enum err_code store_check_body(const struct store_caps *caps, const char *key, uint64_t size, uint64_t max, struct err *e)
+enum err_code store_check_body(const struct store_caps *caps, const char *key, uint64_t size, uint64_t max,
+                               struct err *e)
 {
     if (size > max)
         return err_set(e, ERR_TOO_BIG, "%s: %llu bytes, at most %llu", key, (unsigned long long)size,
@@ -26,8 +27,8 @@ enum err_code store_check_body(const struct store_caps *caps, const char *key, u
     return ERR_OK;
 }
 
-enum err_code store_check_parts(const struct store_caps *caps, const char *key, const struct store_part *parts, size_t n,
-                                struct err *e)
+enum err_code store_check_parts(const struct store_caps *caps, const char *key, const struct store_part *parts,
+                                size_t n, struct err *e)
 {
     if (n == 0)
         return err_set(e, ERR_INVAL, "%s: an upload without parts", key);
@@ -54,8 +55,8 @@ enum err_code store_check_version(const struct store_caps *caps, const char *key
     return ERR_OK;
 }
 
-static enum err_code check_entry(const struct store_caps *caps, const struct store_list *l, const struct store_entry *entry,
-                                 struct err *e)
+static enum err_code check_entry(const struct store_caps *caps, const struct store_list *l,
+                                 const struct store_entry *entry, struct err *e)
 {
     if (!str_starts(entry->key, l->prefix))
         return err_set(e, ERR_PROTO, "listing of '%s': '%s' does not belong there", l->prefix, entry->key);

@@ -12,15 +12,15 @@ enum err_code store_check_body(const struct store_caps *caps, const char *key, u
                                struct err *e) MUST_CHECK;
 
 /* Parts of an upload's end: numbers ascending, none too many, the sum not above max_object. ERR_INVAL, ERR_TOO_BIG. */
-enum err_code store_check_parts(const struct store_caps *caps, const char *key, const struct store_part *parts, size_t n,
-                                struct err *e) MUST_CHECK;
+enum err_code store_check_parts(const struct store_caps *caps, const char *key, const struct store_part *parts,
+                                size_t n, struct err *e) MUST_CHECK;
 
 /* A version that a backend returned. ERR_PROTO without an ETag. */
 enum err_code store_check_version(const struct store_caps *caps, const char *key, const struct store_version *v,
                                   struct err *e) MUST_CHECK;
 
-/* A page that a backend returned: entries in strict order, below the prefix, grouped as asked, the token another than the one
- * asked with. ERR_PROTO names what is wrong. */
+/* A page that a backend returned: entries in strict order, below the prefix, grouped as asked, the token another than
+ * the one asked with. ERR_PROTO names what is wrong. */
 enum err_code store_check_page(const struct store_caps *caps, const struct store_list *l, const struct store_page *p,
                                struct err *e) MUST_CHECK;
 

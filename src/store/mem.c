@@ -62,7 +62,8 @@ void mem_wake(void *store)
     cond_broadcast(&m->changed);
 }
 
-static enum err_code wait_held(struct mem_store *m, const struct mem_event *ev, const struct store_call *call, struct err *e)
+static enum err_code wait_held(struct mem_store *m, const struct mem_event *ev, const struct store_call *call,
+                               struct err *e)
 {
     struct cancel *cancel = call != NULL ? call->cancel : NULL;
     uint64_t deadline = call != NULL && call->timeout_ms > 0 ? clock_mono_ms() + call->timeout_ms : UINT64_MAX;
@@ -168,7 +169,8 @@ static enum err_code remove_one_locked(struct mem_store *m, const char *key, con
     return ERR_OK;
 }
 
-static enum err_code mem_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e)
+static enum err_code mem_remove(void *impl, const char *key, const char *etag, const struct store_call *call,
+                                struct err *e)
 {
     struct mem_store *m = impl;
     struct mem_event ev = {.op = MEM_REMOVE, .key = key};
@@ -197,7 +199,8 @@ static enum err_code mem_remove_many(void *impl, const char *const *keys, size_t
 }
 
 /* The copy as an object that is not in its place yet. Tags and ACL go along; the SHA-512 describes bytes that stay. */
-static enum err_code make_copy_locked(struct mem_store *m, const struct store_copy *c, struct mem_object **out, struct err *e)
+static enum err_code make_copy_locked(struct mem_store *m, const struct store_copy *c, struct mem_object **out,
+                                      struct err *e)
 {
     const struct mem_object *from = mem_find_locked(m, c->from);
     if (from == NULL)

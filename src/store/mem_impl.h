@@ -1,4 +1,5 @@
-/* Inside of the in-memory store. One lock for everything; never held while a hook, a body's read or a get's callbacks run. */
+/* Inside of the in-memory store. One lock for everything; never held while a hook, a body's read or a get's callbacks
+ * run. */
 #ifndef STORE_MEM_IMPL_H
 #define STORE_MEM_IMPL_H
 
@@ -108,8 +109,8 @@ struct mem_object *mem_find_locked(const struct mem_store *m, const char *key);
 struct mem_object *mem_object_new(const struct mem_store *m, const char *key, struct mem_blob *blob,
                                   const struct store_meta *meta, const uint8_t *sha512, struct err *e);
 
-/* Checks the condition against what is there, then puts the object in its place; what was there hands on its tags and its
- * ACL where the new metadata knows of them. Takes *o on success. ERR_CONFLICT, ERR_NOMEM. */
+/* Checks the condition against what is there, then puts the object in its place; what was there hands on its tags and
+ * its ACL where the new metadata knows of them. Takes *o on success. ERR_CONFLICT, ERR_NOMEM. */
 enum err_code mem_replace_locked(struct mem_store *m, struct mem_object **o, const struct store_cond *cond,
                                  struct store_version *out, struct err *e);
 void mem_delete_locked(struct mem_store *m, const char *key);
@@ -131,17 +132,17 @@ enum err_code mem_upload_begin(void *impl, const char *key, const struct store_m
                                const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e);
 enum err_code mem_upload_part(void *impl, const char *key, const char *upload_id, const struct store_body *body,
                               const struct store_call *call, struct store_part *part, struct err *e);
-enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts, size_t n,
-                                const uint8_t *sha512, const struct store_cond *cond, const struct store_call *call,
-                                struct store_version *out, struct err *e);
+enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
+                                size_t n, const uint8_t *sha512, const struct store_cond *cond,
+                                const struct store_call *call, struct store_version *out, struct err *e);
 enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                struct err *e);
 void mem_upload_free(struct mem_upload *u);
 enum err_code mem_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                                const struct store_call *call, struct buf *out, struct err *e);
 enum err_code mem_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
-                               const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
-                               struct err *e);
+                               const void *value, size_t len, const struct store_call *call,
+                               struct store_meta **meta_out, struct err *e);
 
 /* Reads a whole body into a new blob. ERR_IO, ERR_NOMEM. */
 struct mem_blob *mem_read_body(const struct store_body *body, const char *key, struct err *e);

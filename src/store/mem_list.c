@@ -1,6 +1,6 @@
 /*
- * Listing of the in-memory store. A token is the last entry of the page before: what is behind it follows, and when it was a
- * common prefix, so is what is behind that whole prefix.
+ * Listing of the in-memory store. A token is the last entry of the page before: what is behind it follows, and when it
+ * was a common prefix, so is what is behind that whole prefix.
  */
 #include "store/mem_impl.h"
 #include "util/str.h"
@@ -38,8 +38,8 @@ static size_t first_locked(const struct mem_store *m, const struct store_list *l
     return at;
 }
 
-static enum err_code add_locked(const struct mem_store *m, const struct mem_object *o, size_t group, struct store_page *p,
-                                struct err *e)
+static enum err_code add_locked(const struct mem_store *m, const struct mem_object *o, size_t group,
+                                struct store_page *p, struct err *e)
 {
     struct store_entry *entry = &p->entries[p->n];
     entry->key = group > 0 ? str_ndup(o->key, group) : strdup(o->key);
@@ -52,8 +52,8 @@ static enum err_code add_locked(const struct mem_store *m, const struct mem_obje
     return mem_tell_locked(m, o, (m->caps.flags & STORE_LIST_CONTENT) != 0, &entry->object, e);
 }
 
-static enum err_code fill_locked(const struct mem_store *m, const struct store_list *l, unsigned max, struct store_page *p,
-                                 struct err *e)
+static enum err_code fill_locked(const struct mem_store *m, const struct store_list *l, unsigned max,
+                                 struct store_page *p, struct err *e)
 {
     p->entries = calloc(max, sizeof(*p->entries));
     if (p->entries == NULL)

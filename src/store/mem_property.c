@@ -46,8 +46,8 @@ static enum err_code read_slot(struct mem_store *m, const char *key, const char 
     return buf_check(out, name, e);
 }
 
-static enum err_code read_meta(struct mem_store *m, const char *key, const struct store_object *object, const char *name,
-                               struct buf *out, struct err *e)
+static enum err_code read_meta(struct mem_store *m, const char *key, const struct store_object *object,
+                               const char *name, struct buf *out, struct err *e)
 {
     CLEANUP(store_meta_unref) struct store_meta *meta = object != NULL ? store_meta_ref(object->meta) : NULL;
     if (meta == NULL) {
@@ -102,8 +102,8 @@ static enum err_code write_slot(struct mem_store *m, const char *key, const char
 }
 
 enum err_code mem_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
-                               const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
-                               struct err *e)
+                               const void *value, size_t len, const struct store_call *call,
+                               struct store_meta **meta_out, struct err *e)
 {
     struct mem_store *m = impl;
     struct mem_event ev = {.op = MEM_PROPERTY_SET, .key = key, .size = len};

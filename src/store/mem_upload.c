@@ -67,7 +67,8 @@ enum err_code mem_upload_begin(void *impl, const char *key, const struct store_m
 }
 
 /* Replaces the part of that number or adds it in its place. Takes *blob on success. */
-static enum err_code put_part(struct mem_upload *u, const struct store_part *part, struct mem_blob **blob, struct err *e)
+static enum err_code put_part(struct mem_upload *u, const struct store_part *part, struct mem_blob **blob,
+                              struct err *e)
 {
     size_t at = 0;
     while (at < u->n_parts && u->parts[at].number < part->number)
@@ -126,8 +127,8 @@ static const struct mem_part *find_part(const struct mem_upload *u, const struct
 }
 
 /* The parts as one, and the ETag as S3 makes it: the MD5 of the parts' MD5s, "-", their number. */
-static enum err_code join(const struct mem_store *m, const struct mem_upload *u, const struct store_part *parts, size_t n,
-                          struct mem_blob **out, char etag[STORE_ETAG_SIZE], struct err *e)
+static enum err_code join(const struct mem_store *m, const struct mem_upload *u, const struct store_part *parts,
+                          size_t n, struct mem_blob **out, char etag[STORE_ETAG_SIZE], struct err *e)
 {
     size_t size = 0;
     for (size_t i = 0; i < n; i++) {
@@ -181,9 +182,9 @@ static enum err_code finish_locked(struct mem_store *m, size_t at, const struct 
     return code;
 }
 
-enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts, size_t n,
-                                const uint8_t *sha512, const struct store_cond *cond, const struct store_call *call,
-                                struct store_version *out, struct err *e)
+enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
+                                size_t n, const uint8_t *sha512, const struct store_cond *cond,
+                                const struct store_call *call, struct store_version *out, struct err *e)
 {
     struct mem_store *m = impl;
     struct mem_event ev = {.op = MEM_UPLOAD_FINISH, .key = key, .size = n};

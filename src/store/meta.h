@@ -1,5 +1,5 @@
-/* Building and reading `struct store_meta`, and releasing what the contract hands out. A `content` is always secret_alloc()'s
- * memory (util/secret.h), whatever the store. */
+/* Building and reading `struct store_meta`, and releasing what the contract hands out. A `content` is always
+ * secret_alloc()'s memory (util/secret.h), whatever the store. */
 #ifndef STORE_META_H
 #define STORE_META_H
 

@@ -1,8 +1,8 @@
 /*
- * What a backend implements: the calls of awsfs/store.h, one to one, without the checks that the dispatcher (store.c) makes
- * for all: arguments sane, flags honoured (an operation whose flag is absent may be NULL), entries of a page in order and
- * below the prefix, keys valid, results complete; it logs each call at debug level. A NULL optional operation is
- * ERR_UNSUPPORTED.
+ * What a backend implements: the calls of awsfs/store.h, one to one, without the checks that the dispatcher (store.c)
+ * makes for all: arguments sane, flags honoured (an operation whose flag is absent may be NULL), entries of a page in
+ * order and below the prefix, keys valid, results complete; it logs each call at debug level. A NULL optional operation
+ * is ERR_UNSUPPORTED.
  */
 #ifndef STORE_OPS_H
 #define STORE_OPS_H
@@ -29,10 +29,11 @@ struct store_ops {
                                    const struct store_call *call, struct store_version *out, struct err *e);
     enum err_code (*upload_abort)(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                   struct err *e);
-    enum err_code (*copy)(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
-                          struct err *e);
+    enum err_code (*copy)(void *impl, const struct store_copy *c, const struct store_call *call,
+                          struct store_version *out, struct err *e);
     enum err_code (*rename)(void *impl, const struct store_copy *c, const struct store_call *call, struct err *e);
-    enum err_code (*remove)(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e);
+    enum err_code (*remove)(void *impl, const char *key, const char *etag, const struct store_call *call,
+                            struct err *e);
     enum err_code (*remove_many)(void *impl, const char *const *keys, size_t n, const struct store_call *call,
                                  enum err_code *results, struct err *e);
     enum err_code (*property_get)(void *impl, const char *key, const struct store_object *object, const char *name,

@@ -12,14 +12,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_LIST, N_STAT, N_GET, N_PUT, N_UPLOAD_BEGIN, N_UPLOAD_PART, N_UPLOAD_FINISH, N_UPLOAD_ABORT, N_COPY, N_RENAME,
-       N_REMOVE, N_REMOVE_MANY, N_PROPERTY_GET, N_PROPERTY_SET, N_PROBE, N_KINDS };
+enum {
+    N_LIST,
+    N_STAT,
+    N_GET,
+    N_PUT,
+    N_UPLOAD_BEGIN,
+    N_UPLOAD_PART,
+    N_UPLOAD_FINISH,
+    N_UPLOAD_ABORT,
+    N_COPY,
+    N_RENAME,
+    N_REMOVE,
+    N_REMOVE_MANY,
+    N_PROPERTY_GET,
+    N_PROPERTY_SET,
+    N_PROBE,
+    N_KINDS
+};
 
 static const char *const kinds[N_KINDS] = {
-    [N_LIST] = "list", [N_STAT] = "stat", [N_GET] = "get", [N_PUT] = "put", [N_UPLOAD_BEGIN] = "upload begin",
-    [N_UPLOAD_PART] = "upload part", [N_UPLOAD_FINISH] = "upload finish", [N_UPLOAD_ABORT] = "upload abort",
-    [N_COPY] = "copy", [N_RENAME] = "rename", [N_REMOVE] = "remove", [N_REMOVE_MANY] = "remove many",
-    [N_PROPERTY_GET] = "property get", [N_PROPERTY_SET] = "property set", [N_PROBE] = "probe",
+    [N_LIST] = "list",
+    [N_STAT] = "stat",
+    [N_GET] = "get",
+    [N_PUT] = "put",
+    [N_UPLOAD_BEGIN] = "upload begin",
+    [N_UPLOAD_PART] = "upload part",
+    [N_UPLOAD_FINISH] = "upload finish",
+    [N_UPLOAD_ABORT] = "upload abort",
+    [N_COPY] = "copy",
+    [N_RENAME] = "rename",
+    [N_REMOVE] = "remove",
+    [N_REMOVE_MANY] = "remove many",
+    [N_PROPERTY_GET] = "property get",
+    [N_PROPERTY_SET] = "property set",
+    [N_PROBE] = "probe",
 };
 
 #define REMOVE_MANY_MAX 1000
@@ -85,8 +112,8 @@ static enum err_code may_change(struct store *s, int kind, const char *key, stru
     return store_check_key(&s->caps, key, e);
 }
 
-enum err_code store_list(struct store *s, const struct store_list *l, const struct store_call *call, struct store_page *out,
-                         struct err *e)
+enum err_code store_list(struct store *s, const struct store_list *l, const struct store_call *call,
+                         struct store_page *out, struct err *e)
 {
     assert(l->prefix != NULL && out != NULL);
     if (l->start_after != NULL && l->token == NULL && !(s->caps.flags & STORE_START_AFTER))
@@ -201,9 +228,10 @@ enum err_code store_upload_part(struct store *s, const char *key, const char *up
     return ended(N_UPLOAD_PART, key, s->ops->upload_part(s->impl, key, upload_id, body, call, part, e), e);
 }
 
-enum err_code store_upload_finish(struct store *s, const char *key, const char *upload_id, const struct store_part *parts,
-                                  size_t n, const uint8_t *sha512, const struct store_cond *cond,
-                                  const struct store_call *call, struct store_version *out, struct err *e)
+enum err_code store_upload_finish(struct store *s, const char *key, const char *upload_id,
+                                  const struct store_part *parts, size_t n, const uint8_t *sha512,
+                                  const struct store_cond *cond, const struct store_call *call,
+                                  struct store_version *out, struct err *e)
 {
     cond = cond != NULL ? cond : &always;
     assert(cond->kind != STORE_IF_MATCH || cond->etag != NULL);
@@ -269,7 +297,8 @@ enum err_code store_rename(struct store *s, const struct store_copy *c, const st
     return ended(N_RENAME, c->to, s->ops->rename(s->impl, c, call, e), e);
 }
 
-enum err_code store_remove(struct store *s, const char *key, const char *etag, const struct store_call *call, struct err *e)
+enum err_code store_remove(struct store *s, const char *key, const char *etag, const struct store_call *call,
+                           struct err *e)
 {
     if (s->ops->remove == NULL)
         return unsupported(N_REMOVE, key, e);
@@ -308,8 +337,8 @@ enum err_code store_property_get(struct store *s, const char *key, const struct 
 }
 
 enum err_code store_property_set(struct store *s, const char *key, const struct store_meta *meta, const char *name,
-                                 const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
-                                 struct err *e)
+                                 const void *value, size_t len, const struct store_call *call,
+                                 struct store_meta **meta_out, struct err *e)
 {
     if (s->ops->property_set == NULL)
         return err_set(e, ERR_NO_ATTR, "%s: no property %s", key, name);

@@ -40,7 +40,8 @@ static void check_round(const struct params *h)
     for (size_t i = 0; i < one.n; i++) {
         const char *again = params_get(&two, one.items[i].name);
         if (again == NULL || strcmp(again, one.items[i].value) != 0)
-            fprintf(stderr, "%s: '%s', then '%s'\n", one.items[i].name, one.items[i].value, again != NULL ? again : "none");
+            fprintf(stderr, "%s: '%s', then '%s'\n", one.items[i].name, one.items[i].value,
+                    again != NULL ? again : "none");
         FUZZ_CHECK(again != NULL && strcmp(again, one.items[i].value) == 0);
     }
     FUZZ_CHECK(one.n == two.n);

@@ -61,9 +61,9 @@ static void assert_prop(const struct store_meta *m, const char *name, const char
 
 static void an_object_of_s3fs_is_read_and_written_alike(void **state)
 {
-    struct store_meta *m = READ("f", "Content-Type", "text/plain", "X-Amz-Meta-Mode", "33188", M "uid", "1000", M "gid", "100",
-                                M "mtime", "1700000000.000000005", M "ctime", "1700000001", M "atime", "1700000002", M "xattr",
-                                "%7B%22user.a%22%3A%22YQ%3D%3D%22%2C%22user.b%22%3A%22%22%7D");
+    struct store_meta *m = READ("f", "Content-Type", "text/plain", "X-Amz-Meta-Mode", "33188", M "uid", "1000", M "gid",
+                                "100", M "mtime", "1700000000.000000005", M "ctime", "1700000001", M "atime",
+                                "1700000002", M "xattr", "%7B%22user.a%22%3A%22YQ%3D%3D%22%2C%22user.b%22%3A%22%22%7D");
     assert_int_equal(m->mode, 0100644);
     assert_int_equal(m->uid, 1000);
     assert_int_equal(m->gid, 100);
@@ -103,9 +103,9 @@ static void an_object_of_rclone_is_read_and_its_time_written_in_our_form(void **
 
 static void an_object_of_the_aws_family_is_read_and_kept_up_to_date(void **state)
 {
-    struct store_meta *m = READ("d/", M "file-permissions", "0040755", M "file-owner", "500", M "file-group", "501", M
-                                "file-mtime", "1700000000123456789ns", M "file-atime", "1700000000123", M "user-agent",
-                                "aws-fsx-lustre");
+    struct store_meta *m =
+        READ("d/", M "file-permissions", "0040755", M "file-owner", "500", M "file-group", "501", M "file-mtime",
+             "1700000000123456789ns", M "file-atime", "1700000000123", M "user-agent", "aws-fsx-lustre");
     assert_int_equal(m->mode, 040755);
     assert_int_equal(m->uid, 500);
     assert_int_equal(m->gid, 501);
@@ -128,8 +128,8 @@ static void objects_of_geesefs_goog_and_s3sync_are_read(void **state)
     assert_true(S_ISLNK(m->mode));
     assert_prop(m, "symlink-target", "dir/file x");
     store_meta_unref(m);
-    m = READ("f", M "goog-reserved-posix-mode", "640", M "goog-reserved-posix-uid", "5", M "goog-reserved-posix-gid", "6", M
-             "goog-reserved-file-mtime", "1600000000");
+    m = READ("f", M "goog-reserved-posix-mode", "640", M "goog-reserved-posix-uid", "5", M "goog-reserved-posix-gid",
+             "6", M "goog-reserved-file-mtime", "1600000000");
     assert_int_equal(m->mode, 0100640);
     assert_int_equal(m->uid, 5);
     assert_int_equal(m->gid, 6);
@@ -143,12 +143,13 @@ static void objects_of_geesefs_goog_and_s3sync_are_read(void **state)
 
 static void the_best_family_wins_and_a_broken_value_does_not(void **state)
 {
-    struct store_meta *m = READ("f", M "mode", "33188", M "file-permissions", "0100600", M "permissions", "777", M "uid", "1", M
-                                "file-owner", "2", M "owner", "3");
+    struct store_meta *m = READ("f", M "mode", "33188", M "file-permissions", "0100600", M "permissions", "777",
+                                M "uid", "1", M "file-owner", "2", M "owner", "3");
     assert_int_equal(m->mode, 0100644);
     assert_int_equal(m->uid, 1);
     store_meta_unref(m);
-    m = READ("f", M "mode", "nonsense", M "file-permissions", "0100600", M "uid", "root", M "file-owner", "2", M "mtime", "soon");
+    m = READ("f", M "mode", "nonsense", M "file-permissions", "0100600", M "uid", "root", M "file-owner", "2",
+             M "mtime", "soon");
     assert_int_equal(m->mode, 0100600);
     assert_int_equal(m->uid, 2);
     assert_int_equal(m->has & STORE_HAS_MTIME, 0);
@@ -157,11 +158,11 @@ static void the_best_family_wins_and_a_broken_value_does_not(void **state)
 
 static void what_is_not_understood_is_carried_along(void **state)
 {
-    struct store_meta *m = READ("f", "Cache-Control", "no-cache", "Content-Encoding", "aws-chunked,gzip", "Expires", "Thu, 01",
-                                "x-amz-storage-class", "GLACIER_IR", "x-amz-server-side-encryption", "aws:kms",
-                                "x-amz-server-side-encryption-aws-kms-key-id", "arn:k", "x-amz-tagging-count", "2",
-                                "x-amz-version-id", "v1", M "Project", "x", M "author", "=?UTF-8?B?SsO8cmdlbg==?=",
-                                "x-amz-website-redirect-location", "/other");
+    struct store_meta *m = READ("f", "Cache-Control", "no-cache", "Content-Encoding", "aws-chunked,gzip", "Expires",
+                                "Thu, 01", "x-amz-storage-class", "GLACIER_IR", "x-amz-server-side-encryption",
+                                "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id", "arn:k",
+                                "x-amz-tagging-count", "2", "x-amz-version-id", "v1", M "Project", "x", M "author",
+                                "=?UTF-8?B?SsO8cmdlbg==?=", "x-amz-website-redirect-location", "/other");
     assert_prop(m, "content-encoding", "gzip");
     assert_prop(m, "storage-class", "GLACIER_IR");
     assert_prop(m, "sse", "aws:kms");
@@ -186,8 +187,8 @@ static void what_is_not_understood_is_carried_along(void **state)
     store_meta_unref(m);
 }
 
-#define ZERO16 "00000000000000000000000000000000"
-#define ZERO128 ZERO16 ZERO16 ZERO16 ZERO16
+#define ZERO16        "00000000000000000000000000000000"
+#define ZERO128       ZERO16 ZERO16 ZERO16 ZERO16
 #define ZERO64_BASE64 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
 
 static void only_a_sha512_of_the_whole_is_one(void **state)
@@ -233,8 +234,8 @@ static void the_sha512_is_sent_for_the_bytes_it_belongs_to(void **state)
 
 static void other_extended_attributes_are_carried_and_not_shown(void **state)
 {
-    struct store_meta *m = READ("f", M "xattr",
-                                "%7B%22system.posix_acl_access%22%3A%22AgAAAA%3D%3D%22%2C%22user.x%22%3A%22eA%3D%3D%22%7D");
+    struct store_meta *m = READ(
+        "f", M "xattr", "%7B%22system.posix_acl_access%22%3A%22AgAAAA%3D%3D%22%2C%22user.x%22%3A%22eA%3D%3D%22%7D");
     assert_int_equal(m->n_xattrs, 1);
     assert_non_null(store_meta_prop(m, "xattr.system.posix_acl_access", NULL));
     BUF(out, 4096);
@@ -246,9 +247,22 @@ static void other_extended_attributes_are_carried_and_not_shown(void **state)
 
 static void broken_extended_attributes_are_left_out(void **state)
 {
-    static const char *const wrong[] = {"", "{", "{}", "{\"", "{\"a\"", "{\"a\":", "{\"a\":\"", "{\"a\":\"!\"}", "{\"\":\"YQ==\"}",
-                                        "[\"user.a\"]", "%7", "%00", "{\"user.a\":\"YQ\"}", "{\"user.a\":\"====\"}",
-                                        "{\"user.a\":\"YQ==\"", "{,}"};
+    static const char *const wrong[] = {"",
+                                        "{",
+                                        "{}",
+                                        "{\"",
+                                        "{\"a\"",
+                                        "{\"a\":",
+                                        "{\"a\":\"",
+                                        "{\"a\":\"!\"}",
+                                        "{\"\":\"YQ==\"}",
+                                        "[\"user.a\"]",
+                                        "%7",
+                                        "%00",
+                                        "{\"user.a\":\"YQ\"}",
+                                        "{\"user.a\":\"====\"}",
+                                        "{\"user.a\":\"YQ==\"",
+                                        "{,}"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         struct store_meta *m = READ("f", M "xattr", wrong[i]);
         assert_int_equal(m->n_xattrs, 0);
@@ -287,7 +301,8 @@ static void text_in_headers_is_decoded(void **state)
 
 static void text_comes_back_from_a_header(void **state)
 {
-    static const char *const texts[] = {"plain", "\xc3\xa9", " lead", "trail ", "a\tb", "=?UTF-8?B?w6k=?=", "line\nbreak", ""};
+    static const char *const texts[] = {"plain", "\xc3\xa9",         " lead",       "trail ",
+                                        "a\tb",  "=?UTF-8?B?w6k=?=", "line\nbreak", ""};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         BUF(header, 1024);
         BUF(text, 1024);
@@ -322,8 +337,17 @@ static void only_a_content_range_is_one(void **state)
     uint64_t a, b, c;
     assert_true(s3_content_range("bytes 0-0/1", &a, &b, &c) && a == 0 && b == 0 && c == 1);
     assert_true(s3_content_range("Bytes 5-9/10", &a, &b, &c));
-    static const char *const wrong[] = {"", "bytes", "bytes 0-0", "bytes 0-0/*", "bytes */5", "bytes 1-0/5", "bytes 0-5/5",
-                                        "bytes -1/5", "bytes 0-99999999999999999999999/1", "bytes 0-1/5 ", "chars 0-1/5"};
+    static const char *const wrong[] = {"",
+                                        "bytes",
+                                        "bytes 0-0",
+                                        "bytes 0-0/*",
+                                        "bytes */5",
+                                        "bytes 1-0/5",
+                                        "bytes 0-5/5",
+                                        "bytes -1/5",
+                                        "bytes 0-99999999999999999999999/1",
+                                        "bytes 0-1/5 ",
+                                        "chars 0-1/5"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_false(s3_content_range(wrong[i], &a, &b, &c));
 }

@@ -14,11 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OBJECT(key)                                                                                                        \
-    "<Contents><Key>" key "</Key><LastModified>2026-11-21T14:47:59.000Z</LastModified><ETag>&quot;e1&quot;</ETag>"          \
+#define OBJECT(key)                                                                                                    \
+    "<Contents><Key>" key "</Key><LastModified>2026-11-21T14:47:59.000Z</LastModified><ETag>&quot;e1&quot;</ETag>"     \
     "<Size>5</Size></Contents>"
 #define PREFIX(p) "<CommonPrefixes><Prefix>" p "</Prefix></CommonPrefixes>"
-#define LIST(inner) "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inner "</ListBucketResult>"
+#define LIST(inner)                                                                                                    \
+    "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" inner                \
+    "</ListBucketResult>"
 #define URL "<EncodingType>url</EncodingType>"
 
 static enum err_code parse(const char *xml, const char *strip, struct store_page *page)
@@ -86,19 +88,21 @@ static void a_version_is_read_for_each_object(void **state)
 static void there_is_a_next_page_only_with_a_token(void **state)
 {
     struct store_page page;
-    assert_int_equal(parse(LIST("<IsTruncated>true</IsTruncated><NextContinuationToken>t&amp;1</NextContinuationToken>"), "",
-                           &page), ERR_OK);
+    assert_int_equal(
+        parse(LIST("<IsTruncated>true</IsTruncated><NextContinuationToken>t&amp;1</NextContinuationToken>"), "", &page),
+        ERR_OK);
     assert_string_equal(page.next, "t&1");
     store_page_release(&page);
-    assert_int_equal(parse(LIST("<IsTruncated>false</IsTruncated><NextContinuationToken>t</NextContinuationToken>"), "", &page),
-                     ERR_OK);
+    assert_int_equal(
+        parse(LIST("<IsTruncated>false</IsTruncated><NextContinuationToken>t</NextContinuationToken>"), "", &page),
+        ERR_OK);
     assert_null(page.next);
     store_page_release(&page);
     assert_int_equal(parse(LIST("<IsTruncated>true</IsTruncated>"), "", &page), ERR_PROTO);
 }
 
-#define MANGLED(key, time, etag, size)                                                                                     \
-    LIST("<Contents><Key>" key "</Key><LastModified>" time "</LastModified><ETag>" etag "</ETag><Size>" size               \
+#define MANGLED(key, time, etag, size)                                                                                 \
+    LIST("<Contents><Key>" key "</Key><LastModified>" time "</LastModified><ETag>" etag "</ETag><Size>" size           \
          "</Size></Contents>")
 
 static void hostile_replies_are_refused(void **state)
@@ -137,8 +141,10 @@ static void an_etag_that_is_too_long_is_refused(void **state)
     struct store_page page;
     memset(etag, 'e', sizeof(etag) - 1);
     etag[sizeof(etag) - 1] = 0;
-    (void)snprintf(xml, sizeof(xml), "<ListBucketResult><Contents><Key>k</Key><LastModified>2026-11-21T14:47:59Z</LastModified>"
-                   "<ETag>%s</ETag><Size>1</Size></Contents></ListBucketResult>", etag);
+    (void)snprintf(xml, sizeof(xml),
+                   "<ListBucketResult><Contents><Key>k</Key><LastModified>2026-11-21T14:47:59Z</LastModified>"
+                   "<ETag>%s</ETag><Size>1</Size></Contents></ListBucketResult>",
+                   etag);
     assert_int_equal(parse(xml, "", &page), ERR_PROTO);
 }
 
@@ -152,21 +158,24 @@ static void every_cut_of_a_reply_is_refused(void **state)
     }
 }
 
-#define GRANT(grantee, permission) "<Grant><Grantee>" grantee "</Grantee><Permission>" permission "</Permission></Grant>"
-#define ACL(grants)                                                                                                        \
-    "<AccessControlPolicy><Owner><ID>me</ID></Owner><AccessControlList>" grants "</AccessControlList></AccessControlPolicy>"
+#define GRANT(grantee, permission)                                                                                     \
+    "<Grant><Grantee>" grantee "</Grantee><Permission>" permission "</Permission></Grant>"
+#define ACL(grants)                                                                                                    \
+    "<AccessControlPolicy><Owner><ID>me</ID></Owner><AccessControlList>" grants                                        \
+    "</AccessControlList></AccessControlPolicy>"
 
 static void an_acl_goes_to_text_and_to_headers(void **state)
 {
     static const char xml[] = ACL(GRANT("<ID>me</ID>", "FULL_CONTROL") GRANT("<URI>http://all</URI>", "READ")
-                                  GRANT("<ID>you</ID>", "READ") GRANT("<ID>you</ID>", "WRITE_ACP"));
+                                      GRANT("<ID>you</ID>", "READ") GRANT("<ID>you</ID>", "WRITE_ACP"));
     BUF(text, 4096);
     PARAMS(h);
     bool is_default;
     struct err e = ERR_INIT;
     assert_int_equal(s3_acl_parse(xml, strlen(xml), &text, &is_default, &e), ERR_OK);
     assert_false(is_default);
-    assert_string_equal(buf_str(&text), "id=\"me\" FULL_CONTROL\nuri=\"http://all\" READ\nid=\"you\" READ\nid=\"you\" WRITE_ACP");
+    assert_string_equal(buf_str(&text),
+                        "id=\"me\" FULL_CONTROL\nuri=\"http://all\" READ\nid=\"you\" READ\nid=\"you\" WRITE_ACP");
     assert_int_equal(s3_acl_headers(buf_str(&text), &h, &e), ERR_OK);
     assert_string_equal(params_get(&h, "x-amz-grant-full-control"), "id=\"me\"");
     assert_string_equal(params_get(&h, "x-amz-grant-read"), "uri=\"http://all\", id=\"you\"");
@@ -185,10 +194,22 @@ static void an_acl_of_the_owner_alone_is_the_default(void **state)
 
 static void hostile_acls_are_refused(void **state)
 {
-    static const char *const xml[] = {"", "<Error/>", ACL(GRANT("<ID>a\"b</ID>", "READ")), ACL(GRANT("<ID>a\nb</ID>", "READ")),
-                                      ACL(GRANT("<ID>a</ID>", "READ\nx")), ACL(GRANT("", "READ")), ACL(GRANT("<ID>a</ID>", ""))};
-    static const char *const text[] = {"", "x", "id=you READ", "id=\"you\" EAT", "id=\"you\"", "email=\"x\" READ",
-                                       "id=\"a\r\" READ", "\"you\" READ", "public-reed"};
+    static const char *const xml[] = {"",
+                                      "<Error/>",
+                                      ACL(GRANT("<ID>a\"b</ID>", "READ")),
+                                      ACL(GRANT("<ID>a\nb</ID>", "READ")),
+                                      ACL(GRANT("<ID>a</ID>", "READ\nx")),
+                                      ACL(GRANT("", "READ")),
+                                      ACL(GRANT("<ID>a</ID>", ""))};
+    static const char *const text[] = {"",
+                                       "x",
+                                       "id=you READ",
+                                       "id=\"you\" EAT",
+                                       "id=\"you\"",
+                                       "email=\"x\" READ",
+                                       "id=\"a\r\" READ",
+                                       "\"you\" READ",
+                                       "public-reed"};
     struct err e = ERR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(xml); i++) {
         BUF(out, 4096);

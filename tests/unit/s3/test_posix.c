@@ -19,36 +19,26 @@ static void modes_of_all_tools_are_read(void **state)
         bool is_dir;
         unsigned want;
     } cases[] = {
-        {"33188", false, 0100644},     /* s3fs: a file 0644 */
-        {"16877", true, 040755},       /* s3fs: a directory */
-        {"41471", false, 0120777},     /* s3fs: a symbolic link */
-        {"36333", false, 0106755},     /* s3fs: setuid and setgid */
-        {"4516", false, 010644},       /* s3fs: a fifo */
-        {"0100644", false, 0100644},   /* a leading 0 is octal */
-        {"0x81a4", false, 0100644},    /* hexadecimal */
-        {"100664", false, 0100664},    /* rclone: octal without a leading 0 */
-        {"104755", false, 0104755},    /* rclone: setuid */
-        {"120777", false, 0120777},    /* rclone: a symbolic link */
-        {"40755", true, 040755},       /* rclone: a directory */
-        {"40755", false, 040755},
-        {"41777", true, 041777},       /* rclone: sticky; as decimal it looks like a link */
-        {"42755", true, 042755},       /* rclone: setgid */
-        {"41777", false, 041777},      /* a link is only 41471 */
-        {"644", false, 0100644},       /* no file type: octal */
-        {"755", true, 040755},
-        {"0644", false, 0100644},
-        {"0", false, 0100000},
-        {"33279", false, 0100777},
-        {"", false, NONE},
-        {"-1", false, NONE},
-        {"33188x", false, NONE},
-        {" 33188", false, NONE},
-        {"99999999999999999999", false, NONE},
-        {"4294967296", false, NONE},
-        {"0xfffff", false, NONE},
-        {"08", false, NONE},
-        {"rw-r--r--", false, NONE},
-        {"170000", false, NONE},       /* S_IFMT itself is no type */
+        {"33188", false, 0100644},                            /* s3fs: a file 0644 */
+        {"16877", true, 040755},                              /* s3fs: a directory */
+        {"41471", false, 0120777},                            /* s3fs: a symbolic link */
+        {"36333", false, 0106755},                            /* s3fs: setuid and setgid */
+        {"4516", false, 010644},                              /* s3fs: a fifo */
+        {"0100644", false, 0100644},                          /* a leading 0 is octal */
+        {"0x81a4", false, 0100644},                           /* hexadecimal */
+        {"100664", false, 0100664},                           /* rclone: octal without a leading 0 */
+        {"104755", false, 0104755},                           /* rclone: setuid */
+        {"120777", false, 0120777},                           /* rclone: a symbolic link */
+        {"40755", true, 040755},                              /* rclone: a directory */
+        {"40755", false, 040755},    {"41777", true, 041777}, /* rclone: sticky; as decimal it looks like a link */
+        {"42755", true, 042755},                              /* rclone: setgid */
+        {"41777", false, 041777},                             /* a link is only 41471 */
+        {"644", false, 0100644},                              /* no file type: octal */
+        {"755", true, 040755},       {"0644", false, 0100644}, {"0", false, 0100000},
+        {"33279", false, 0100777},   {"", false, NONE},        {"-1", false, NONE},
+        {"33188x", false, NONE},     {" 33188", false, NONE},  {"99999999999999999999", false, NONE},
+        {"4294967296", false, NONE}, {"0xfffff", false, NONE}, {"08", false, NONE},
+        {"rw-r--r--", false, NONE},  {"170000", false, NONE}, /* S_IFMT itself is no type */
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         mode_t mode = NONE;

@@ -10,8 +10,14 @@
 
 #include <string.h>
 
-#define PREFIX(k) {.key = (char *)(k), .is_prefix = true}
-#define OBJECT(k) {.key = (char *)(k), .object = {.version = {.etag = "e"}}}
+#define PREFIX(k)                                                                                                      \
+    {                                                                                                                  \
+        .key = (char *)(k), .is_prefix = true                                                                          \
+    }
+#define OBJECT(k)                                                                                                      \
+    {                                                                                                                  \
+        .key = (char *)(k), .object = {.version = {.etag = "e"} }                                                      \
+    }
 
 static enum err_code check(const char *prefix, bool delimiter, const char *token, struct store_entry *entries, size_t n,
                            char *next)
@@ -42,7 +48,8 @@ static void entries_out_of_order_or_twice_are_refused(void **state)
 static void entries_that_do_not_belong_there_are_refused(void **state)
 {
     struct store_entry outside[] = {OBJECT("e/x")}, deep[] = {OBJECT("d/x/y")}, group[] = {PREFIX("d/x")};
-    struct store_entry deep_group[] = {PREFIX("d/x/y/")}, fine[] = {PREFIX("d/x/")}, no_etag[] = {{.key = (char *)"d/x"}};
+    struct store_entry deep_group[] = {PREFIX("d/x/y/")}, fine[] = {PREFIX("d/x/")},
+                       no_etag[] = {{.key = (char *)"d/x"}};
     assert_int_equal(check("d/", true, NULL, outside, 1, NULL), ERR_PROTO);
     assert_int_equal(check("d/", true, NULL, deep, 1, NULL), ERR_PROTO);
     assert_int_equal(check("d/", false, NULL, deep, 1, NULL), ERR_OK);
@@ -87,7 +94,8 @@ static void sizes_are_checked(void **state)
     assert_int_equal(store_check_body(&caps, "k", 0, 100, &e), ERR_OK);
     caps.flags |= STORE_EMPTY_REFUSED;
     assert_int_equal(store_check_body(&caps, "k", 0, 100, &e), ERR_INVAL);
-    struct store_part parts[] = {{.number = 1, .size = 60, .etag = "a"}, {.number = 2, .size = UINT64_MAX, .etag = "b"}};
+    struct store_part parts[] = {{.number = 1, .size = 60, .etag = "a"},
+                                 {.number = 2, .size = UINT64_MAX, .etag = "b"}};
     assert_int_equal(store_check_parts(&caps, "k", parts, 1, &e), ERR_OK);
     assert_int_equal(store_check_parts(&caps, "k", parts, 2, &e), ERR_TOO_BIG);
     parts[0].etag[0] = 0;
