@@ -29,6 +29,7 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     i->active->opens++;
     if (writable(flags))
         i->active->writers++;
+    LIST_INSERT_HEAD(&v->handles, h, link);
     v->n_handles++;
     return h;
 }
@@ -120,6 +121,13 @@ static bool close_counts(const struct vfs_handle *h, const struct vfs_caller *c)
     return closer == 0 || closer == h->opener || !process_lives(h->opener);
 }
 
+/* Others have the name: every close and fsync says so once something written here could not be put there. */
+static enum err_code conflict_told_locked(const struct inode *i, struct err *e)
+{
+    bool lost = (i->flags & INODE_CONFLICT) && i->active && i->active->failure.code == ERR_CONFLICT;
+    return lost ? err_copy(e, &i->active->failure) : ERR_OK;
+}
+
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     if (!writable(h->flags))
@@ -127,13 +135,11 @@ enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_ca
     lock_take(&v->tree);
     struct inode *i = h->inode;
     struct active *a = i->active;
-    bool nothing = !inode_unsent(i) || !(i->flags & INODE_LINKED) || (a->hollow && i->size == 0);
-    bool lost = (i->flags & INODE_CONFLICT) && inode_unsent(i);
+    bool nothing = !inode_unsent(i) || !inode_placed(i) || (a->hollow && i->size == 0);
+    enum err_code lost = conflict_told_locked(i, e);
     lock_drop(&v->tree);
-    if (lost)
-        return err_set(e, ERR_CONFLICT, "written on after a conflict: the bytes are left in the state directory");
     if (nothing || !close_counts(h, c))
-        return ERR_OK;
+        return lost;
     return send_wait(v, i, false, c, e);
 }
 
@@ -148,12 +154,12 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
         code = inode_find_locked(v, ino, &i, e);
     if (!code)
         inode_ref_locked(i);
-    bool nothing = !code && (!inode_unsent(i) || !(i->flags & INODE_LINKED));
+    bool nothing = !code && (!inode_unsent(i) || !inode_placed(i));
+    enum err_code lost = code ? code : conflict_told_locked(i, e);
     lock_drop(&v->tree);
     if (code)
         return code;
-    if (!nothing)
-        code = send_wait(v, i, true, c, e);
+    code = nothing ? lost : send_wait(v, i, true, c, e);
     inode_unref(v, i);
     return code;
 }
@@ -166,6 +172,7 @@ void vfs_release(struct vfs *v, struct vfs_handle *h)
     a->opens--;
     if (writable(h->flags))
         a->writers--;
+    LIST_REMOVE(h, link);
     v->n_handles--;
     if (a->opens == 0)
         send_last_close_locked(v, i);

@@ -163,6 +163,8 @@ void inode_expel_locked(struct vfs *v, struct inode *i)
     bool told = (i->flags & INODE_LINKED) && i->parent->ino && (i->ino || i->kind == INODE_NONE);
     if (told && v->cfg.notify.entry)
         v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
+    if ((i->flags & INODE_LINKED) && i->active && i->active->opens > 0)
+        i->flags |= INODE_CONFLICT;
     inode_detach_locked(v, i);
 }
 

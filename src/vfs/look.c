@@ -33,8 +33,10 @@ static enum err_code take_locked(struct vfs *v, struct inode *i, uint64_t seq, u
                                  const struct store_object *o, struct err *e)
 {
     if (inode_unsent(i) || i->changed_seq > seq) {
-        /* What was written here is newer, but what others stored with the version it came from must be carried along. */
-        if (!code && !i->meta && i->etag && strcmp(i->etag, o->version.etag) == 0)
+        /* What was written here is newer, but what others stored with the version it overwrites must be carried along. */
+        bool carried = !code && !i->meta && i->etag &&
+                       ((i->active && i->active->rewrite) || strcmp(i->etag, o->version.etag) == 0);
+        if (carried)
             inode_set_meta_locked(i, o->meta);
         return code == ERR_NOT_FOUND ? ERR_OK : code;
     }

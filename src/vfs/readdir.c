@@ -19,6 +19,7 @@ struct vfs_dir_handle {
     size_t n;
     bool read;              /* something was given out: position 0 means a rewind */
     size_t looked;          /* attributes are known up to here */
+    LIST_ENTRY(vfs_dir_handle) link;
 };
 
 static int by_name(const void *a, const void *b)
@@ -79,6 +80,7 @@ enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *
         d->dir = NULL;
     else
         inode_ref_locked(d->dir);
+    LIST_INSERT_HEAD(&v->dir_handles, d, link);
     lock_drop(&v->tree);
     if (!code)
         code = snapshot(v, d, c, e);
@@ -92,6 +94,7 @@ enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *
 void vfs_releasedir(struct vfs *v, struct vfs_dir_handle *d)
 {
     lock_take(&v->tree);
+    LIST_REMOVE(d, link);
     drop_names_locked(v, d);
     if (d->dir)
         inode_unref_locked(v, d->dir);

@@ -22,7 +22,7 @@ void send_dirty_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    bool unsent = inode_unsent(i) && (i->flags & INODE_LINKED);
+    bool unsent = inode_unsent(i) && inode_placed(i);
     if (unsent && !a->queued) {
         TAILQ_INSERT_TAIL(&v->unsent, a, link);
         inode_ref_locked(i);
@@ -47,7 +47,7 @@ static void send_rest_locked(struct vfs *v, struct inode *i)
         return;
     if (i->active->opens == 0)
         send_last_close_locked(v, i);
-    else if ((i->flags & INODE_LINKED) && !send_has_failed(i->active))
+    else if (inode_placed(i) && !send_has_failed(i->active))
         send_later_locked(v, i);
 }
 
@@ -107,7 +107,7 @@ static void later(void *arg)
     struct inode *i = t->inode;
     lock_take(&v->tree);
     i->active->timer_armed = false;
-    if (inode_unsent(i) && !send_has_failed(i->active) && (i->flags & INODE_LINKED))
+    if (inode_unsent(i) && !send_has_failed(i->active) && inode_placed(i))
         send_start_locked(v, i);
     inode_settle_locked(v, i);
     inode_unref_locked(v, i);
@@ -157,7 +157,7 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
         a = i->active;
         if (a && !a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
             return err_copy(e, &a->failure);
-        if (!a || !(i->flags & INODE_LINKED) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
+        if (!a || !inode_placed(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
             return ERR_OK;
         if (!a->sending)
             send_start_locked(v, i);
@@ -258,9 +258,7 @@ void send_last_close_locked(struct vfs *v, struct inode *i)
     if (a->sending || !inode_unsent(i))
         return;
     inode_ref_locked(i);
-    if (i->flags & INODE_CONFLICT) {
-        send_give_up_locked(v, i);
-    } else if (!(i->flags & INODE_LINKED)) {
+    if (!inode_placed(i)) {
         a->sent_gen = a->gen;
         a->attr_sent_gen = a->attr_gen;
         send_dirty_locked(v, i);

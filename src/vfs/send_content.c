@@ -20,6 +20,7 @@ struct shot {
     struct store_meta *meta;
     struct store_cond cond;
     struct cancel *cancel;
+    bool lost; /* others have the name already */
 };
 
 static void shot_release(struct shot *s)
@@ -48,6 +49,7 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     s->gen = a->gen;
     s->attr_gen = a->attr_gen;
     s->stage = a->stage;
+    s->lost = i->flags & INODE_CONFLICT;
     s->cancel = cancel_ref(a->send_cancel);
     s->base = i->content ? content_ref(i->content) : NULL;
     s->key = inode_key_dup_locked(i);
@@ -90,6 +92,10 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
 /* The local bytes beside the newer object: "name (conflict HOST DATE)". */
 static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct err *failure)
 {
+    if (stage_frozen_size(s->stage) == 0)
+        return ERR_OK; /* there is nothing to keep */
+    if (!stage_complete(s->stage, true)) /* the version that the rest came from is gone */
+        return ERR_CONFLICT;
     char host[65] = "host", when[32];
     gethostname(host, sizeof(host) - 1);
     struct tm tm;
@@ -157,7 +163,7 @@ static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s
 static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, struct store_version *version, struct err *e)
 {
     struct vfs_caller c = {.cancel = s->cancel};
-    enum err_code code = look_always(v, i, &c, e);
+    enum err_code code = s->lost ? ERR_OK : look_always(v, i, &c, e);
     if (!code)
         code = stage_complete_from(s->stage, s->base, true, s->cancel, e);
     if (code)
@@ -165,6 +171,8 @@ static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, str
     lock_take(&v->tree);
     code = shot_meta_locked(v, i, s, e);
     lock_drop(&v->tree);
+    if (!code && s->lost)
+        code = err_set(e, ERR_CONFLICT, "\"%s\" is another file now", s->key);
     return code ? code : put(v, s, s->key, &s->cond, version, e);
 }
 
@@ -174,7 +182,7 @@ void send_content(struct vfs *v, struct inode *i)
     struct err err = ERR_INIT;
     struct store_version version;
     lock_take(&v->tree);
-    bool gone = !(i->flags & INODE_LINKED) || !i->active->stage;
+    bool gone = !inode_placed(i) || !i->active->stage;
     enum err_code code = shot_take_locked(i, &s, &err);
     lock_drop(&v->tree);
     if (!code && !gone)

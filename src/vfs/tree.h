@@ -48,7 +48,7 @@ enum {
     INODE_STALE = 1 << 5,   /* to be asked for again whatever its age */
     INODE_ASKED = 1 << 6,   /* a lookup has just asked: the open that follows need not */
     INODE_NO_MARKER = 1 << 7, /* a directory known to have no marker object */
-    INODE_CONFLICT = 1 << 9, /* others have the name now; what is written on through open handles has no place in the store */
+    INODE_CONFLICT = 1 << 9, /* others have the name now: what is written on through open handles is put beside it */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
@@ -110,6 +110,8 @@ struct active {
 };
 
 TAILQ_HEAD(active_list, active);
+LIST_HEAD(handle_list, vfs_handle);
+LIST_HEAD(dir_handle_list, vfs_dir_handle);
 
 struct vfs {
     struct store *store;
@@ -123,6 +125,8 @@ struct vfs {
     uint64_t next_ino, seq;
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
+    struct handle_list handles;      /* open files and directories: the end releases them */
+    struct dir_handle_list dir_handles;
     unsigned background;    /* tasks under way that use the vfs */
     bool closing;
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
@@ -177,6 +181,11 @@ void inode_settle_locked(struct vfs *v, struct inode *i);
 static inline bool active_dirty(const struct active *a)
 {
     return a->gen != a->sent_gen;
+}
+/* It has a place in the store: under its name, or beside the one who took that. */
+static inline bool inode_placed(const struct inode *i)
+{
+    return !i->parent || (i->flags & (INODE_LINKED | INODE_CONFLICT));
 }
 static inline bool inode_unsent(const struct inode *i)
 {
@@ -360,6 +369,7 @@ struct vfs_handle {
     pid_t opener;           /* thread group that opened it; 0: not known */
     struct lock lock;       /* LOCK_VFS_HANDLE: ra */
     struct readahead ra;
+    LIST_ENTRY(vfs_handle) link;
 };
 struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, struct err *e);
 struct vfs_handle *handle_ref(struct vfs_handle *h);

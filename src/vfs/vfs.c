@@ -102,6 +102,8 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     lock_init(&v->tree, "vfs tree", LOCK_VFS_TREE);
     cond_init(&v->changed);
     TAILQ_INIT(&v->unsent);
+    LIST_INIT(&v->handles);
+    LIST_INIT(&v->dir_handles);
     if (open_state(v, e) || open_parts(v, e)) {
         vfs_free(v);
         return NULL;
@@ -134,6 +136,15 @@ static void free_tree(struct vfs *v)
     inode_unref_locked(v, v->root);
 }
 
+/* What an unmount left open: written bytes go to the store, as with any last close. */
+static void release_open(struct vfs *v)
+{
+    for (struct vfs_handle *h; (h = LIST_FIRST(&v->handles));)
+        vfs_release(v, h);
+    for (struct vfs_dir_handle *d; (d = LIST_FIRST(&v->dir_handles));)
+        vfs_releasedir(v, d);
+}
+
 static void wait_background(struct vfs *v)
 {
     LOCK_SCOPE(&v->tree);
@@ -145,6 +156,7 @@ void vfs_free(struct vfs *v)
 {
     if (!v)
         return;
+    release_open(v);
     wait_background(v);
     if (v->root)
         free_tree(v);
