@@ -30,7 +30,7 @@ def dumpable_mappings(pid):
 
 
 def core_dump_has(pid, secret):
-    """Whether a core dump made now, by root and whatever the limits, would show the secret."""
+    """Whether a core dump made now, by root and whatever the limits, would show the secret: where it was found, or False."""
     with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
         for start, end in dumpable_mappings(pid):
             position, tail = start, b""
@@ -43,7 +43,7 @@ def core_dump_has(pid, secret):
                 if not block:
                     break
                 if secret in tail + block:
-                    return True
+                    return "in the mapping at %#x, after %r" % (start, (tail + block).split(secret)[0][-80:])
                 tail = block[-len(secret):]
                 position += len(block)
     return False
