@@ -45,35 +45,61 @@ static ssize_t read_nothing(void *arg, uint64_t offset, void *buf, size_t len)
     return 0;
 }
 
-/* Unless another file or a marker came, or the directory went. */
+static enum err_code put_marker(struct vfs *v, const char *key, bool listed, const struct store_meta *meta,
+                                struct store_version *version, struct err *e)
+{
+    /* Where not all names are known, there may be others, and then the directory needs none. */
+    enum err_code code = listed ? ERR_OK : check_empty(v, key, NULL, e);
+    if (code)
+        return code;
+    struct store_body body = {.read = read_nothing};
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
+    return store_put(v->store, key, &body, meta, &absent, NULL, version, e);
+}
+
+/* Begins a sending of the directory, unless another file or a marker came, or the directory went. */
+static bool marker_begin_locked(struct vfs *v, struct inode *dir)
+{
+    while (hold_covers_locked(v, dir) || (dir->active && dir->active->sending))
+        cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
+    if (!dir->dir->marker_due || !(dir->flags & INODE_LINKED) || has_names_locked(dir) || dir->etag)
+        return false;
+    if (inode_activate_locked(v, dir, NULL))
+        return false;
+    send_begin_locked(v, dir, NULL);
+    return true;
+}
+
+static void marker_end_locked(struct vfs *v, struct inode *dir, enum err_code code, const struct store_version *version)
+{
+    if (!code) {
+        if (inode_set_version_locked(v, dir, version, NULL, NULL))
+            dir->flags |= INODE_STALE;
+        dir->flags &= (uint16_t)~INODE_NO_MARKER;
+        inode_changed_locked(v, dir);
+    }
+    send_end_locked(v, dir);
+}
+
 static void marker_put(void *arg)
 {
     CLEANUP(free) struct marker_task *t = arg;
     struct vfs *v = t->v;
     struct inode *dir = t->dir;
     lock_take(&v->tree);
-    bool due = dir->dir->marker_due && (dir->flags & INODE_LINKED) && !has_names_locked(dir);
+    bool due = marker_begin_locked(v, dir), listed = dir->dir->listed;
     CLEANUP(free) char *key = due ? inode_key_dup_locked(dir) : NULL;
     CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(dir->meta);
     lock_drop(&v->tree);
 
     struct err err = ERR_INIT;
     struct store_version version;
-    enum err_code code = ERR_OK;
-    if (key) {
-        struct store_body body = {.read = read_nothing};
-        struct store_cond absent = {.kind = STORE_IF_ABSENT};
-        code = store_put(v->store, key, &body, meta, &absent, NULL, &version, &err);
-    }
-    lock_take(&v->tree);
-    if (key && !code) {
-        if (inode_set_version_locked(v, dir, &version, NULL, NULL))
-            dir->flags |= INODE_STALE;
-        dir->flags &= (uint16_t)~INODE_NO_MARKER;
-        inode_changed_locked(v, dir);
-    } else if (code && code != ERR_CONFLICT) {
+    enum err_code code = key ? put_marker(v, key, listed, meta, &version, &err) : ERR_NOMEM;
+    if (key && code && code != ERR_CONFLICT && code != ERR_NOT_EMPTY)
         LOG_WARN("vfs", "the empty directory \"%s\" could not be kept: %s", key, err.msg);
-    }
+    lock_take(&v->tree);
+    if (due)
+        marker_end_locked(v, dir, code, &version);
     dir->dir->marker_due = false;
     inode_unref_locked(v, dir);
     v->background--;

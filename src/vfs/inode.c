@@ -258,7 +258,7 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (!a || a->opens || a->sending || a->looking || a->timer_armed || a->queued)
+    if (!a || a->opens || a->sending || a->held || a->looking || a->timer_armed || a->queued)
         return;
     if (a->stage && (i->flags & INODE_LOCAL) && (i->flags & INODE_LINKED))
         return;
@@ -302,7 +302,7 @@ uint64_t ttl_left_ms(const struct vfs *v, uint64_t checked_ms)
 
 bool inode_fresh_locked(const struct vfs *v, const struct inode *i)
 {
-    if (!i->parent || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) || (i->active && i->active->sending))
+    if (!i->parent || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) || (i->active && (i->active->sending || i->active->held)))
         return true;
     return !(i->flags & INODE_STALE) && within_ttl(v, i->checked_ms);
 }

@@ -53,6 +53,8 @@ static enum err_code place_find(struct vfs *v, uint64_t parent, const char *name
     else
         inode_ref_locked(p->dir);
     lock_drop(&v->tree);
+    if (!code) /* a directory that is being moved has no keys of its own */
+        code = hold_wait(v, p->dir, c, e);
     if (code)
         return code;
     p->local = !is_dir && store_stays_local(v->store, name);

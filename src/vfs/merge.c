@@ -35,7 +35,7 @@ static bool ours(const struct inode *i, const struct merge *m)
 {
     bool removal_put_off = i->kind == INODE_NONE && i->etag;
     return i->changed_seq > m->seq || removal_put_off || (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) ||
-           (i->active && i->active->sending);
+           (i->active && (i->active->sending || i->active->held));
 }
 
 /* The same for a directory that others have emptied or never saw: what is below it here would go with it. Borrowed depth: a

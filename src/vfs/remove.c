@@ -76,21 +76,16 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
     if (i->flags & INODE_VIRTUAL)
         return err_set(e, ERR_PERM, "a version cannot be removed by itself");
     lock_take(&v->tree);
-    bool sending = i->active && i->active->sending;
-    lock_drop(&v->tree);
-    if (sending && c->nowait)
-        return ERR_AGAIN;
-    enum err_code code = send_quiet(v, i, true, c, e);
-    if (code)
-        return code;
-    lock_take(&v->tree);
+    bool there = (i->flags & INODE_LINKED) && i->parent == dir;
     /* A put that failed, or was stopped, may have been done all the same. */
-    bool maybe = sending || (i->active && i->active->failure.code);
-    bool in_store = maybe || !(i->flags & (INODE_NEW | INODE_LOCAL));
+    bool in_store = i->active->tried || !(i->flags & (INODE_NEW | INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     lock_drop(&v->tree);
+    if (!there)
+        return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", key ? key : "");
     if (!key)
         return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = ERR_OK;
     if (in_store) {
         if (c->nowait)
             return ERR_AGAIN;
@@ -111,8 +106,10 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code && (code = unlink_found(v, dir, i, c, e)))
-        send_resume(v, i);
+    if (!code && !(code = hold_take(v, i, NULL, i, c, e))) {
+        code = unlink_found(v, dir, i, c, e);
+        hold_drop(v, i, NULL);
+    }
     inode_unref(v, i);
     inode_unref(v, dir);
     return code;
@@ -139,7 +136,7 @@ enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_calle
     return code;
 }
 
-static bool known_full_locked(const struct inode *dir)
+bool dir_has_unsent_locked(const struct inode *dir)
 {
     size_t cursor = 0;
     for (const struct inode *i; (i = map_next(dir->dir->children, &cursor));)
@@ -154,9 +151,12 @@ static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode 
     if (i->kind != INODE_DIR)
         return err_set(e, ERR_NOT_DIR, "not a directory");
     lock_take(&v->tree);
-    bool full = known_full_locked(i), local = i->flags & INODE_LOCAL;
+    bool full = dir_has_unsent_locked(i), local = i->flags & INODE_LOCAL;
+    bool there = (i->flags & INODE_LINKED) && i->parent == dir;
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     lock_drop(&v->tree);
+    if (!there)
+        return err_set(e, ERR_NOT_FOUND, "the directory was removed by others");
     if (full)
         return err_set(e, ERR_NOT_EMPTY, "the directory is not empty");
     if (!key)
@@ -166,9 +166,7 @@ static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode 
         if (c->nowait)
             return ERR_AGAIN;
         struct store_call call = call_of(c);
-        code = send_quiet(v, i, true, c, e);
-        if (!code)
-            code = check_empty(v, key, c, e);
+        code = check_empty(v, key, c, e);
         if (!code && vfs_has(v, STORE_MARKERS))
             code = store_remove(v->store, key, NULL, &call, e);
     }
@@ -186,8 +184,10 @@ enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const 
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code && (code = rmdir_found(v, dir, i, c, e)))
-        send_resume(v, i);
+    if (!code && !(code = hold_take(v, i, NULL, i, c, e))) {
+        code = rmdir_found(v, dir, i, c, e);
+        hold_drop(v, i, NULL);
+    }
     inode_unref(v, i);
     inode_unref(v, dir);
     return code;

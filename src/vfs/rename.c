@@ -115,7 +115,14 @@ static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *met
                          const struct store_version *version)
 {
     struct inode *i = r->from;
-    if (inode_set_version_locked(v, i, version, meta, NULL))
+    struct store_version now = *version;
+    if (inode_unsent(i) && active_dirty(i->active)) { /* written on: what is shown stays */
+        now.size = i->size;
+        now.mtime = i->mtime;
+    }
+    /* Its content may have been made after the copy. */
+    bool lost = i->content && content_relocate(i->content, r->to_key, version->etag, NULL);
+    if (lost || inode_set_version_locked(v, i, &now, meta, NULL))
         i->flags |= INODE_STALE;
     i->flags |= INODE_OUR_MTIME;
     if (i->active && meta) {
@@ -138,30 +145,14 @@ static void forget_both_locked(struct rename *r)
         there->flags |= INODE_STALE;
 }
 
-/* Everything of the source is in the store, nothing of it or the target is being sent. */
-static enum err_code settle(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
-{
-    lock_take(&v->tree);
-    bool dirty = r->from->active && active_dirty(r->from->active);
-    lock_drop(&v->tree);
-    enum err_code code = dirty ? send_wait(v, r->from, true, c, e) : ERR_OK;
-    if (!code)
-        code = send_quiet(v, r->from, false, c, e);
-    if (!code && r->target)
-        code = send_quiet(v, r->target, true, c, e);
-    if (!code && r->target)
-        preserve(v, r->target, c);
-    return code;
-}
-
 static enum err_code rename_in_store(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
 {
     CLEANUP(store_meta_unref) struct store_meta *meta = NULL;
     uint64_t attr_gen;
     struct store_version version = {.etag = ""};
-    enum err_code code = settle(v, r, c, e);
-    if (!code)
-        code = carried_meta(v, r->from, c, &meta, &attr_gen, e);
+    if (r->target)
+        preserve(v, r->target, c);
+    enum err_code code = carried_meta(v, r->from, c, &meta, &attr_gen, e);
     if (code)
         return code;
     lock_take(&v->tree);
@@ -204,17 +195,20 @@ static enum err_code rename_file(struct vfs *v, struct rename *r, const struct v
     return to_local ? rename_to_local(v, r, c, e) : rename_in_store(v, r, c, e);
 }
 
-static enum err_code check_target(struct vfs *v, struct rename *r, unsigned flags, const struct vfs_caller *c, struct err *e)
+static enum err_code check_target(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
 {
     if (!r->target)
         return ERR_OK;
-    if (flags & RENAME_NOREPLACE)
-        return err_set(e, ERR_EXISTS, "\"%s\" exists", r->name);
     bool from_dir = r->from->kind == INODE_DIR, to_dir = r->target->kind == INODE_DIR;
     if (from_dir && !to_dir)
         return err_set(e, ERR_NOT_DIR, "\"%s\" is not a directory", r->name);
     if (!from_dir && to_dir)
         return err_set(e, ERR_IS_DIR, "\"%s\" is a directory", r->name);
+    lock_take(&v->tree);
+    bool full = to_dir && dir_has_unsent_locked(r->target);
+    lock_drop(&v->tree);
+    if (full)
+        return err_set(e, ERR_NOT_EMPTY, "\"%s\" is not empty", r->name);
     return to_dir && !(r->target->flags & INODE_LOCAL) ? check_empty(v, r->to_key, c, e) : ERR_OK;
 }
 
@@ -266,19 +260,70 @@ static enum err_code find_both(struct vfs *v, uint64_t parent, const char *name,
     return code;
 }
 
-static enum err_code rename_found(struct vfs *v, struct rename *r, unsigned flags, const struct vfs_caller *c, struct err *e)
+static bool stands_locked(const struct inode *i, const struct inode *dir, const char *name)
 {
-    if (r->from == r->target)
-        return ERR_OK;
-    enum err_code code = name_keys(v, r, e);
+    return (i->flags & INODE_LINKED) && i->parent == dir && strcmp(i->name, name) == 0;
+}
+
+/* With both held: is what was found still there? */
+static enum err_code still_so(struct vfs *v, const struct rename *r, const char *name, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
+    if (!stands_locked(r->from, r->from_dir, name))
+        return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", name);
+    const struct inode *there = inode_child_locked(r->to_dir, r->name);
+    if (there && there->kind == INODE_NONE)
+        there = NULL;
+    if (there != r->target)
+        return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", r->name);
+    for (const struct inode *i = r->to_dir; i; i = i->parent)
+        if (i == r->from)
+            return err_set(e, ERR_INVAL, "a directory cannot be moved into itself");
+    return ERR_OK;
+}
+
+static enum err_code rename_held(struct vfs *v, struct rename *r, const char *name, const struct vfs_caller *c,
+                                 struct err *e)
+{
+    enum err_code code = still_so(v, r, name, e);
+    if (!code)
+        code = name_keys(v, r, e);
     bool is_dir = r->from->kind == INODE_DIR;
     if (!code && !store_stays_local(v->store, r->name))
         code = store_check(v->store, r->to_key, is_dir, NULL, e);
     if (!code)
-        code = check_target(v, r, flags, c, e);
+        code = check_target(v, r, c, e);
     if (code)
         return code;
     return is_dir ? rename_dir(v, r, c, e) : rename_file(v, r, c, e);
+}
+
+/* What was written is in the store before it moves there. */
+static enum err_code settle(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
+{
+    if (i->kind == INODE_DIR)
+        return rename_settle_below(v, i, c, e);
+    lock_take(&v->tree);
+    bool dirty = inode_unsent(i) && active_dirty(i->active);
+    lock_drop(&v->tree);
+    return dirty ? send_wait(v, i, true, c, e) : ERR_OK;
+}
+
+static enum err_code rename_found(struct vfs *v, struct rename *r, const char *name, unsigned flags,
+                                  const struct vfs_caller *c, struct err *e)
+{
+    if (r->from == r->target)
+        return ERR_OK;
+    if (r->target && (flags & RENAME_NOREPLACE))
+        return err_set(e, ERR_EXISTS, "\"%s\" exists", r->name);
+    enum err_code code = settle(v, r->from, c, e);
+    if (!code)
+        code = hold_take(v, r->from, r->target, r->target, c, e);
+    if (code)
+        return code;
+    code = rename_held(v, r, name, c, e);
+    hold_drop(v, r->from, r->target);
+    return code;
 }
 
 enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,
@@ -292,8 +337,8 @@ enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint6
         return ERR_AGAIN;
     struct rename r = {.name = new_name};
     enum err_code code = find_both(v, parent, name, new_parent, c, &r, e);
-    if (!code && (code = rename_found(v, &r, flags, c, e)) && r.target)
-        send_resume(v, r.target);
+    if (!code)
+        code = rename_found(v, &r, name, flags, c, e);
     inode_unref(v, r.from);
     inode_unref(v, r.target);
     inode_unref(v, r.from_dir);

@@ -135,18 +135,22 @@ static bool below_locked(const struct inode *i, const struct inode *dir)
     return false;
 }
 
-/* What is being written below goes to the store first. */
-static enum err_code settle_below(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+/* One that is not in the store yet. Others that are written on go to the new place later. */
+static struct inode *next_new_locked(struct vfs *v, const struct inode *dir)
+{
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link)
+        if (a->inode != dir && below_locked(a->inode, dir) && (a->inode->flags & INODE_NEW))
+            return inode_ref_locked(a->inode);
+    return NULL;
+}
+
+/* What the store does not know could not be copied there: it goes to the store first. */
+enum err_code rename_settle_below(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
 {
     for (;;) {
-        struct inode *next = NULL;
-        struct active *a;
         lock_take(&v->tree);
-        TAILQ_FOREACH(a, &v->unsent, link)
-            if (a->inode != dir && below_locked(a->inode, dir)) {
-                next = inode_ref_locked(a->inode);
-                break;
-            }
+        struct inode *next = next_new_locked(v, dir);
         lock_drop(&v->tree);
         if (!next)
             return ERR_OK;
@@ -201,12 +205,31 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
         if (!i || !i->etag || strcmp(i->etag, t->version.etag) != 0)
             continue;
         struct store_version version = t->copied;
-        if (inode_unsent(i))
+        if (inode_unsent(i)) { /* written on: what is shown stays */
             version.size = i->size;
-        if (inode_set_version_locked(v, i, &version, NULL, NULL))
+            version.mtime = i->mtime;
+        }
+        CLEANUP(free) char *key = inode_key_dup_locked(i);
+        /* Its content may have been made after the copies. */
+        bool lost = !key || (i->content && content_relocate(i->content, key, t->copied.etag, NULL));
+        if (lost || inode_set_version_locked(v, i, &version, NULL, NULL))
             i->flags |= INODE_STALE;
         i->flags |= INODE_OUR_MTIME;
         inode_changed_locked(v, i);
+    }
+}
+
+/* Both trees may be there in part. */
+static void forget_both_locked(struct rename *r, const struct items *list)
+{
+    r->from_dir->dir->listed = r->to_dir->dir->listed = r->from->dir->listed = false;
+    struct inode *there = inode_child_locked(r->to_dir, r->name);
+    if (there)
+        there->flags |= INODE_STALE;
+    for (size_t k = 0; k < list->n; k++) {
+        struct inode *i = find_below_locked(r->from, list->v[k].from + strlen(r->from_key));
+        if (i)
+            i->flags |= INODE_STALE;
     }
 }
 
@@ -240,18 +263,15 @@ enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_calle
     if (vfs_has(v, STORE_SLOW_COPY) && !(r->from->flags & INODE_LOCAL))
         return err_set(e, ERR_CROSS, "this store cannot rename a hierarchy");
     __attribute__((cleanup(items_release))) struct items list = {0};
-    enum err_code code = settle_below(v, r->from, c, e);
-    if (!code)
-        code = send_quiet(v, r->from, false, c, e);
-    if (!code && !(r->from->flags & INODE_LOCAL))
+    enum err_code code = ERR_OK;
+    if (!(r->from->flags & INODE_LOCAL))
         code = collect(v, r, c, &list, e);
     if (!code && list.n > 0)
         code = move_objects(v, r, &list, c, e);
     LOCK_SCOPE(&v->tree);
     struct inode *old_dir = r->from_dir;
     if (code) {
-        old_dir->dir->listed = r->to_dir->dir->listed = false;
-        r->from->dir->listed = false;
+        forget_both_locked(r, &list);
         return code;
     }
     code = rename_move_locked(v, r, e);

@@ -14,23 +14,25 @@
 enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
 {
     struct inode *i = r->from;
-    enum err_code code = r->target ? send_quiet(v, r->target, true, c, e) : ERR_OK;
-    if (code)
-        return code;
+    if (r->target)
+        preserve(v, r->target, c);
     lock_take(&v->tree);
+    uint64_t gen = i->active ? i->active->gen : 0, attr_gen = i->active ? i->active->attr_gen : 0;
     struct stage *stage = i->active ? i->active->stage : NULL;
     CLEANUP(free) char *etag = r->target && r->target->etag ? strdup(r->target->etag) : NULL;
     CLEANUP(store_meta_unref) struct store_meta *meta = r->target ? store_meta_ref(r->target->meta) : NULL;
     struct inode *put_off = inode_child_locked(r->to_dir, r->name);
-    if (!etag && put_off && put_off->kind == INODE_NONE && put_off->etag)
+    if (!etag && put_off && put_off->kind == INODE_NONE && put_off->etag) {
         etag = strdup(put_off->etag);
+        meta = store_meta_ref(put_off->meta);
+    }
     lock_drop(&v->tree);
     if (!stage)
         return err_set(e, ERR_INVAL, "the local file has no content");
     struct upload u = {.key = r->to_key, .stage = stage, .meta = meta, .cancel = c->cancel};
     u.cond = etag ? (struct store_cond){STORE_IF_MATCH, etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
     struct store_version version;
-    code = stage_freeze(stage, e);
+    enum err_code code = stage_freeze(stage, e);
     if (code)
         return code;
     code = upload_put(v, &u, &version, e);
@@ -42,11 +44,16 @@ enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vf
     LOCK_SCOPE(&v->tree);
     i->flags &= (uint16_t)~(INODE_LOCAL | INODE_NEW);
     inode_set_meta_locked(i, meta);
-    i->active->sent_gen = i->active->gen;
-    i->active->attr_sent_gen = i->active->attr_gen;
+    i->active->sent_gen = gen;
+    i->active->attr_sent_gen = attr_gen;
+    if (i->content) /* of what it was before it became local */
+        content_unref(TAKE(i->content));
     code = rename_move_locked(v, r, e);
+    if (active_dirty(i->active)) /* written on meanwhile */
+        version.size = i->size;
     if (!code)
         code = inode_set_version_locked(v, i, &version, NULL, e);
+    send_dirty_locked(v, i);
     i->flags |= INODE_STALE;
     for (struct inode *p = i->parent; p; p = p->parent)
         p->flags &= (uint16_t)~INODE_LOCAL;
@@ -149,12 +156,7 @@ enum err_code rename_to_local(struct vfs *v, struct rename *r, const struct vfs_
 {
     struct inode *i = r->from;
     lock_take(&v->tree);
-    bool dirty = i->active && active_dirty(i->active);
-    lock_drop(&v->tree);
-    enum err_code code = dirty ? send_wait(v, i, true, c, e) : ERR_OK;
-    lock_take(&v->tree);
-    if (!code)
-        code = stage_pin_locked(v, i, e);
+    enum err_code code = stage_pin_locked(v, i, e);
     lock_drop(&v->tree);
     if (code)
         return code;

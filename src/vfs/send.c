@@ -40,8 +40,8 @@ struct send_task {
     struct inode *inode;
 };
 
-/* What was changed during a sending: a timer that came meanwhile did nothing. */
-static void send_rest_locked(struct vfs *v, struct inode *i)
+/* A timer that came meanwhile did nothing. */
+void send_rest_locked(struct vfs *v, struct inode *i)
 {
     if (!i->active || !inode_unsent(i))
         return;
@@ -49,6 +49,26 @@ static void send_rest_locked(struct vfs *v, struct inode *i)
         send_last_close_locked(v, i);
     else if (inode_placed(i) && !send_has_failed(i->active))
         send_later_locked(v, i);
+}
+
+void send_begin_locked(struct vfs *v, struct inode *i, struct cancel *cancel)
+{
+    i->active->sending = true;
+    i->active->send_cancel = cancel;
+    LIST_INSERT_HEAD(&v->sending, i->active, sending_link);
+}
+
+void send_end_locked(struct vfs *v, struct inode *i)
+{
+    struct active *a = i->active;
+    a->sending = false;
+    LIST_REMOVE(a, sending_link);
+    cancel_unref(a->send_cancel);
+    a->send_cancel = NULL;
+    send_dirty_locked(v, i);
+    send_rest_locked(v, i);
+    inode_settle_locked(v, i);
+    cond_broadcast(&v->changed);
 }
 
 static void send_run(void *arg)
@@ -64,13 +84,7 @@ static void send_run(void *arg)
     else
         send_attr(v, i);
     lock_take(&v->tree);
-    struct active *a = i->active;
-    a->sending = false;
-    cancel_unref(a->send_cancel);
-    a->send_cancel = NULL;
-    send_dirty_locked(v, i);
-    send_rest_locked(v, i);
-    inode_settle_locked(v, i);
+    send_end_locked(v, i);
     inode_unref_locked(v, i);
     v->background--;
     cond_broadcast(&v->changed);
@@ -81,7 +95,7 @@ void send_start_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (!a || a->sending || a->held || !inode_unsent(i))
+    if (!a || a->sending || !inode_unsent(i) || hold_covers_locked(v, i))
         return;
     struct send_task *t = malloc(sizeof(*t));
     struct cancel *cancel = cancel_new();
@@ -95,8 +109,8 @@ void send_start_locked(struct vfs *v, struct inode *i)
     }
     /* The task waits for this lock before it touches the inode. */
     inode_ref_locked(i);
-    a->send_cancel = cancel;
-    a->sending = true;
+    a->tried |= active_dirty(a);
+    send_begin_locked(v, i, cancel);
     v->background++;
 }
 
@@ -167,38 +181,6 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
     }
 }
 
-enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct vfs_caller *c, struct err *e)
-{
-    struct cancel *cancel = NULL;
-    lock_take(&v->tree);
-    if (stop && i->active) {
-        i->active->held = true;
-        cancel = i->active->send_cancel ? cancel_ref(i->active->send_cancel) : NULL;
-    }
-    lock_drop(&v->tree);
-    if (cancel) {
-        cancel_fire(cancel);
-        cancel_unref(cancel);
-    }
-    LOCK_SCOPE(&v->tree);
-    while (i->active && i->active->sending) {
-        enum err_code code = wait_changed_locked(v, c, e);
-        if (code)
-            return code;
-    }
-    return ERR_OK;
-}
-
-void send_resume(struct vfs *v, struct inode *i)
-{
-    LOCK_SCOPE(&v->tree);
-    if (!i->active || !i->active->held)
-        return;
-    i->active->held = false;
-    if (inode_unsent(i) && !send_has_failed(i->active))
-        send_later_locked(v, i);
-}
-
 /* ---- The last close */
 
 struct abandon_task {
@@ -255,7 +237,7 @@ void send_last_close_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (a->sending || !inode_unsent(i))
+    if (a->sending || !inode_unsent(i) || hold_covers_locked(v, i))
         return;
     inode_ref_locked(i);
     if (!inode_placed(i)) {

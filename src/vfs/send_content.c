@@ -121,8 +121,10 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     struct active *a = i->active;
     struct store_version now = *version;
     bool same = a->gen == s->gen;
-    if (!same) /* written on meanwhile: what is shown stays */
+    if (!same) { /* written on meanwhile: what is shown stays */
         now.size = i->size;
+        now.mtime = i->mtime;
+    }
     if (inode_set_version_locked(v, i, &now, a->attr_gen == s->attr_gen ? s->meta : NULL, NULL))
         i->flags |= INODE_STALE;
     i->flags &= (uint16_t)~INODE_NEW;

@@ -32,7 +32,11 @@ enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e)
 void stage_unpin_locked(struct vfs *v, struct inode *i)
 {
     i->active->opens--;
-    inode_settle_locked(v, i);
+    /* The last close may have come while it was pinned. */
+    if (i->active->opens == 0 && !i->active->timer_armed)
+        send_last_close_locked(v, i);
+    if (i->active)
+        inode_settle_locked(v, i);
 }
 
 static void emptied_locked(struct vfs *v, struct inode *i)

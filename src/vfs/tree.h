@@ -100,16 +100,19 @@ struct active {
     bool hollow;            /* still empty since its creation or truncation: put with its first data or at RELEASE */
     bool sending;
     struct cancel *send_cancel; /* while sending */
-    bool held;              /* about to be removed: no sending begins */
+    bool held;              /* about to be removed or renamed: in vfs.holds */
+    bool tried;             /* a put was begun: it may have been done though it failed */
     bool looking;           /* a HEAD for what others stored with the object is under way */
     struct err failure;     /* of failed_gen or attr_failed_gen */
     struct timer timer;     /* what has no close is sent when it fires */
     bool timer_armed;
     bool queued;            /* in vfs.unsent */
     TAILQ_ENTRY(active) link;
+    LIST_ENTRY(active) hold_link, sending_link;
 };
 
 TAILQ_HEAD(active_list, active);
+LIST_HEAD(active_set, active);
 LIST_HEAD(handle_list, vfs_handle);
 LIST_HEAD(dir_handle_list, vfs_dir_handle);
 
@@ -125,6 +128,7 @@ struct vfs {
     uint64_t next_ino, seq;
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
+    struct active_set holds, sending;
     struct handle_list handles;      /* open files and directories: the end releases them */
     struct dir_handle_list dir_handles;
     unsigned background;    /* tasks under way that use the vfs */
@@ -313,10 +317,23 @@ void send_last_close_locked(struct vfs *v, struct inode *i);
 bool send_has_failed(const struct active *a);
 /* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. */
 void send_give_up_locked(struct vfs *v, struct inode *i);
-/* Waits until no sending is under way. With `stop` it is stopped where that is safe, and none begins until send_resume() (which
- * is not needed once the name is gone). */
-enum err_code send_quiet(struct vfs *v, struct inode *i, bool stop, const struct vfs_caller *c, struct err *e) MUST_CHECK;
-void send_resume(struct vfs *v, struct inode *i);
+/* After a sending or a hold: what was changed meanwhile is sent or put off, as its state asks. */
+void send_rest_locked(struct vfs *v, struct inode *i);
+/* Marks a sending as begun (`cancel` is taken over, may be NULL) and as ended. */
+void send_begin_locked(struct vfs *v, struct inode *i, struct cancel *cancel);
+void send_end_locked(struct vfs *v, struct inode *i);
+
+/* ---- hold.c */
+
+/* Holds `a` and `b` (may be NULL), waiting for others who hold them and for sendings that are under way; that of `stop` (one of
+ * them or NULL) is stopped where that is safe. Afterwards the caller looks again at what it knew. ERR_AGAIN with nowait. */
+enum err_code hold_take(struct vfs *v, struct inode *a, struct inode *b, struct inode *stop, const struct vfs_caller *c,
+                        struct err *e) MUST_CHECK;
+void hold_drop(struct vfs *v, struct inode *a, struct inode *b);
+/* True if the inode or a directory above it is held. */
+bool hold_covers_locked(const struct vfs *v, const struct inode *i);
+/* Waits until it is not. */
+enum err_code hold_wait(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
 struct upload {
     const char *key;
@@ -341,6 +358,8 @@ void dir_free(struct dir *d);
 void preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c);
 /* The name is gone: a mark of our own removal stays, so that an older listing does not bring it back. */
 void removed_locked(struct vfs *v, struct inode *dir, struct inode *i);
+/* True if it has files that the store does not know. */
+bool dir_has_unsent_locked(const struct inode *dir);
 /* Asks the store: nothing but the marker may be below. ERR_NOT_EMPTY. */
 enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
@@ -354,6 +373,8 @@ struct rename {
     char component[1024];   /* of the new key */
 };
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* Sends what is unsent below a directory. */
+enum err_code rename_settle_below(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* Files: within the store, from and to names that stay local (rename_local.c). */
 enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 enum err_code rename_to_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;

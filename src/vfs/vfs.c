@@ -102,6 +102,8 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     lock_init(&v->tree, "vfs tree", LOCK_VFS_TREE);
     cond_init(&v->changed);
     TAILQ_INIT(&v->unsent);
+    LIST_INIT(&v->holds);
+    LIST_INIT(&v->sending);
     LIST_INIT(&v->handles);
     LIST_INIT(&v->dir_handles);
     if (open_state(v, e) || open_parts(v, e)) {

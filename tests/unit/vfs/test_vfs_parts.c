@@ -1,0 +1,201 @@
+/* Uploads by parts. */
+#include "support.h"
+
+#include "journal/uploads.h"
+#include "util/str.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define MIB (1u << 20)
+
+static const struct rig_kind small_target = {.put_target = 9 * MIB};
+
+static char *bytes_of(size_t len)
+{
+    char *p = malloc(len + 1);
+    assert_non_null(p);
+    for (size_t k = 0; k < len; k++)
+        p[k] = (char)('a' + (k * 7 + k / 4096) % 26);
+    p[len] = 0;
+    return p;
+}
+
+static void write_big(struct rig *r, struct vfs_handle *h, const char *text)
+{
+    for (size_t at = 0, len = strlen(text); at < len; at += MIB) {
+        size_t n = len - at < MIB ? len - at : MIB;
+        expect_ok(r, vfs_write(r->v, h, text + at, n, at, &r->who, &r->err));
+    }
+}
+
+static void a_file_above_the_target_goes_by_parts(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(20 * MIB + 12345);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    rig_mark(&r);
+    expect_ok(&r, close_file(&r, h));
+    assert_int_equal(rig_count(&r, MEM_PUT), 0);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_BEGIN), 1);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_PART), 3);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_FINISH), 1);
+    expect_object(&r, "big", text);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    CLEANUP(store_meta_unref) struct store_meta *m = object_meta(&r, "big");
+    assert_non_null(store_meta_prop(m, "sha512", NULL));
+    rig_stop(&r);
+}
+
+struct closing {
+    struct rig *r;
+    struct vfs_handle *h;
+    enum err_code code;
+};
+
+static void *close_it(void *arg)
+{
+    struct closing *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
+    return NULL;
+}
+
+static void parts_go_in_parallel_and_are_recorded_before_the_first(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(30 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    mem_store_hold(r.mem, MEM_UPLOAD_PART, NULL);
+    struct closing c = {&r, h, ERR_OK};
+    pthread_t t;
+    pthread_create(&t, NULL, close_it, &c);
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_PART, 4, 5000));
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    mem_store_unhold(r.mem, MEM_UPLOAD_PART);
+    pthread_join(t, NULL);
+    assert_int_equal(c.code, ERR_OK);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    release(&r, h);
+    rig_stop(&r);
+}
+
+static void a_part_that_fails_aborts_the_upload(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(20 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    rig_fail(&r, MEM_UPLOAD_PART, NULL, ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, flush(&r, h));
+    assert_int_equal(mem_store_uploads(r.mem), 0);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    expect_no_object(&r, "big");
+    expect_ok(&r, fsync_file(&r, h));
+    expect_object(&r, "big", text);
+    release(&r, h);
+    rig_stop(&r);
+}
+
+static void conditions_hold_at_the_finish(void **state)
+{
+    struct rig r;
+    char key[1100];
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(12 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    others_put(&r, "big", "theirs");
+    expect_code(&r, ERR_CONFLICT, close_file(&r, h));
+    expect_object(&r, "big", "theirs");
+    assert_int_equal(mem_store_uploads(r.mem), 0);
+    assert_true(find_key(&r, "big (conflict ", key));
+    expect_object(&r, key, text);
+    rig_stop(&r);
+}
+
+/* A copy onto itself gives an object of parts another ETag. */
+static void attributes_changed_between_two_writes_are_no_conflict(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(12 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    expect_ok(&r, close_file(&r, h));
+    h = open_at(&r, "big", O_RDWR);
+    expect_ok(&r, try_chmod(&r, "big", 0600));
+    mem_store_hold(r.mem, MEM_COPY, "big");
+    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 3000));
+    write_at(&r, h, 0, "HERE");
+    memcpy(text, "HERE", 4);
+    mem_store_unhold(r.mem, MEM_COPY);
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "big", text);
+    assert_int_equal(mem_store_objects(r.mem), 1);
+    rig_stop(&r);
+}
+
+static void an_upload_that_a_dead_mount_left_is_aborted_and_no_other(void **state)
+{
+    struct rig r;
+    char ours[STORE_ID_SIZE], foreign[STORE_ID_SIZE];
+    rig_store(&r, &small_target);
+    char dir[128];
+    snprintf(dir, sizeof(dir), "%s/uploads", r.state);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    expect_ok(&r, store_upload_begin(r.store, "big", NULL, NULL, NULL, ours, &r.err));
+    expect_ok(&r, store_upload_begin(r.store, "big", NULL, NULL, NULL, foreign, &r.err));
+    struct uploads *u = uploads_open(dir, &r.err);
+    assert_non_null(u);
+    expect_ok(&r, uploads_add(u, "big", ours, &r.err));
+    uploads_free(u);
+    rig_mount(&r);
+    drain(&r);
+    assert_int_equal(mem_store_uploads(r.mem), 1);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    rig_unmount(&r);
+    rig_mount(&r);
+    drain(&r);
+    assert_int_equal(mem_store_uploads(r.mem), 1);
+    rig_stop(&r);
+}
+
+static void an_upload_that_cannot_be_aborted_stays_recorded(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(12 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    rig_fail(&r, MEM_UPLOAD_PART, NULL, ERR_NET, 1);
+    rig_fail(&r, MEM_UPLOAD_ABORT, NULL, ERR_NET, 1);
+    expect_code(&r, ERR_NET, close_file(&r, h));
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    rig_unmount(&r);
+    rig_mount(&r);
+    drain(&r);
+    assert_int_equal(mem_store_uploads(r.mem), 0);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_above_the_target_goes_by_parts),
+        cmocka_unit_test(parts_go_in_parallel_and_are_recorded_before_the_first),
+        cmocka_unit_test(a_part_that_fails_aborts_the_upload),
+        cmocka_unit_test(conditions_hold_at_the_finish),
+        cmocka_unit_test(attributes_changed_between_two_writes_are_no_conflict),
+        cmocka_unit_test(an_upload_that_a_dead_mount_left_is_aborted_and_no_other),
+        cmocka_unit_test(an_upload_that_cannot_be_aborted_stays_recorded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
