@@ -124,6 +124,8 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
     if (i->parent->parent && !(i->parent->flags & INODE_LINKED))
         return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     struct inode *old = inode_child_locked(i->parent, i->name);
+    if (old && inode_unsent(old) && old->active->opens > 0) /* made in the same moment: no write to it is forgotten */
+        old->flags |= INODE_CONFLICT;
     if (old)
         inode_detach_locked(v, old);
     if (map_put(d->children, i, e))

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define SYMLINK_MAX 4095
+/* Another thread may make the name between the look and the making. */
+#define CREATE_TRIES 3
 
 /* Where something new comes to stand. */
 struct place {
@@ -215,6 +217,8 @@ static enum err_code create_file(struct vfs *v, struct place *p, const char *nam
     LOCK_SCOPE(&v->tree);
     /* A removal that was put off (rename_to_local): what is put now overwrites that object, and keeps what belongs to it. */
     struct inode *put_off = inode_child_locked(p->dir, name);
+    if (put_off && put_off->kind != INODE_NONE)
+        return err_set(e, ERR_EXISTS, "\"%s\" was made in this moment", name);
     CLEANUP(free) char *etag = put_off && put_off->kind == INODE_NONE && put_off->etag ? strdup(put_off->etag) : NULL;
     if (etag)
         meta = store_meta_ref(put_off->meta);
@@ -237,38 +241,57 @@ static enum err_code create_file(struct vfs *v, struct place *p, const char *nam
     return code;
 }
 
+/* What is there is opened instead. */
+static enum err_code open_existing(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c,
+                                   struct vfs_entry *entry, struct vfs_handle **out, struct err *e)
+{
+    lock_take(&v->tree);
+    enum err_code code = attr_entry_locked(v, i, entry, e);
+    uint64_t ino = i->ino;
+    lock_drop(&v->tree);
+    if (!code && (code = vfs_open(v, ino, flags, c, out, e)))
+        vfs_forget(v, ino, 1);
+    return code;
+}
+
+/* The file is there: it gets its stage, and with excl=open its empty object; on failure it is gone again. */
+static enum err_code begin_file(struct vfs *v, const char *name, bool put_now, const struct vfs_caller *c,
+                                struct vfs_entry *entry, struct vfs_handle **out, struct err *e)
+{
+    enum err_code code = stage_open(v, (*out)->inode, false, e);
+    if (!code && put_now && (code = send_wait(v, (*out)->inode, true, c, e)) == ERR_CONFLICT)
+        code = err_set(e, ERR_EXISTS, "\"%s\" exists", name);
+    if (!code)
+        return ERR_OK;
+    lock_take(&v->tree);
+    inode_detach_locked(v, (*out)->inode);
+    lock_drop(&v->tree);
+    vfs_release(v, TAKE(*out));
+    vfs_forget(v, entry->ino, 1);
+    return code;
+}
+
 enum err_code vfs_create(struct vfs *v, uint64_t parent, const char *name, mode_t mode, int flags,
                          const struct vfs_caller *c, struct vfs_entry *entry, struct vfs_handle **out, struct err *e)
 {
-    struct place p = {0};
-    struct inode *existing = NULL;
-    bool excl_now = (flags & O_EXCL) && v->cfg.excl_open && !c->nowait;
-    if ((flags & O_EXCL) && v->cfg.excl_open && c->nowait)
+    bool put_now = (flags & O_EXCL) && v->cfg.excl_open;
+    if (put_now && c->nowait)
         return ERR_AGAIN;
-    enum err_code code = place_find(v, parent, name, false, c, &p, &existing, e);
-    if (code == ERR_EXISTS && !(flags & O_EXCL) && existing) {
-        lock_take(&v->tree);
-        code = attr_entry_locked(v, existing, entry, e);
-        uint64_t ino = existing->ino;
-        lock_drop(&v->tree);
-        if (!code && (code = vfs_open(v, ino, flags, c, out, e)))
-            vfs_forget(v, ino, 1);
-    } else if (!code) {
-        code = create_file(v, &p, name, mode, flags, c, entry, out, e);
-        if (!code)
-            code = stage_open(v, (*out)->inode, false, e);
-        if (!code && excl_now && (code = send_wait(v, (*out)->inode, true, c, e)) == ERR_CONFLICT)
-            code = err_set(e, ERR_EXISTS, "\"%s\" exists", name);
-        if (code && *out) {
-            lock_take(&v->tree);
-            inode_detach_locked(v, (*out)->inode);
-            lock_drop(&v->tree);
-            vfs_release(v, TAKE(*out));
-            vfs_forget(v, entry->ino, 1);
-        }
+    enum err_code code = ERR_EXISTS;
+    for (int tries = 0; code == ERR_EXISTS && tries < CREATE_TRIES; tries++) {
+        struct place p = {0};
+        struct inode *existing = NULL;
+        code = place_find(v, parent, name, false, c, &p, &existing, e);
+        bool there = code == ERR_EXISTS && existing;
+        if (there && !(flags & O_EXCL))
+            code = open_existing(v, existing, flags, c, entry, out, e);
+        else if (!code && !(code = create_file(v, &p, name, mode, flags, c, entry, out, e)))
+            code = begin_file(v, name, put_now, c, entry, out, e);
+        inode_unref(v, existing);
+        place_release(v, &p);
+        if (flags & O_EXCL)
+            break;
     }
-    inode_unref(v, existing);
-    place_release(v, &p);
     return code;
 }
 

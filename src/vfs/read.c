@@ -2,6 +2,7 @@
  * Reading. From the version's blocks (content.h), or, of a file that is being written, from the stage with the bytes it lacks
  * taken from the version it came from. A read that must wait is parked in the content and answered by whoever completes it.
  */
+#include "vfs/stage_use.h"
 #include "vfs/tree.h"
 
 #include <fcntl.h>
@@ -22,6 +23,11 @@ static void op_free(struct read_op *op)
 {
     if (op->content)
         content_unref(op->content);
+    if (op->stage) {
+        struct vfs *v = op->h->v;
+        LOCK_SCOPE(&v->tree);
+        stage_unpin_locked(v, op->h->inode);
+    }
     free(op->buf);
     handle_unref(op->h);
     free(op);
@@ -123,6 +129,10 @@ static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t 
     enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, i, e);
     if (!code && i->content)
         op->content = content_ref(i->content);
+    if (!code && op->stage) /* a read that is parked outlives the close of its handle */
+        code = stage_pin_locked(v, i, e);
+    if (code)
+        op->stage = NULL;
     return code;
 }
 
