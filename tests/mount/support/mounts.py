@@ -79,7 +79,7 @@ class Mount:
         return self.path / name
 
     def option_text(self):
-        return ",".join(k if v is True else "%s=%s" % (k, v) for k, v in self.options.items() if v not in (None, False))
+        return ",".join(k if v is True else "%s=%s" % (k, v) for k, v in self.options.items() if v is not None and v is not False)
 
     def start(self):
         # A file, not a pipe: a pipe that nobody reads would stop the daemon.
