@@ -246,8 +246,7 @@ def test_200_stalled_readers_delay_no_stat_of_a_known_file_and_no_read_of_a_held
         os.stat(disk / ("s%d" % i))
     assert time.monotonic() - start < 1.0
     assert not (disk / "not there").exists()
-    (disk / "written meanwhile").write_bytes(b"x")
-    assert time.monotonic() - start < 5.0
+    assert time.monotonic() - start < 1.5
     origin.heal()
     for reader in readers:
         assert reader.finish().strip() == "65536"
