@@ -260,7 +260,7 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (!a || a->opens || a->sending || a->held || a->looking || a->timer_armed || a->queued)
+    if (!a || a->opens || a->waiters || a->sending || a->held || a->looking || a->timer_armed || a->queued)
         return;
     if (a->stage && (i->flags & INODE_LOCAL) && (i->flags & INODE_LINKED))
         return;

@@ -250,6 +250,13 @@ static enum err_code merge_below(struct vfs *v, struct inode *sub, const struct 
     return merge_locked(v, sub, f->sub, &below, e);
 }
 
+/* A directory that is there for this mount although the store shows nothing below it (yet, or any more). */
+static bool kept_dir(const struct inode *dir, const char *name, const struct merge *m)
+{
+    const struct inode *i = inode_child_locked(dir, name);
+    return i && i->kind == INODE_DIR && holds_ours(i, m);
+}
+
 static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct found_dir *d, const struct found *f,
                                  const struct merge *m, struct err *e)
 {
@@ -260,6 +267,7 @@ static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct 
     name_of_component(&name, f->component, f->len, taken);
     struct inode *sub = NULL;
     enum err_code code = ERR_OK;
+    bool is_dir = f->is_dir || kept_dir(dir, buf_str(&name), m);
     if (f->is_dir) {
         code = merge_dir_name(v, dir, buf_str(&name), f->component, m, &sub, e);
         if (!code)
@@ -269,7 +277,7 @@ static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct 
         code = merge_absent_locked(v, sub, SELF_NAME, SELF_NAME, m, e);
     if (code || !f->has_object)
         return code;
-    if (!f->is_dir)
+    if (!is_dir)
         return merge_object_locked(v, dir, buf_str(&name), f->component, &f->object, m, NULL, e);
     if (vfs_has(v, STORE_SELF_NAMES))
         return sub ? merge_object_locked(v, sub, SELF_NAME, SELF_NAME, &f->object, m, NULL, e) : ERR_OK;

@@ -165,7 +165,7 @@ static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *
     const struct found *f = found_dir_get(a->found, a->component);
     bool object = strcmp(*last_key, a->key) >= 0;
     bool below = (f && f->is_dir) || strcmp(*last_key, buf_str(&as_dir)) >= 0;
-    return object && below ? ERR_OK : ask_directly(a, !object, !below, e);
+    return object && below ? ERR_OK : ask_directly(a, !object && *a->key, !below, e);
 }
 
 /* Without positioned listings: what is known of the name says which question comes first. */
@@ -218,7 +218,8 @@ static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, con
     else
         buf_add_str(&key, component);
     a.key = buf_str(&key);
-    enum err_code code = store_check(v->store, a.key, true, NULL, e);
+    /* An empty component stands for what is behind a second slash: its key is the directory's own. */
+    enum err_code code = *component ? store_check(v->store, a.key, true, NULL, e) : ERR_OK;
     if (code && !is_virtual(v, name)) /* no such key can exist */
         return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;
     CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();

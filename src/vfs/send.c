@@ -156,6 +156,23 @@ void send_failed_locked(struct vfs *v, struct inode *i, uint64_t gen, uint64_t a
     v->failed_uploads++;
 }
 
+static enum err_code wait_for_locked(struct vfs *v, struct inode *i, uint64_t gen, uint64_t attr_gen,
+                                     const struct vfs_caller *c, struct err *e)
+{
+    struct active *a = i->active;
+    for (;;) {
+        if (!a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
+            return err_copy(e, &a->failure);
+        if (!inode_placed(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
+            return ERR_OK;
+        if (!a->sending)
+            send_start_locked(v, i);
+        enum err_code code = wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+}
+
 enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct vfs_caller *c, struct err *e)
 {
     if (c && c->nowait)
@@ -164,21 +181,15 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
     struct active *a = i->active;
     if (!a)
         return ERR_OK;
-    uint64_t gen = a->gen, attr_gen = a->attr_gen;
     if (again && !a->sending)
         a->failure.code = ERR_OK;
-    for (;;) {
-        a = i->active;
-        if (a && !a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
-            return err_copy(e, &a->failure);
-        if (!a || !inode_placed(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
-            return ERR_OK;
-        if (!a->sending)
-            send_start_locked(v, i);
-        enum err_code code = wait_changed_locked(v, c, e);
-        if (code)
-            return code;
-    }
+    a->waiters++;
+    enum err_code code = wait_for_locked(v, i, a->gen, a->attr_gen, c, e);
+    a->waiters--;
+    if (a->opens == 0)
+        send_last_close_locked(v, i);
+    inode_settle_locked(v, i);
+    return code;
 }
 
 /* ---- The last close */
@@ -237,7 +248,7 @@ void send_last_close_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
     struct active *a = i->active;
-    if (a->sending || !inode_unsent(i) || hold_covers_locked(v, i))
+    if (a->sending || a->waiters || !inode_unsent(i) || hold_covers_locked(v, i))
         return;
     inode_ref_locked(i);
     if (!inode_placed(i)) {

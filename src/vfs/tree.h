@@ -90,6 +90,7 @@ struct dir {
 struct active {
     struct inode *inode;    /* owns this; not counted */
     unsigned opens, writers;
+    unsigned waiters;       /* calls that wait for a sending: they see its outcome before anything is given up */
     struct stage *stage;    /* NULL: never written since it became active */
     uint64_t gen;           /* counts changes of the content */
     uint64_t sent_gen;      /* the one that is in the store */
