@@ -73,14 +73,15 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
 {
     if (i->kind == INODE_DIR)
         return err_set(e, ERR_IS_DIR, "is a directory");
-    if (i->flags & INODE_VIRTUAL)
-        return err_set(e, ERR_PERM, "a version cannot be removed by itself");
     lock_take(&v->tree);
+    bool fixed = i->flags & INODE_VIRTUAL;
     bool there = (i->flags & INODE_LINKED) && i->parent == dir;
     /* A put that failed, or was stopped, may have been done all the same. */
     bool in_store = i->active->tried || !(i->flags & (INODE_NEW | INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     lock_drop(&v->tree);
+    if (fixed)
+        return err_set(e, ERR_PERM, "a version cannot be removed by itself");
     if (!there)
         return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", key ? key : "");
     if (!key)

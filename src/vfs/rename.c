@@ -205,11 +205,11 @@ static enum err_code check_target(struct vfs *v, struct rename *r, const struct 
     if (!from_dir && to_dir)
         return err_set(e, ERR_IS_DIR, "\"%s\" is a directory", r->name);
     lock_take(&v->tree);
-    bool full = to_dir && dir_has_unsent_locked(r->target);
+    bool full = to_dir && dir_has_unsent_locked(r->target), local = r->target->flags & INODE_LOCAL;
     lock_drop(&v->tree);
     if (full)
         return err_set(e, ERR_NOT_EMPTY, "\"%s\" is not empty", r->name);
-    return to_dir && !(r->target->flags & INODE_LOCAL) ? check_empty(v, r->to_key, c, e) : ERR_OK;
+    return to_dir && !local ? check_empty(v, r->to_key, c, e) : ERR_OK;
 }
 
 static enum err_code name_keys(struct vfs *v, struct rename *r, struct err *e)

@@ -260,11 +260,14 @@ static enum err_code move_objects(struct vfs *v, struct rename *r, struct items 
 
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
 {
-    if (vfs_has(v, STORE_SLOW_COPY) && !(r->from->flags & INODE_LOCAL))
+    lock_take(&v->tree);
+    bool local = r->from->flags & INODE_LOCAL;
+    lock_drop(&v->tree);
+    if (vfs_has(v, STORE_SLOW_COPY) && !local)
         return err_set(e, ERR_CROSS, "this store cannot rename a hierarchy");
     __attribute__((cleanup(items_release))) struct items list = {0};
     enum err_code code = ERR_OK;
-    if (!(r->from->flags & INODE_LOCAL))
+    if (!local)
         code = collect(v, r, c, &list, e);
     if (!code && list.n > 0)
         code = move_objects(v, r, &list, c, e);
