@@ -9,7 +9,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { STRINGS_MAX = 1 << 20, URL_MAX = 65536, LINES_MAX = 1 << 20, HASH_MAX = 1 << 20, CHUNK = 65536 };
+enum { STRINGS_MAX = 1 << 20, URL_MAX = 65536, LINES_MAX = 1 << 20, HASH_MAX = 1 << 20, SHORT_MAX = 1 << 20, CHUNK = 65536 };
 
 static const char *const method_names[] = {
     [HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD", [HTTP_PUT] = "PUT", [HTTP_POST] = "POST", [HTTP_DELETE] = "DELETE"};
@@ -285,6 +285,16 @@ static enum err_code build(struct aws_job *job, enum http_method method, const c
     return build_headers(job, method_names[method], buf_str(&path), query, e);
 }
 
+/* A body to be received in pieces, or one that is more than a moment's sending. */
+static enum http_share share_of(const struct aws_job *job)
+{
+    if (job->step != STEP_REQUEST)
+        return HTTP_SHORT;
+    if (job->r.data)
+        return HTTP_DOWNLOAD;
+    return job->r.body && job->r.body->size > SHORT_MAX ? HTTP_UPLOAD : HTTP_SHORT;
+}
+
 enum err_code job_prepare(void *arg, unsigned attempt, struct http_request *out, struct err *e)
 {
     static const struct aws_param nothing[] = {{"list-type", "2"}, {"max-keys", "0"}, {0}};
@@ -313,7 +323,8 @@ enum err_code job_prepare(void *arg, unsigned attempt, struct http_request *out,
                                  .reply_max = job->step == STEP_REQUEST ? job->r.reply_max : 0,
                                  .secret = job->r.secret,
                                  .first_byte_ms = job->r.first_byte_ms,
-                                 .urgent = job->r.urgent};
+                                 .urgent = job->r.urgent,
+                                 .share = share_of(job)};
     return ERR_OK;
 }
 

@@ -45,8 +45,10 @@ static struct http_engine *engine_alloc(void)
     atomic_init(&h->refs, 1);
     lock_init(&h->lock, "http engine", LOCK_NET);
     TAILQ_INIT(&h->tasks);
-    TAILQ_INIT(&h->waiting[0]);
-    TAILQ_INIT(&h->waiting[1]);
+    for (unsigned i = 0; i < HTTP_SHARES; i++) {
+        TAILQ_INIT(&h->waiting[0][i]);
+        TAILQ_INIT(&h->waiting[1][i]);
+    }
     TAILQ_INIT(&h->running);
     return h;
 }

@@ -1,7 +1,8 @@
 /*
  * The HTTP engine: one thread that owns libcurl's multi handle, for any number of requests at once. Connections are kept and
- * reused; a limit on concurrency queues what is over it, in order of arrival within a priority. TLS is always verified unless
- * `insecure_tls`; proxies (HTTPS_PROXY, NO_PROXY) and CA bundles (AWS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE) come from the
+ * reused; a limit on concurrency queues what is over it, in order of arrival within a priority. Downloads and uploads have
+ * shares of that limit, so that however many of them are stuck, short requests still find a place. TLS is always verified
+ * unless `insecure_tls`; proxies (HTTPS_PROXY, NO_PROXY) and CA bundles (AWS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE) come from the
  * environment. Only http and https; no redirect is followed here.
  *
  * Callbacks run on the engine's thread with no lock held. They must not block, and must not call http_perform().
@@ -39,6 +40,9 @@ struct http_engine *http_engine_new(const struct http_config *config, struct err
 void http_engine_free(struct http_engine *h);
 CLEANUP_DEFINE(struct http_engine, http_engine_free)
 
+/* Of the transfers under way at once, downloads are at most 3/4 and uploads at most 3/16 (each at least one). */
+enum http_share { HTTP_SHORT, HTTP_DOWNLOAD, HTTP_UPLOAD, HTTP_SHARES };
+
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE };
 
 /* What is sent. Read at any offset, because a retry or a rewind starts again: returns the bytes copied (fewer than `len`
@@ -69,6 +73,7 @@ struct http_request {
     unsigned first_byte_ms;     /* 0: the engine's (completes and copies take long) */
     unsigned stall_ms;          /* 0: the engine's */
     bool urgent;                /* goes before others that wait for their turn */
+    enum http_share share;
     unsigned char no_proxy;     /* 1: never through a proxy (link-local metadata endpoints) */
 
     /* Called exactly once, also after a cancel. `r` is borrowed for the call. */

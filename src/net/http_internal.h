@@ -56,9 +56,11 @@ struct http_engine {
 
     /* The engine's thread only. */
     struct due_heap due;
-    struct transfer_list waiting[2], running; /* waiting[0] is urgent */
+    struct transfer_list waiting[2][HTTP_SHARES], running; /* waiting[0] is urgent */
     CURL **idle;                              /* easy handles to be used again, at most max_parallel */
     unsigned idle_n, running_n;
+    unsigned running_of[HTTP_SHARES]; /* their sum is running_n */
+    uint64_t turns;                   /* given out so far */
     uint64_t moved_ms; /* when a body byte of any transfer moved last */
     bool draining;     /* ending: every transfer is canceled */
     int *sockets;      /* those that libcurl has open */
@@ -111,6 +113,7 @@ struct http_transfer {
     /* The engine's thread only. */
     enum transfer_state state;
     TAILQ_ENTRY(http_transfer) link;
+    uint64_t turn; /* among those that wait: by arrival */
     CURL *easy;
     char curl_msg[CURL_ERROR_SIZE];
     struct progress progress;

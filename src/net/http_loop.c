@@ -67,7 +67,8 @@ static bool run_tasks(struct http_engine *h)
 void transfer_enqueue(void *transfer)
 {
     struct http_transfer *t = transfer;
-    TAILQ_INSERT_TAIL(&t->h->waiting[!t->req.urgent], t, link);
+    t->turn = t->h->turns++;
+    TAILQ_INSERT_TAIL(&t->h->waiting[!t->req.urgent][t->req.share], t, link);
 }
 
 void transfer_cancel(void *transfer)
@@ -80,20 +81,43 @@ void transfer_cancel(void *transfer)
     http_transfer_unref(t);
 }
 
+static bool has_room(const struct http_engine *h, enum http_share share)
+{
+    unsigned n = h->max_parallel, most = n;
+    if (share == HTTP_DOWNLOAD)
+        most = n - n / 4;
+    else if (share == HTTP_UPLOAD)
+        most = n < 6 ? 1 : n * 3 / 16;
+    return h->running_n < n && h->running_of[share] < most;
+}
+
+/* The first to come, of those that may go. */
+static struct http_transfer *next_of(struct http_engine *h, struct transfer_list lists[HTTP_SHARES])
+{
+    struct http_transfer *next = NULL;
+    for (unsigned i = 0; i < HTTP_SHARES; i++) {
+        struct http_transfer *t = has_room(h, i) ? TAILQ_FIRST(&lists[i]) : NULL;
+        if (t && (!next || t->turn < next->turn))
+            next = t;
+    }
+    return next;
+}
+
 static struct http_transfer *next_waiting(struct http_engine *h)
 {
-    struct http_transfer *t = TAILQ_FIRST(&h->waiting[0]);
-    return t ? t : TAILQ_FIRST(&h->waiting[1]);
+    struct http_transfer *t = next_of(h, h->waiting[0]);
+    return t ? t : next_of(h, h->waiting[1]);
 }
 
 static void start_waiting(struct http_engine *h)
 {
     struct http_transfer *t;
-    while (h->running_n < h->max_parallel && (t = next_waiting(h))) {
-        TAILQ_REMOVE(&h->waiting[!t->req.urgent], t, link);
+    while ((t = next_waiting(h))) {
+        TAILQ_REMOVE(&h->waiting[!t->req.urgent][t->req.share], t, link);
         atomic_fetch_sub(&h->count_queued, 1);
         TAILQ_INSERT_TAIL(&h->running, t, link);
         h->running_n++;
+        h->running_of[t->req.share]++;
         atomic_fetch_add(&h->count_running, 1);
         t->state = TRANSFER_RUNNING;
         if (transfer_begin(t) != ERR_OK)
@@ -157,8 +181,10 @@ static void drain(struct http_engine *h)
     bool more;
     do {
         more = run_tasks(h);
-        cancel_all(&h->waiting[0]);
-        cancel_all(&h->waiting[1]);
+        for (unsigned i = 0; i < HTTP_SHARES; i++) {
+            cancel_all(&h->waiting[0][i]);
+            cancel_all(&h->waiting[1][i]);
+        }
         cancel_all(&h->running);
         run_due(h, UINT64_MAX);
     } while (more || h->due.root);

@@ -260,9 +260,10 @@ static void leave_list(struct http_transfer *t)
     if (t->state == TRANSFER_RUNNING) {
         TAILQ_REMOVE(&h->running, t, link);
         h->running_n--;
+        h->running_of[t->req.share]--;
         atomic_fetch_sub(&h->count_running, 1);
     } else {
-        TAILQ_REMOVE(&h->waiting[!t->req.urgent], t, link);
+        TAILQ_REMOVE(&h->waiting[!t->req.urgent][t->req.share], t, link);
         atomic_fetch_sub(&h->count_queued, 1);
     }
 }

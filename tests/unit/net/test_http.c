@@ -32,6 +32,9 @@ static bool answer(struct server_conn *c, const struct server_request *r, void *
         snprintf(number, sizeof(number), "%u", r->number);
         server_sleep(c, 60);
         server_reply(c, 200, number);
+    } else if (strcmp(r->target, "/hang") == 0) {
+        server_hang(c);
+        return false;
     } else if (strcmp(r->target, "/head") == 0) {
         server_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 123456\r\nX-Test: head\r\n\r\n");
     } else {
@@ -233,6 +236,51 @@ static void the_urgent_go_before_others_that_wait(void **state)
     call_release(&urgent);
 }
 
+static void however_many_transfers_hang_a_short_request_finds_a_place(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 16, HUNG = 30 };
+    struct http_engine *h = test_engine((struct http_config){.max_parallel = N, .first_byte_ms = 60000});
+    struct call hung[2 * HUNG] = {0}, c = {0};
+    struct http_counters n;
+    for (int i = 0; i < 2 * HUNG; i++)
+        call_start(
+            &hung[i], h, server_url(f->s), "/hang",
+            (struct http_request){.data = check, .urgent = true, .share = i < HUNG ? HTTP_DOWNLOAD : HTTP_UPLOAD});
+    test_sleep_ms(200);
+    http_engine_counters(h, &n);
+    assert_int_equal(n.running, N * 3 / 4 + N * 3 / 16);
+    call_run(&c, h, server_url(f->s), "/x", (struct http_request){0});
+    assert_int_equal(c.status, 200);
+    call_release(&c);
+    for (int i = 0; i < 2 * HUNG; i++) {
+        http_cancel(hung[i].t);
+        call_wait(&hung[i]);
+        call_release(&hung[i]);
+    }
+    http_engine_counters(h, &n);
+    assert_int_equal(n.running + n.queued, 0);
+    http_engine_free(h);
+}
+
+static void shares_are_at_least_one_and_serve_all(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned parallel = 1; parallel <= 3; parallel++) {
+        struct http_engine *h = test_engine((struct http_config){.max_parallel = parallel});
+        struct call c[9] = {0};
+        for (int i = 0; i < 9; i++)
+            call_start(&c[i], h, server_url(f->s), "/slow",
+                       (struct http_request){.share = (enum http_share)(i % HTTP_SHARES), .urgent = i % 2});
+        for (int i = 0; i < 9; i++) {
+            call_wait(&c[i]);
+            assert_int_equal(c[i].status, 200);
+            call_release(&c[i]);
+        }
+        http_engine_free(h);
+    }
+}
+
 static void what_cannot_be_sent_is_refused_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -268,6 +316,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_are_reused_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(no_more_than_max_parallel_run_at_once_and_all_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(the_urgent_go_before_others_that_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(however_many_transfers_hang_a_short_request_finds_a_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(shares_are_at_least_one_and_serve_all, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_sent_is_refused_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
