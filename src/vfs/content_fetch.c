@@ -177,6 +177,7 @@ static void fetch_run(struct fetch *f)
         .etag = f->place->etag,
         .offset = offset,
         .length = last->index * CONTENT_BLOCK + last->len - offset,
+        .whole = offset == 0 && last->index * CONTENT_BLOCK + last->len == f->c->size,
         .call = {.cancel = f->cancel, .urgent = f->urgent},
         .data = on_data,
         .done = on_done,
