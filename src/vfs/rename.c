@@ -3,6 +3,7 @@
  * Conditions: the copy on the target as it was known, the deletion on the version that was copied (W4).
  */
 #include "util/clock.h"
+#include "vfs/refused.h"
 #include "vfs/tree.h"
 
 #include <linux/fs.h>
@@ -276,9 +277,18 @@ static enum err_code still_so(struct vfs *v, const struct rename *r, const char 
         there = NULL;
     if (there != r->target)
         return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", r->name);
+    return ERR_OK;
+}
+
+static enum err_code check_inside(struct vfs *v, const struct rename *r, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
     for (const struct inode *i = r->to_dir; i; i = i->parent)
         if (i == r->from)
             return err_set(e, ERR_INVAL, "a directory cannot be moved into itself");
+    for (const struct inode *i = r->from; i && r->target; i = i->parent)
+        if (i == r->target)
+            return err_set(e, ERR_NOT_EMPTY, "\"%s\" is not empty", r->name);
     return ERR_OK;
 }
 
@@ -318,11 +328,14 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
         return err_set(e, ERR_EXISTS, "\"%s\" exists", r->name);
     enum err_code code = settle(v, r->from, c, e);
     if (!code)
-        code = hold_take(v, r->from, r->target, r->target, c, e);
+        code = check_inside(v, r, e);
+    struct hold hold = {.a = r->from, .b = r->target, .into = r->to_dir};
+    if (!code)
+        code = hold_take(v, &hold, r->target, c, e);
     if (code)
         return code;
     code = rename_held(v, r, name, c, e);
-    hold_drop(v, r->from, r->target);
+    hold_drop(v, &hold);
     return code;
 }
 
@@ -335,10 +348,15 @@ enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint6
         return err_set(e, ERR_READ_ONLY, "mounted read-only");
     if (c->nowait)
         return ERR_AGAIN;
+    struct refused_rename asked = {parent, new_parent, name, new_name};
+    if (refused_take(v, c->pid, &asked))
+        return err_set(e, ERR_CONFLICT, "\"%s\" or \"%s\" was changed by others", name, new_name);
     struct rename r = {.name = new_name};
     enum err_code code = find_both(v, parent, name, new_parent, c, &r, e);
     if (!code)
         code = rename_found(v, &r, name, flags, c, e);
+    if (code == ERR_CONFLICT)
+        refused_add(v, c->pid, &asked);
     inode_unref(v, r.from);
     inode_unref(v, r.target);
     inode_unref(v, r.from_dir);

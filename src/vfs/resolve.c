@@ -138,6 +138,21 @@ static enum err_code ask_directly(struct ask *a, bool object, bool below, struct
     return code;
 }
 
+/* Who may not list may still read: what a HEAD finds is there. That it finds nothing says nothing of a directory, so the refusal
+ * of the listing stays the answer. */
+static enum err_code ask_unlisted(struct ask *a, struct err *e)
+{
+    struct question q = {.ask = a};
+    question_ask(&q);
+    if (!q.yes)
+        return ERR_ACCESS;
+    if (e)
+        *e = (struct err)ERR_INIT;
+    enum err_code code = found_dir_put(a->found, a->component, &q.object, false, e);
+    store_object_release(&q.object);
+    return code;
+}
+
 static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *e)
 {
     struct store_call call = call_of(a->caller);
@@ -149,7 +164,7 @@ static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *
     struct store_page page = {0};
     enum err_code code = store_list(a->v->store, &l, &call, &page, e);
     if (code)
-        return code;
+        return code == ERR_ACCESS && *a->key ? ask_unlisted(a, e) : code;
     if (page.next) {
         *last_key = strdup(page.n > 0 ? page.entries[page.n - 1].key : buf_str(&start));
         code = *last_key ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");

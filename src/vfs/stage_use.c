@@ -1,6 +1,7 @@
 #include "vfs/stage_use.h"
 
 #include "util/clock.h"
+#include "vfs/base.h"
 
 #include <string.h>
 
@@ -120,6 +121,7 @@ static enum err_code resize_pinned(struct vfs *v, struct inode *i, uint64_t size
     a->gen++;
     inode_changed_locked(v, i);
     look_ahead_locked(v, i);
+    base_fetch_locked(v, i);
     send_dirty_locked(v, i);
     if (!a->writers)
         send_later_locked(v, i);

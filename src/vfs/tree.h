@@ -101,7 +101,7 @@ struct active {
     bool hollow;            /* still empty since its creation or truncation: put with its first data or at RELEASE */
     bool sending;
     struct cancel *send_cancel; /* while sending */
-    bool held;              /* about to be removed or renamed: in vfs.holds */
+    bool held;              /* about to be removed or renamed: of one in vfs.holds */
     bool tried;             /* a put was begun: it may have been done though it failed */
     bool looking;           /* a HEAD for what others stored with the object is under way */
     struct err failure;     /* of failed_gen or attr_failed_gen */
@@ -109,11 +109,19 @@ struct active {
     bool timer_armed;
     bool queued;            /* in vfs.unsent */
     TAILQ_ENTRY(active) link;
-    LIST_ENTRY(active) hold_link, sending_link;
+    LIST_ENTRY(active) sending_link;
 };
 
 TAILQ_HEAD(active_list, active);
+
+#define VFS_REFUSED_SLOTS 32
+
+struct refused { /* refused.c */
+    uint64_t id;
+    uint64_t at_ms;
+};
 LIST_HEAD(active_set, active);
+LIST_HEAD(hold_list, hold);
 LIST_HEAD(handle_list, vfs_handle);
 LIST_HEAD(dir_handle_list, vfs_dir_handle);
 
@@ -129,9 +137,11 @@ struct vfs {
     uint64_t next_ino, seq;
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
-    struct active_set holds, sending;
+    struct active_set sending;
+    struct hold_list holds;
     struct handle_list handles;      /* open files and directories: the end releases them */
     struct dir_handle_list dir_handles;
+    struct refused refused[VFS_REFUSED_SLOTS];
     unsigned background;    /* tasks under way that use the vfs */
     bool closing;
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
@@ -326,15 +336,19 @@ void send_end_locked(struct vfs *v, struct inode *i);
 
 /* ---- hold.c */
 
-/* Holds `a` and `b` (may be NULL), waiting for others who hold them and for sendings that are under way; that of `stop` (one of
- * them or NULL) is stopped where that is safe. Afterwards the caller looks again at what it knew. ERR_AGAIN with nowait. */
-enum err_code hold_take(struct vfs *v, struct inode *a, struct inode *b, struct inode *stop, const struct vfs_caller *c,
+/* In the caller's storage, inodes counted by the caller. */
+struct hold {
+    struct inode *a, *b;  /* are removed or renamed; each may be NULL */
+    struct inode *into;   /* a directory into which something is put, not below them; may be NULL */
+    LIST_ENTRY(hold) link;
+};
+/* Waits for others and for sendings that are under way; that of `stop` (`a`, `b` or NULL) is stopped where that is safe.
+ * Afterwards the caller looks again at what it knew. ERR_AGAIN with nowait. */
+enum err_code hold_take(struct vfs *v, struct hold *h, struct inode *stop, const struct vfs_caller *c,
                         struct err *e) MUST_CHECK;
-void hold_drop(struct vfs *v, struct inode *a, struct inode *b);
+void hold_drop(struct vfs *v, struct hold *h);
 /* True if the inode or a directory above it is held. */
 bool hold_covers_locked(const struct vfs *v, const struct inode *i);
-/* Waits until it is not. */
-enum err_code hold_wait(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
 struct upload {
     const char *key;

@@ -1,4 +1,5 @@
 #include "util/clock.h"
+#include "vfs/base.h"
 #include "vfs/stage_use.h"
 #include "vfs/tree.h"
 
@@ -46,6 +47,7 @@ enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size
     inode_changed_locked(v, i);
     if (!a->queued) {
         look_ahead_locked(v, i);
+        base_fetch_locked(v, i);
         send_dirty_locked(v, i);
     }
     return ERR_OK;
