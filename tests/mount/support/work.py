@@ -59,6 +59,7 @@ def make_tree(top, rng, files=40):
     (top / "link").symlink_to("dir0/plain target")
     (top / "dangling").symlink_to("/nowhere/at all")
     (top / "empty dir").mkdir()
+    os.utime(top / "empty dir", (1_300_000_000, 1_300_000_000))
     for folder in folders[1:]:
         folder.chmod(rng.choice([0o755, 0o700, 0o775]))
         os.utime(folder, (1_400_000_000, 1_400_000_000))
