@@ -1,58 +1,83 @@
 /*
  * Holds: while something is removed or renamed, nothing of it or of what is below it begins to be sent, and nobody else removes
  * or renames it, what is below it, or what it is in. So a put cannot bring a removed object back, or come to a key that is
- * being given up. Writing goes on: what was written is sent afterwards, under the name that there is then.
+ * being given up. Writing goes on: what was written is sent afterwards, under the name that there is then. A directory into
+ * which something is being put is not moved or removed meanwhile; any number may put into it at once.
  */
 #include "vfs/tree.h"
 
 static bool above_locked(const struct inode *above, const struct inode *i)
 {
-    while (i && i != above)
+    while (i && above && i != above)
         i = i->parent;
-    return i != NULL;
+    return i && above;
 }
 
 bool hold_covers_locked(const struct vfs *v, const struct inode *i)
 {
-    const struct active *h;
-    LIST_FOREACH(h, &v->holds, hold_link)
-        if (above_locked(h->inode, i))
+    const struct hold *h;
+    LIST_FOREACH(h, &v->holds, link)
+        if (above_locked(h->a, i) || above_locked(h->b, i))
             return true;
     return false;
 }
 
-static bool free_locked(const struct vfs *v, const struct inode *i)
+/* `i` may be held as far as another hold is concerned. */
+static bool apart_locked(const struct hold *other, const struct inode *i)
 {
-    const struct active *h;
-    LIST_FOREACH(h, &v->holds, hold_link)
-        if (above_locked(h->inode, i) || above_locked(i, h->inode))
+    return !i || !(above_locked(other->a, i) || above_locked(i, other->a) || above_locked(other->b, i) ||
+                   above_locked(i, other->b) || above_locked(i, other->into));
+}
+
+static bool free_locked(const struct vfs *v, const struct hold *h)
+{
+    const struct hold *other;
+    LIST_FOREACH(other, &v->holds, link)
+        if (!apart_locked(other, h->a) || !apart_locked(other, h->b) || above_locked(other->a, h->into) ||
+            above_locked(other->b, h->into))
             return false;
     return true;
 }
 
-static bool sends_below_locked(const struct vfs *v, const struct inode *i)
+static bool quiet_locked(const struct vfs *v, const struct hold *h)
 {
     const struct active *a;
     LIST_FOREACH(a, &v->sending, sending_link)
-        if (above_locked(i, a->inode))
-            return true;
-    return false;
+        if (above_locked(h->a, a->inode) || above_locked(h->b, a->inode))
+            return false;
+    return true;
 }
 
-static bool both_free_locked(const struct vfs *v, const struct inode *a, const struct inode *b)
+static enum err_code activate_locked(struct vfs *v, const struct hold *h, struct err *e)
 {
-    return free_locked(v, a) && (!b || free_locked(v, b));
+    enum err_code code = h->a ? inode_activate_locked(v, h->a, e) : ERR_OK;
+    if (code || !h->b)
+        return code;
+    code = inode_activate_locked(v, h->b, e);
+    if (code && h->a)
+        inode_settle_locked(v, h->a);
+    return code;
 }
 
-static bool both_quiet_locked(const struct vfs *v, const struct inode *a, const struct inode *b)
+static enum err_code take(struct vfs *v, struct hold *h, const struct vfs_caller *c, struct err *e)
 {
-    return !sends_below_locked(v, a) && (!b || !sends_below_locked(v, b));
-}
-
-static void take_locked(struct vfs *v, struct inode *i)
-{
-    i->active->held = true;
-    LIST_INSERT_HEAD(&v->holds, i->active, hold_link);
+    LOCK_SCOPE(&v->tree);
+    if (c && c->nowait && !(free_locked(v, h) && quiet_locked(v, h)))
+        return ERR_AGAIN;
+    while (!free_locked(v, h)) {
+        enum err_code code = wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+    enum err_code code = activate_locked(v, h, e);
+    if (code)
+        return code;
+    if (h->a)
+        h->a->active->held = true;
+    if (h->b)
+        h->b->active->held = true;
+    LIST_INSERT_HEAD(&v->holds, h, link);
+    return ERR_OK;
 }
 
 static void stop_sending(struct vfs *v, struct inode *i)
@@ -65,31 +90,10 @@ static void stop_sending(struct vfs *v, struct inode *i)
     cancel_unref(cancel);
 }
 
-static enum err_code take_both(struct vfs *v, struct inode *a, struct inode *b, const struct vfs_caller *c, struct err *e)
+static enum err_code wait_quiet(struct vfs *v, const struct hold *h, const struct vfs_caller *c, struct err *e)
 {
     LOCK_SCOPE(&v->tree);
-    if (c && c->nowait && !(both_free_locked(v, a, b) && both_quiet_locked(v, a, b)))
-        return ERR_AGAIN;
-    while (!both_free_locked(v, a, b)) {
-        enum err_code code = wait_changed_locked(v, c, e);
-        if (code)
-            return code;
-    }
-    enum err_code code = inode_activate_locked(v, a, e);
-    if (!code && b && (code = inode_activate_locked(v, b, e)))
-        inode_settle_locked(v, a);
-    if (code)
-        return code;
-    take_locked(v, a);
-    if (b)
-        take_locked(v, b);
-    return ERR_OK;
-}
-
-static enum err_code wait_quiet(struct vfs *v, struct inode *a, struct inode *b, const struct vfs_caller *c, struct err *e)
-{
-    LOCK_SCOPE(&v->tree);
-    while (!both_quiet_locked(v, a, b)) {
+    while (!quiet_locked(v, h)) {
         enum err_code code = wait_changed_locked(v, c, e);
         if (code)
             return code;
@@ -97,25 +101,23 @@ static enum err_code wait_quiet(struct vfs *v, struct inode *a, struct inode *b,
     return ERR_OK;
 }
 
-enum err_code hold_take(struct vfs *v, struct inode *a, struct inode *b, struct inode *stop, const struct vfs_caller *c,
-                        struct err *e)
+enum err_code hold_take(struct vfs *v, struct hold *h, struct inode *stop, const struct vfs_caller *c, struct err *e)
 {
-    enum err_code code = take_both(v, a, b, c, e);
+    enum err_code code = take(v, h, c, e);
     if (code)
         return code;
     if (stop)
         stop_sending(v, stop);
-    code = wait_quiet(v, a, b, c, e);
+    code = wait_quiet(v, h, c, e);
     if (code)
-        hold_drop(v, a, b);
+        hold_drop(v, h);
     return code;
 }
 
 /* What was written meanwhile, or released, is sent now. */
-static void drop_locked(struct vfs *v, struct inode *i)
+static void let_go_locked(struct vfs *v, struct inode *i)
 {
     i->active->held = false;
-    LIST_REMOVE(i->active, hold_link);
     for (struct active *a = TAILQ_FIRST(&v->unsent), *next; a; a = next) {
         next = TAILQ_NEXT(a, link);
         if (a->inode != i && above_locked(i, a->inode))
@@ -125,22 +127,13 @@ static void drop_locked(struct vfs *v, struct inode *i)
     inode_settle_locked(v, i);
 }
 
-void hold_drop(struct vfs *v, struct inode *a, struct inode *b)
+void hold_drop(struct vfs *v, struct hold *h)
 {
     LOCK_SCOPE(&v->tree);
-    drop_locked(v, a);
-    if (b)
-        drop_locked(v, b);
+    LIST_REMOVE(h, link);
+    if (h->a)
+        let_go_locked(v, h->a);
+    if (h->b)
+        let_go_locked(v, h->b);
     cond_broadcast(&v->changed);
-}
-
-enum err_code hold_wait(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
-{
-    LOCK_SCOPE(&v->tree);
-    while (hold_covers_locked(v, i)) {
-        enum err_code code = c && c->nowait ? ERR_AGAIN : wait_changed_locked(v, c, e);
-        if (code)
-            return code;
-    }
-    return ERR_OK;
 }

@@ -18,10 +18,13 @@ struct place {
     char component[4 * 256];
     char *key;           /* of a file */
     bool local;
+    struct hold hold;    /* the directory is not moved meanwhile */
 };
 
 static void place_release(struct vfs *v, struct place *p)
 {
+    if (p->hold.into)
+        hold_drop(v, &p->hold);
     inode_unref(v, p->dir);
     free(p->key);
 }
@@ -55,10 +58,15 @@ static enum err_code place_find(struct vfs *v, uint64_t parent, const char *name
     else
         inode_ref_locked(p->dir);
     lock_drop(&v->tree);
-    if (!code) /* a directory that is being moved has no keys of its own */
-        code = hold_wait(v, p->dir, c, e);
     if (code)
         return code;
+    struct hold into = {.into = p->dir};
+    p->hold = into;
+    code = hold_take(v, &p->hold, NULL, c, e);
+    if (code) {
+        p->hold.into = NULL;
+        return code;
+    }
     p->local = !is_dir && store_stays_local(v->store, name);
     struct inode *i = NULL;
     code = resolve(v, p->dir, name, c, &i, e);

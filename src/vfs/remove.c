@@ -107,9 +107,10 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code && !(code = hold_take(v, i, NULL, i, c, e))) {
+    struct hold hold = {.a = i};
+    if (!code && !(code = hold_take(v, &hold, i, c, e))) {
         code = unlink_found(v, dir, i, c, e);
-        hold_drop(v, i, NULL);
+        hold_drop(v, &hold);
     }
     inode_unref(v, i);
     inode_unref(v, dir);
@@ -185,9 +186,10 @@ enum err_code vfs_rmdir(struct vfs *v, uint64_t parent, const char *name, const 
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    if (!code && !(code = hold_take(v, i, NULL, i, c, e))) {
+    struct hold hold = {.a = i};
+    if (!code && !(code = hold_take(v, &hold, i, c, e))) {
         code = rmdir_found(v, dir, i, c, e);
-        hold_drop(v, i, NULL);
+        hold_drop(v, &hold);
     }
     inode_unref(v, i);
     inode_unref(v, dir);

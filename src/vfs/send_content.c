@@ -112,7 +112,8 @@ static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct er
         err_set(failure, ERR_CONFLICT, "changed by others meanwhile, and beside it: %s", err.msg);
         return code;
     }
-    LOG_WARN("vfs", "\"%s\" was changed by others meanwhile: what was written here is \"%s\"", s->key, buf_str(&key));
+    LOG_WARN("vfs", "\"%s\" was changed by others meanwhile (%s): what was written here is \"%s\"", s->key, failure->msg,
+             buf_str(&key));
     return ERR_OK;
 }
 
