@@ -62,7 +62,9 @@ struct aws_request {
     const char *body_sha256;       /* hex of the body; NULL: computed here when the body is at most 1 MiB in one read, else
                                       UNSIGNED-PAYLOAD over https and computed over http */
     unsigned timeout_ms;           /* 0: the client's */
-    unsigned first_byte_ms;        /* 0: the engine's; completes and copies use 300,000 */
+    unsigned first_byte_ms;        /* 0: the engine's; completes and copies use 300,000, which is then also how long an
+                                      attempt under way may take beyond timeout_ms */
+    unsigned max_attempts;         /* 0: the client's */
     size_t reply_max;              /* collected reply; 0: 1 MiB */
     bool secret;                   /* body and reply hold secrets */
     bool urgent, once;

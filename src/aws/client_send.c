@@ -377,6 +377,9 @@ static struct aws_job *job_begin(struct aws_client *c, const struct aws_request 
     *limits = c->limits;
     if (r->timeout_ms)
         limits->timeout_ms = r->timeout_ms;
+    limits->patience_ms = r->first_byte_ms;
+    if (r->max_attempts && (!limits->max_attempts || r->max_attempts < limits->max_attempts))
+        limits->max_attempts = r->max_attempts;
     limits->once = r->once;
     count(c, job->r.what);
     return job;

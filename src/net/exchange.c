@@ -6,7 +6,8 @@
  * The deadline is base_ms + timeout. A fresh byte (delivered, or of the body beyond what an earlier attempt took) sets
  * base_ms to now. The time in which bytes moved that are not fresh (a body sent again, a collected reply, other
  * transfers while this one waits for its turn) is added to base_ms: it neither counts nor starts the deadline again, or
- * a server that takes each body and then answers 503 would never be given up.
+ * a server that takes each body and then answers 503 would never be given up. With patience, timeout + what was waited
+ * for the first answer holds between attempts, the patience while one is under way.
  */
 #include "net/exchange.h"
 
@@ -53,6 +54,8 @@ struct exchange {
     bool paced;                /* the coming attempt has its place in the shared pace */
     bool last;                 /* no further attempt: the time is over */
     uint64_t base_ms, seen_ms; /* seen_ms: up to when the present attempt's movement is accounted for */
+    uint64_t patient_ms;       /* what was waited until the end of the first attempt that went out */
+    bool waited;               /* one did */
     uint64_t taken_to;         /* the furthest offset of a body that was taken */
     struct err why;            /* how the last attempt failed, as it will be told */
     struct err end;            /* set: the transfer was canceled because of this */
@@ -110,7 +113,26 @@ static void fresh_byte(struct exchange *x)
 
 static uint64_t deadline_ms(const struct exchange *x)
 {
-    return x->base_ms + x->limits.timeout_ms;
+    uint64_t until = x->base_ms + x->limits.timeout_ms, patience = x->base_ms + x->limits.patience_ms;
+    if (patience <= until || x->t)
+        return patience > until ? patience : until;
+    until += x->patient_ms;
+    return until < patience ? until : patience;
+}
+
+/* Between attempts it may be earlier than during one. */
+static void arm_deadline(struct exchange *x)
+{
+    due_arm(&x->h->due, &x->deadline, deadline_ms(x));
+}
+
+static void attempt_ended(struct exchange *x, const struct http_reply_view *r)
+{
+    uint64_t now = clock_mono_ms();
+    if (x->waited || !r->sent)
+        return;
+    x->waited = true;
+    x->patient_ms = now > x->base_ms ? now - x->base_ms : 0;
 }
 
 static void on_deadline(void *arg)
@@ -122,7 +144,7 @@ static void on_deadline(void *arg)
     }
     account(x);
     if (clock_mono_ms() < deadline_ms(x) && !x->h->draining) {
-        due_arm(&x->h->due, &x->deadline, deadline_ms(x));
+        arm_deadline(x);
         return;
     }
     if (!x->t) {
@@ -131,8 +153,8 @@ static void on_deadline(void *arg)
         end_with(x, &x->why);
         return;
     }
-    err_set(&x->end, ERR_TIMEOUT, "%s: no answer within %u ms%s%s", x->t->authority, x->limits.timeout_ms,
-            x->why.code ? "; before: " : "", x->why.msg);
+    err_set(&x->end, ERR_TIMEOUT, "%s: no answer within %llu ms%s%s", x->t->authority,
+            (unsigned long long)(deadline_ms(x) - x->base_ms), x->why.code ? "; before: " : "", x->why.msg);
     http_cancel(x->t);
 }
 
@@ -210,6 +232,7 @@ static void retry(struct exchange *x, const struct http_reply_view *r, enum verd
         end_with(x, &x->why);
         return;
     }
+    arm_deadline(x);
     uint64_t left = until - now, delay = choose_delay(x, r, throttled);
     if (delay >= left) {
         x->last = true;
@@ -252,6 +275,7 @@ static void on_done(void *arg, struct http_reply_view *r)
     bool ending = x->h->draining || x->end.code != ERR_OK;
     account(x);
     http_transfer_unref(TAKE(x->t));
+    attempt_ended(x, r);
     enum verdict v = ending && r->code != ERR_OK ? VERDICT_RETRY : x->ops->judge(x->arg, r, &e);
     x->unanswered += (v == VERDICT_DONE ? r->code != ERR_OK : v != VERDICT_AGAIN) && may_have_run(r);
     if (v == VERDICT_DONE)
@@ -337,7 +361,7 @@ static void begin(void *arg)
         return;
     }
     x->base_ms = clock_mono_ms();
-    due_arm(&x->h->due, &x->deadline, deadline_ms(x));
+    arm_deadline(x);
     begin_attempt(x);
 }
 

@@ -8,6 +8,9 @@
  * The deadline counts while no byte moves: every byte of a body that is delivered, or taken for the first time, starts it
  * again. While a body is sent once more, a reply is collected, or the transfer waits for its turn and others get on, it
  * stands still.
+ *
+ * Where the server may be silent for long (`patience_ms`), that is granted to the attempts under way, not to trying again:
+ * new ones are started until `timeout_ms` after the first was answered or failed.
  */
 #ifndef NET_EXCHANGE_H
 #define NET_EXCHANGE_H
@@ -33,7 +36,8 @@ struct exchange_ops {
     /* Body bytes of a 2xx reply; NULL: collected. Returns false to abort. Engine thread. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);
 
-    /* Decides about a reply or a failed transfer (r->code != ERR_OK). With VERDICT_DONE, `e` says the outcome (left at ERR_OK
+    /* Decides about a reply or a failed transfer (r->code != ERR_OK). `r` and what it points to live for the call and, with
+     * VERDICT_DONE, until done() has returned, so that done() may use it. With VERDICT_DONE, `e` says the outcome (left at ERR_OK
      * for success); with the others, `e` says what the error will be if the deadline comes first (a time-out or 5xx becomes
      * ERR_TIMEOUT or ERR_IO with that message). Engine thread. */
     enum verdict (*judge)(void *arg, const struct http_reply_view *r, struct err *e);
@@ -45,6 +49,7 @@ struct exchange_ops {
 
 struct exchange_limits {
     unsigned timeout_ms;    /* 0: 60,000 */
+    unsigned patience_ms;   /* how long attempts under way may take in all where that is more than timeout_ms; 0: no longer */
     unsigned max_attempts;  /* 0: no limit (the user's AWS_MAX_ATTEMPTS otherwise) */
     bool once;              /* never repeated (probes) */
 };

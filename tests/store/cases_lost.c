@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static enum err_code put_known(struct suite *s, const char *key, const char *text, const struct store_cond *cond,
                                struct store_version *out)
@@ -189,6 +190,37 @@ static void an_error_inside_a_200_is_an_error(struct suite *s)
     assert_content(s, key_of(s, "g"), "x");
 }
 
+static void an_error_inside_every_200_ends_by_the_time_out(struct suite *s)
+{
+    const char *key = key_of(s, "f");
+    (void)put_str(s, key, "x");
+    const struct store_copy c = {.from = key, .size = 1, .to = key_of(s, "g")};
+    const struct store_call call = {.timeout_ms = 2000};
+    struct store_version v;
+    struct err e = ERR_INIT;
+    origin_fault_always(s, "CopyObject", "*", "{\"error_in_200\":true}");
+    time_t start = time(NULL);
+    enum err_code code = store_copy(s->store, &c, &call, &v, &e);
+    origin_clear(s);
+    assert_int_not_equal(code, ERR_OK);
+    assert_true(time(NULL) - start <= 5);
+    assert_absent(s, key_of(s, "g"));
+}
+
+/* The server takes longer than the time-out before it says anything. */
+static void a_copy_that_takes_long_is_waited_for(struct suite *s)
+{
+    const char *key = key_of(s, "f");
+    (void)put_str(s, key, "x");
+    const struct store_copy c = {.from = key, .size = 1, .to = key_of(s, "g")};
+    const struct store_call call = {.timeout_ms = 1000};
+    struct store_version v;
+    struct err e = ERR_INIT;
+    origin_fault(s, "CopyObject", "*", "{\"delay_ms\":3000}");
+    assert_ok(store_copy(s->store, &c, &call, &v, &e), &e);
+    origin_clear(s);
+}
+
 const struct suite_case lost_cases[] = {
     {"a put whose answer was lost succeeds", a_put_whose_answer_was_lost_succeeds, NEED_LOST_ANSWER},
     {"an overwrite whose answer was lost succeeds", an_overwrite_whose_answer_was_lost_succeeds, NEED_LOST_ANSWER},
@@ -201,5 +233,8 @@ const struct suite_case lost_cases[] = {
     {"a wrong range is never believed", a_wrong_range_is_never_believed, NEED_BROKEN_BODY},
     {"a listing that lies is an error", a_listing_that_lies_is_an_error, NEED_BROKEN_BODY},
     {"an error inside a 200 is an error", an_error_inside_a_200_is_an_error, NEED_BROKEN_BODY},
+    {"an error inside every 200 ends by the time-out", an_error_inside_every_200_ends_by_the_time_out,
+     NEED_BROKEN_BODY},
+    {"a copy that takes long is waited for", a_copy_that_takes_long_is_waited_for, NEED_BROKEN_BODY},
     {NULL, NULL, 0},
 };

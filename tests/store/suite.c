@@ -238,12 +238,22 @@ static void control(struct suite *s, const char *method, const char *path, const
         fail_msg("the origin's control endpoint: %s", text);
 }
 
-void origin_fault(struct suite *s, const char *kind, const char *key, const char *action)
+static void fault(struct suite *s, const char *kind, const char *key, const char *action, const char *count)
 {
     char json[1024];
-    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s/*%s\",\"count\":1,\"skip\":0,\"action\":%s}",
-                   kind, s->bucket, strcmp(key, "*") == 0 ? "" : key, action);
+    (void)snprintf(json, sizeof(json), "{\"kind\":\"%s\",\"key\":\"%s/*%s\",%s\"skip\":0,\"action\":%s}", kind,
+                   s->bucket, strcmp(key, "*") == 0 ? "" : key, count, action);
     control(s, "POST", "faults", json);
+}
+
+void origin_fault(struct suite *s, const char *kind, const char *key, const char *action)
+{
+    fault(s, kind, key, action, "\"count\":1,");
+}
+
+void origin_fault_always(struct suite *s, const char *kind, const char *key, const char *action)
+{
+    fault(s, kind, key, action, "\"count\":-1,");
 }
 
 void origin_keep_acls(struct suite *s)

@@ -49,6 +49,13 @@ static ssize_t read_text(void *arg, uint64_t offset, void *buf, size_t len)
     return (ssize_t)n;
 }
 
+/* The shorter of the two that are given. */
+static unsigned timeout_of(const struct s3_request *r)
+{
+    unsigned told = r->call != NULL ? r->call->timeout_ms : 0;
+    return told == 0 || (r->timeout_ms > 0 && r->timeout_ms < told) ? r->timeout_ms : told;
+}
+
 enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
 {
     PARAMS(headers);
@@ -77,9 +84,8 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         .query = r->query,
         .headers = params_list(&headers),
         .body = body.read != NULL ? &body : NULL,
-        .timeout_ms = r->call != NULL && r->call->timeout_ms > 0 ? r->call->timeout_ms
-                      : r->slow                                  ? SLOW_MS
-                                                                 : 0,
+        .timeout_ms = timeout_of(r),
+        .max_attempts = r->max_attempts,
         .first_byte_ms = r->slow ? SLOW_MS : 0,
         .reply_max = reply_max,
         .urgent = r->call != NULL && r->call->urgent,

@@ -27,7 +27,8 @@ struct s3_store {
     uint64_t copy_max;
     atomic_int takes_sha512; /* x-amz-checksum-sha512 on PUT */
     atomic_int takes_crc;    /* full-object CRC64NVME on uploads by parts */
-    atomic_int has_acls;     /* the bucket's ownership controls leave ACLs on */
+    atomic_int has_acls;     /* objects have ACLs, and this user may read them */
+    atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
     struct lock lock;        /* guards own[] and what it points to */
     struct s3_own *own;      /* S3_OWN_SLOTS of them */
 };
@@ -45,6 +46,7 @@ struct s3_request {
     size_t reply_max;
     bool xml_error_in_200;
     bool slow; /* copies and completes: the server may be silent for 300 s */
+    unsigned timeout_ms, max_attempts; /* less than the mount's; 0: no less */
 };
 
 struct s3_answer {
@@ -93,8 +95,12 @@ static inline bool s3_is_told(const struct store_meta *meta)
 
 /* ---- acl.c, tags.c: what a new version must be told of the old one */
 
+/* Says in the log, the first time, that `what` is not kept where `key` changes, and why. */
+void s3_warn_lost(atomic_bool *said, const char *what, const char *key, const struct err *why);
+
 /* Adds x-amz-acl for new objects, or x-amz-grant-* where `from` (a key that is there; NULL: none) has an ACL of its
- * own. */
+ * own. What cannot be asked for is left out, with one warning a mount: many users may write and not read ACLs.
+ * ERR_CANCELED. */
 enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h,
                          struct err *e) MUST_CHECK;
 enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
@@ -102,7 +108,7 @@ enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store
 enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call,
                          struct err *e) MUST_CHECK;
 
-/* Adds x-amz-tagging with the tags of `from` when `meta` tells that it has some. */
+/* Adds x-amz-tagging with the tags of `from` when `meta` tells that it has some. Left out as ACLs are. ERR_CANCELED. */
 enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta,
                           const struct store_call *call, struct params *h, struct err *e) MUST_CHECK;
 enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,

@@ -87,6 +87,31 @@ static void an_attempt_under_way_ends_at_the_deadline(void **state)
     trial_finish();
 }
 
+static void patience_is_for_the_attempt_under_way_not_for_trying_again(void **state)
+{
+    static const struct {
+        struct script script;
+        enum err_code code;
+        unsigned least_ms, most_ms;
+    } cases[] = {
+        {{{500}, NULL}, ERR_IO, 200, 1500},             /* answers at once: given up by the time-out */
+        {{{SLOW, SLOW}, NULL}, ERR_OK, 900, 2500},      /* one that is silent for 1 s is waited for */
+        {{{CLOSE}, NULL}, ERR_NET, 200, 1500},          /* no answer at all */
+        {{{500, SLOW}, NULL}, ERR_OK, 900, 3000},       /* silent the second time */
+        {{{HANG}, NULL}, ERR_TIMEOUT, 3000, 4500},      /* not longer than the patience */
+        {{{500, HANG}, NULL}, ERR_TIMEOUT, 3000, 4500}, /* in all */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        trial_begin(cases[i].script, (struct http_config){0});
+        struct trial t = {.first_byte_ms = 4000};
+        uint64_t took =
+            trial_run(&t, &collecting, (struct exchange_limits){.timeout_ms = 600, .patience_ms = 3000});
+        if (t.code != cases[i].code || took < cases[i].least_ms || took > cases[i].most_ms)
+            fail_msg("%zu: %s after %u ms: %s", i, err_name(t.code), (unsigned)took, t.msg);
+        trial_finish();
+    }
+}
+
 static void bytes_that_move_keep_it_alive(void **state)
 {
     const struct exchange_ops *ops[] = {&streaming, &collecting};
@@ -244,6 +269,7 @@ int main(void)
         cmocka_unit_test(at_the_deadline_the_error_is_of_the_last_failures_kind),
         cmocka_unit_test(a_server_that_takes_each_body_and_fails_is_given_up_too),
         cmocka_unit_test(an_attempt_under_way_ends_at_the_deadline),
+        cmocka_unit_test(patience_is_for_the_attempt_under_way_not_for_trying_again),
         cmocka_unit_test(bytes_that_move_keep_it_alive),
         cmocka_unit_test(waiting_for_a_turn_counts_only_while_nothing_moves),
         cmocka_unit_test(what_was_learnt_is_used_at_once_but_not_for_ever),

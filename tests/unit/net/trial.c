@@ -24,6 +24,10 @@ static bool answer(struct server_conn *c, const struct server_request *r, void *
     case HANG:
         server_hang(c);
         return false;
+    case SLOW: /* 200 after a second of silence */
+        if (server_sleep(c, 1000))
+            server_reply(c, 200, "ok");
+        return true;
     case TRICKLE:
         server_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n");
         for (int i = 0; i < 14 && server_sleep(c, 60); i++)

@@ -10,7 +10,7 @@
 #include "server.h"
 
 /* Steps of a script beside statuses. */
-enum { CLOSE = -1, HANG = -2, TRICKLE = -3, CUT = -4 };
+enum { CLOSE = -1, HANG = -2, TRICKLE = -3, CUT = -4, SLOW = -5 };
 
 /* The last step is repeated. */
 struct script {
