@@ -1,7 +1,9 @@
 #include "suite.h"
 
 #include <stdlib.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static enum err_code get(struct suite *s, const char *key, const char *name, struct buf *out)
 {
@@ -181,6 +183,60 @@ static void a_copy_keeps_storage_class_and_acl(struct suite *s)
     store_object_release(&o);
 }
 
+/* By the other store: what it learns about ACLs here must not matter to the other cases. */
+static void what_cannot_be_asked_for_does_not_fail_a_write(struct suite *s)
+{
+    static const struct {
+        const char *kind, *action;
+    } faults[] = {
+        {"GetBucketOwnershipControls", "{\"status\":500,\"code\":\"InternalError\"}"},
+        {"GetObjectAcl", "{\"status\":500,\"code\":\"InternalError\"}"},
+        {"GetObjectTagging", "{\"status\":403,\"code\":\"AccessDenied\"}"},
+        {"GetObjectAcl", "{\"status\":403,\"code\":\"AccessDenied\"}"},
+    };
+    const char *key = key_of(s, "f");
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        struct store_object o;
+        struct store_version v;
+        struct bytes b;
+        struct err e = ERR_INIT;
+        (void)put_str(s, key, "x");
+        assert_int_equal(set(s, key, "tags", "team=blue"), ERR_OK);
+        stat_ok(s, key, &o);
+        origin_fault_always(s, faults[i].kind, "*", faults[i].action);
+        time_t start = time(NULL);
+        enum err_code put = store_put(s->again, key, body_of_str(&b, "y"), o.meta, NULL, NULL, &v, &e);
+        const struct store_copy c = {.from = key, .size = 1, .to = key_of(s, "g"), .meta = o.meta};
+        enum err_code copy = store_copy(s->again, &c, NULL, &v, &e);
+        time_t end = time(NULL);
+        origin_clear(s);
+        store_object_release(&o);
+        if (put != ERR_OK || copy != ERR_OK || end - start > 10)
+            fail_msg("%s: %s after %d s", faults[i].kind, e.msg, (int)(end - start));
+        assert_content(s, key, "y");
+    }
+}
+
+static void more_metadata_than_an_object_holds_are_refused_without_a_request(struct suite *s)
+{
+    CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_new();
+    struct store_version old = put_str(s, key_of(s, "f"), "x"), v;
+    struct store_copy c = {.from = key_of(s, "f"), .size = 1, .to = key_of(s, "f"), .meta = meta};
+    struct bytes b;
+    struct err e = ERR_INIT;
+    char *big = pattern(2100), id[STORE_ID_SIZE];
+    memset(big, 'v', 2100);
+    assert_ok(store_meta_set_xattr(meta, "user.big", big, 2100, &e), &e);
+    uint64_t before = requests_so_far(s);
+    assert_int_equal(store_put(s->store, c.to, body_of_str(&b, "y"), meta, NULL, NULL, &v, &e), ERR_NOSPC);
+    c.from_etag = old.etag;
+    assert_int_equal(store_copy(s->store, &c, NULL, &v, &e), ERR_NOSPC);
+    assert_int_equal(store_upload_begin(s->store, c.to, meta, NULL, NULL, id, &e), ERR_NOSPC);
+    assert_int_equal(requests_so_far(s), before);
+    assert_content(s, c.to, "x");
+    free(big);
+}
+
 const struct suite_case property_cases[] = {
     {"the etag can be read and not written", the_etag_can_be_read_and_not_written, 0},
     {"the content type can be changed", the_content_type_can_be_changed, NEED_REPLACE_DROPS},
@@ -192,5 +248,9 @@ const struct suite_case property_cases[] = {
     {"a copy keeps storage class and acl", a_copy_keeps_storage_class_and_acl, NEED_ACL | NEED_S3 | NEED_STORAGE_CLASS},
     {"urls name the object", urls_name_the_object, NEED_S3},
     {"the storage class can be changed", the_storage_class_can_be_changed, NEED_S3 | NEED_STORAGE_CLASS},
+    {"what cannot be asked for does not fail a write", what_cannot_be_asked_for_does_not_fail_a_write,
+     NEED_BROKEN_BODY | NEED_S3},
+    {"more metadata than an object holds are refused without a request",
+     more_metadata_than_an_object_holds_are_refused_without_a_request, NEED_S3},
     {NULL, NULL, 0},
 };

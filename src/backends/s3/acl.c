@@ -123,13 +123,22 @@ enum err_code s3_acl_headers(const char *text, struct params *out, struct err *e
 
 static const struct aws_param acl_query[] = {{"acl", NULL}, {NULL, NULL}};
 
-static enum err_code fetch(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
-                           bool *is_default, struct err *e)
+/* What is only to be kept must not keep a write waiting. */
+enum { ASK_MS = 3000, ASK_ATTEMPTS = 2 };
+
+void s3_warn_lost(atomic_bool *said, const char *what, const char *key, const struct err *why)
+{
+    if (!atomic_exchange(said, true))
+        LOG_WARN("s3", "%s may not be kept when objects change, first of all of %s: %s", what, key, why->msg);
+}
+
+static enum err_code fetch(struct s3_store *s, struct s3_request *r, struct buf *out, bool *is_default, struct err *e)
 {
     S3_ANSWER(a);
-    const struct s3_request r = {
-        .method = HTTP_GET, .what = "GetObjectAcl", .key = key, .query = acl_query, .call = call};
-    enum err_code code = s3_call(s, &r, &a, e);
+    r->method = HTTP_GET;
+    r->what = "GetObjectAcl";
+    r->query = acl_query;
+    enum err_code code = s3_call(s, r, &a, e);
     return code == ERR_OK ? s3_acl_parse(buf_str(&a.body), a.body.len, out, is_default, e) : code;
 }
 
@@ -137,7 +146,8 @@ enum err_code s3_acl_get(struct s3_store *s, const char *key, const struct store
                          struct err *e)
 {
     bool is_default;
-    return fetch(s, key, call, out, &is_default, e);
+    struct s3_request r = {.key = key, .call = call};
+    return fetch(s, &r, out, &is_default, e);
 }
 
 enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call,
@@ -151,35 +161,34 @@ enum err_code s3_acl_set(struct s3_store *s, const char *key, const char *text, 
     return code == ERR_OK ? s3_call(s, &r, &a, e) : code;
 }
 
-/* May not, or cannot. */
+/* May not, or cannot, and will not next time. */
 static bool is_refused(enum err_code code)
 {
     return code == ERR_ACCESS || code == ERR_UNSUPPORTED || code == ERR_INVAL;
 }
 
-/* Whether objects of this bucket can have ACLs at all: asked once. Who may not ask, or whose server does not know the
- * question, goes on without. */
+/* Whether objects of this bucket can have ACLs at all: asked once, again only where no answer came. Who may not ask may
+ * still be one who may read an object's ACL. */
 static enum err_code find_out(struct s3_store *s, const struct store_call *call, struct err *e)
 {
     static const struct aws_param query[] = {{"ownershipControls", NULL}, {NULL, NULL}};
     S3_ANSWER(a);
     struct err local = ERR_INIT;
-    const struct s3_request r = {
-        .method = HTTP_GET, .what = "GetBucketOwnershipControls", .query = query, .call = call};
+    const struct s3_request r = {.method = HTTP_GET,
+                                 .what = "GetBucketOwnershipControls",
+                                 .query = query,
+                                 .call = call,
+                                 .timeout_ms = ASK_MS,
+                                 .max_attempts = ASK_ATTEMPTS};
     if (atomic_load(&s->has_acls) != S3_UNKNOWN)
         return ERR_OK;
     enum err_code code = s3_call(s, &r, &a, &local);
-    if (code == ERR_OK) {
-        atomic_store(&s->has_acls, strstr(buf_str(&a.body), "BucketOwnerEnforced") != NULL ? S3_NO : S3_YES);
-    } else if (strcmp(a.code, "OwnershipControlsNotFoundError") == 0) {
-        /* As buckets were before these controls: with ACLs. */
-        atomic_store(&s->has_acls, S3_YES);
-    } else if (is_refused(code)) {
-        LOG_INFO("s3", "object ACLs are not kept when objects change: %s", local.msg);
-        atomic_store(&s->has_acls, S3_NO);
-    } else {
+    if (code == ERR_CANCELED)
         return err_copy(e, &local);
-    }
+    if (code == ERR_OK && strstr(buf_str(&a.body), "BucketOwnerEnforced") != NULL)
+        atomic_store(&s->has_acls, S3_NO);
+    else if (code == ERR_OK || is_refused(code) || strcmp(a.code, "OwnershipControlsNotFoundError") == 0)
+        atomic_store(&s->has_acls, S3_YES);
     return ERR_OK;
 }
 
@@ -194,15 +203,18 @@ enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct stor
         return ERR_OK;
     }
     enum err_code code = find_out(s, call, e);
-    if (code != ERR_OK || atomic_load(&s->has_acls) != S3_YES)
+    if (code != ERR_OK || atomic_load(&s->has_acls) == S3_NO)
         return code;
     struct err local = ERR_INIT;
-    code = fetch(s, from, call, &text, &is_default, &local);
-    if (is_refused(code)) {
-        LOG_WARN("s3", "the ACL of %s cannot be read and is not kept: %s", from, local.msg);
-        return ERR_OK;
-    }
-    if (code == ERR_NOT_FOUND || (code == ERR_OK && is_default))
-        return ERR_OK;
-    return code == ERR_OK ? s3_acl_headers(buf_str(&text), h, e) : err_copy(e, &local);
+    struct s3_request r = {.key = from, .call = call, .timeout_ms = ASK_MS, .max_attempts = ASK_ATTEMPTS};
+    code = fetch(s, &r, &text, &is_default, &local);
+    if (code == ERR_CANCELED)
+        return err_copy(e, &local);
+    if (is_refused(code))
+        atomic_store(&s->has_acls, S3_NO);
+    if (code == ERR_OK && !is_default)
+        code = s3_acl_headers(buf_str(&text), h, &local);
+    if (code != ERR_OK && code != ERR_NOT_FOUND)
+        s3_warn_lost(&s->lost_acl, "ACLs", from, &local);
+    return ERR_OK;
 }

@@ -9,6 +9,9 @@
 
 enum { TAGS_MAX_BYTES = 64 * 1024 };
 
+/* They are known to be there, so they are worth some retries; but without them a write still goes on. */
+enum { ASK_MS = 10000 };
+
 static const struct aws_param query[] = {{"tagging", NULL}, {NULL, NULL}};
 
 static enum err_code parse(const struct s3_answer *a, struct buf *out, struct err *e)
@@ -31,14 +34,20 @@ static enum err_code parse(const struct s3_answer *a, struct buf *out, struct er
     return buf_check(out, "tags", e);
 }
 
+static enum err_code fetch(struct s3_store *s, struct s3_request *r, struct buf *out, struct err *e)
+{
+    S3_ANSWER(a);
+    r->method = HTTP_GET;
+    r->what = "GetObjectTagging";
+    r->query = query;
+    enum err_code code = s3_call(s, r, &a, e);
+    return code == ERR_OK ? parse(&a, out, e) : code;
+}
+
 enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct store_call *call, struct buf *out,
                           struct err *e)
 {
-    S3_ANSWER(a);
-    const struct s3_request r = {
-        .method = HTTP_GET, .what = "GetObjectTagging", .key = key, .query = query, .call = call};
-    enum err_code code = s3_call(s, &r, &a, e);
-    return code == ERR_OK ? parse(&a, out, e) : code;
+    return fetch(s, &(struct s3_request){.key = key, .call = call}, out, e);
 }
 
 enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct store_meta *meta,
@@ -49,10 +58,15 @@ enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct sto
     BUF(tags, TAGS_MAX_BYTES);
     if (told == NULL || !str_parse_u64(told, &count) || count == 0)
         return ERR_OK;
-    enum err_code code = s3_tags_get(s, from, call, &tags, e);
+    struct err local = ERR_INIT;
+    enum err_code code = fetch(s, &(struct s3_request){.key = from, .call = call, .timeout_ms = ASK_MS}, &tags, &local);
+    if (code == ERR_CANCELED)
+        return err_copy(e, &local);
     if (code == ERR_OK && tags.len > 0)
         params_add(h, "x-amz-tagging", buf_str(&tags));
-    return code == ERR_NOT_FOUND ? ERR_OK : code;
+    if (code != ERR_OK && code != ERR_NOT_FOUND)
+        s3_warn_lost(&s->lost_tags, "tags", from, &local);
+    return ERR_OK;
 }
 
 /* One "key=value" as XML. */
