@@ -21,7 +21,7 @@ enum err_code {
     ERR_AUTH,          /* no credentials, expired, signature refused */
     ERR_PROTO,         /* a reply that is malformed, too large, or contradicts itself */
     ERR_TOO_BIG,       /* more than the server or format can hold (EFBIG) */
-    ERR_NOSPC,         /* local disk or dirty limit */
+    ERR_NOSPC,         /* local disk, dirty limit, an object's room for metadata */
     ERR_NOMEM,         /* memory, or the configured limit of it */
     ERR_INVAL,         /* an argument, option or value that is not legal */
     ERR_UNSUPPORTED,   /* the store or this version cannot do it */

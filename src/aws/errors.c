@@ -83,7 +83,7 @@ static const struct rule rules[] = {
     {"s3", "InvalidRange", ERR_RANGE, AWS_FINAL, NULL},
     {"s3", "EntityTooLarge", ERR_TOO_BIG, AWS_FINAL, NULL},
     {"s3", "MaxMessageLengthExceeded", ERR_TOO_BIG, AWS_FINAL, NULL},
-    {"s3", "MetadataTooLarge", ERR_TOO_BIG, AWS_FINAL, "the metadata is larger than 2 KB"},
+    {"s3", "MetadataTooLarge", ERR_NOSPC, AWS_FINAL, "the metadata is larger than 2 KB"},
     {"s3", "KeyTooLongError", ERR_NAME_TOO_LONG, AWS_FINAL, NULL},
     {"s3", "NotImplemented", ERR_UNSUPPORTED, AWS_FINAL, NULL},
     {"s3", "MethodNotAllowed", ERR_UNSUPPORTED, AWS_FINAL, NULL},

@@ -39,7 +39,8 @@ enum {
 };
 
 /* Appends what a PUT, CopyObject or CreateMultipartUpload sends for this metadata: content headers and user metadata,
- * but not storage class, encryption, tags and ACL. `meta` may be NULL. */
+ * but not storage class, encryption, tags and ACL. `meta` may be NULL. ERR_NOSPC when the user metadata are more than
+ * S3 holds (2 KB); the hash of the bytes, which is only a hint, is left out where that makes them fit. */
 enum err_code s3_meta_write(const struct store_meta *meta, const char *key, const uint8_t *sha512, unsigned flags,
                             struct params *out, struct err *e) MUST_CHECK;
 

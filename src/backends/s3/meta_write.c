@@ -8,6 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define USER   "x-amz-meta-"
+#define SHA512 "awsimple-sha512"
+
+enum { USER_MAX = 2048, SHA512_BYTES = sizeof(SHA512) - 1 + 128 };
+
 static const struct {
     const char *prop, *header;
 } content_headers[] = {
@@ -105,13 +110,22 @@ static void write_sha512(const struct store_meta *meta, const uint8_t *sha512, u
         kept = hex;
     }
     if (kept != NULL)
-        params_add(out, "x-amz-meta-awsimple-sha512", kept);
+        params_add(out, USER SHA512, kept);
+}
+
+/* S3 counts names, without their prefix, and values. */
+static size_t user_bytes(const struct params *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (str_starts(p->items[i].name, USER))
+            n += strlen(p->items[i].name) - strlen(USER) + strlen(p->items[i].value);
+    return n;
 }
 
 enum err_code s3_meta_write(const struct store_meta *meta, const char *key, const uint8_t *sha512, unsigned flags,
                             struct params *out, struct err *e)
 {
-    write_sha512(meta, sha512, flags, out);
     for (size_t i = 0; i < ARRAY_LEN(content_headers); i++) {
         const char *v = store_meta_prop(meta, content_headers[i].prop, NULL);
         if (v != NULL)
@@ -127,9 +141,15 @@ enum err_code s3_meta_write(const struct store_meta *meta, const char *key, cons
         write_user(meta, flags, out);
         s3_xattr_write(meta, &xattr);
         if (xattr.failed)
-            return err_set(e, ERR_TOO_BIG, "%s: too many extended attributes", key);
+            return err_set(e, ERR_NOSPC, "%s: too many extended attributes", key);
         if (xattr.len > 0)
             params_add(out, "x-amz-meta-xattr", buf_str(&xattr));
     }
+    size_t bytes = user_bytes(out);
+    if (bytes > USER_MAX)
+        return err_set(e, ERR_NOSPC, "%s: attributes and metadata take %zu bytes, an object has room for %d", key,
+                       bytes, USER_MAX);
+    if (bytes + SHA512_BYTES <= USER_MAX)
+        write_sha512(meta, sha512, flags, out);
     return params_check(out, key, e);
 }

@@ -232,6 +232,25 @@ static void the_sha512_is_sent_for_the_bytes_it_belongs_to(void **state)
     store_meta_unref(m);
 }
 
+static void what_an_object_has_no_room_for_is_refused_and_the_hint_left_out_first(void **state)
+{
+    uint8_t sha[64] = {0};
+    static const struct {
+        int value; /* bytes of a value whose name has one */
+        bool fits, with_sha;
+    } cases[] = {{1904, true, true}, {1905, true, false}, {2047, true, false}, {2048, false, false}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
+        PARAMS(out);
+        struct err e = ERR_INIT;
+        char value[2100];
+        memset(value, 'v', sizeof(value));
+        assert_int_equal(store_meta_set_prop(m, "meta.n", value, (size_t)cases[i].value, &e), ERR_OK);
+        assert_int_equal(s3_meta_write(m, "f", sha, 0, &out, &e), cases[i].fits ? ERR_OK : ERR_NOSPC);
+        assert_int_equal(params_get(&out, M "awsimple-sha512") != NULL, cases[i].with_sha);
+    }
+}
+
 static void other_extended_attributes_are_carried_and_not_shown(void **state)
 {
     struct store_meta *m = READ(
@@ -363,6 +382,7 @@ int main(void)
         cmocka_unit_test(what_is_not_understood_is_carried_along),
         cmocka_unit_test(only_a_sha512_of_the_whole_is_one),
         cmocka_unit_test(the_sha512_is_sent_for_the_bytes_it_belongs_to),
+        cmocka_unit_test(what_an_object_has_no_room_for_is_refused_and_the_hint_left_out_first),
         cmocka_unit_test(other_extended_attributes_are_carried_and_not_shown),
         cmocka_unit_test(broken_extended_attributes_are_left_out),
         cmocka_unit_test(text_in_headers_is_decoded),
