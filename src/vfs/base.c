@@ -36,13 +36,13 @@ void base_fetch_locked(struct vfs *v, struct inode *i)
     struct base_task *t = malloc(sizeof(*t));
     if (!t)
         return;
-    *t = (struct base_task){.v = v, .inode = i, .stage = a->stage, .content = i->content};
+    *t = (struct base_task){.v = v, .inode = i, .stage = a->stage, .content = content_ref(i->content)};
     if (pool_submit(v->pool, base_run, t, NULL)) {
+        content_unref(t->content);
         free(t);
         return;
     }
-    /* The task waits for this lock before it gives anything back, and what it uses is held from here. */
-    content_ref(i->content);
+    /* The task waits for this lock before it gives these back. */
     inode_ref_locked(i);
     a->opens++;
     v->background++;
