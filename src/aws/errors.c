@@ -73,7 +73,7 @@ static const struct rule rules[] = {
     {"s3", "NoSuchVersion", ERR_NOT_FOUND, AWS_FINAL, NULL},
     {"s3", "NoSuchUpload", ERR_NOT_FOUND, AWS_FINAL, NULL},
     /* A bucket that is gone must never look like a file that is gone. */
-    {"s3", "NoSuchBucket", ERR_IO, AWS_FINAL, "the bucket does not exist"},
+    {"s3", "NoSuchBucket", ERR_IO, AWS_FINAL, "no such bucket"},
     {"s3", "AllAccessDisabled", ERR_ACCESS, AWS_FINAL, NULL},
     {"s3", "AccessDenied", ERR_ACCESS, AWS_FINAL, NULL},
     {"s3", "InvalidObjectState", ERR_ACCESS, AWS_FINAL,

@@ -112,7 +112,15 @@ def test_an_endpoint_that_is_not_reachable_is_named(cli, witness):
 
 def test_a_bucket_that_is_not_there_is_named(cli):
     line = one_line(cli.mount("s3://there-is-no-such-bucket"))
-    assert "there-is-no-such-bucket" in line and "nosuchbucket" in line.lower().replace(" ", "")
+    assert "bucket there-is-no-such-bucket" in line and "no such bucket" in line
+
+
+def test_a_wrong_region_that_the_server_does_not_correct_is_named(cli, origin, bucket):
+    made = bucket(origin)
+    origin.fault({"status": 400, "code": "AuthorizationHeaderMalformed"})
+    cli.endpoint = origin.endpoint
+    line = one_line(cli.mount(made.source))
+    assert servers.REGION in line and "AuthorizationHeaderMalformed" in line
 
 
 def test_a_403_names_the_request(cli, origin, bucket):

@@ -19,7 +19,7 @@ static enum err_code s3_probe(void *impl, const struct store_call *call, struct 
 {
     struct s3_store *s = impl;
     struct store_page page;
-    char endpoint[512];
+    char endpoint[512], region[64];
     struct err local = ERR_INIT;
     const struct store_list l = {.prefix = "", .delimiter = true, .max_keys = 1};
     enum err_code code = s3_list(s, &l, call, &page, &local);
@@ -28,7 +28,8 @@ static enum err_code s3_probe(void *impl, const struct store_call *call, struct 
         return ERR_OK;
     }
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
-    return err_set(e, code, "bucket %s at %s: %s", s->bucket, endpoint, local.msg);
+    aws_client_region(s->client, region, sizeof(region));
+    return err_set(e, code, "bucket %s at %s, region %s: %s", s->bucket, endpoint, region, local.msg);
 }
 
 static void s3_each_count(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg)

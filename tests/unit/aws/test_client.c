@@ -136,7 +136,7 @@ static void errors_are_decoded_and_named(void **state)
         {{404, "", "<Error><Code>NoSuchBucket</Code><Message>m</Message></Error>"},
          HTTP_GET,
          ERR_IO,
-         "the bucket does not exist"},
+         "no such bucket"},
         {{403, "", "<Error><Code>InvalidObjectState</Code><Message>m</Message></Error>"},
          HTTP_GET,
          ERR_ACCESS,
