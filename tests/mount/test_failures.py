@@ -247,6 +247,15 @@ def test_200_stalled_readers_delay_no_stat_of_a_known_file_and_no_read_of_a_held
     assert time.monotonic() - start < 1.0
     assert not (disk / "not there").exists()
     assert time.monotonic() - start < 1.5
+    # Requests of their own find a place beside the stalled ones.
+    start = time.monotonic()
+    (disk / "new").write_bytes(b"n")
+    assert witness.get("new") == b"n"
+    os.rename(disk / "new", disk / "renamed")
+    (disk / "renamed").unlink()
+    (disk / "folder").mkdir()
+    assert os.listdir(disk / "folder") == []
+    assert time.monotonic() - start < 5.0
     origin.heal()
     for reader in readers:
         assert reader.finish().strip() == "65536"
