@@ -22,6 +22,12 @@ static enum err_code base_content_locked(struct vfs *v, struct inode *i, struct 
     return i->content ? ERR_OK : ERR_NOMEM;
 }
 
+uint64_t stage_size_max(struct vfs *v, const struct inode *i)
+{
+    LOCK_SCOPE(&v->tree);
+    return i->flags & INODE_LOCAL ? SECRET_STAGE_MAX : v->caps->max_object;
+}
+
 enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e)
 {
     enum err_code code = inode_activate_locked(v, i, e);
@@ -130,7 +136,7 @@ static enum err_code resize_pinned(struct vfs *v, struct inode *i, uint64_t size
 
 enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct err *e)
 {
-    if (size > v->caps->max_object)
+    if (size > stage_size_max(v, i))
         return err_set(e, ERR_TOO_BIG, "larger than this store can hold");
     lock_take(&v->tree);
     enum err_code code = i->kind == INODE_DIR ? err_set(e, ERR_IS_DIR, "is a directory")

@@ -11,6 +11,10 @@ enum err_code stage_open(struct vfs *v, struct inode *i, bool empty, struct err 
 enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 void stage_unpin_locked(struct vfs *v, struct inode *i);
 
+/* Bytes that the file may have: what the store can hold, or, if it stays out of the store, what locked memory is spent on it.
+ * Without the lock. */
+uint64_t stage_size_max(struct vfs *v, const struct inode *i);
+
 /* truncate(2): a new size. What has no close is sent within a second. Without the lock. */
 enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct err *e) MUST_CHECK;
 

@@ -9,7 +9,8 @@ static enum err_code check_write(struct vfs *v, const struct vfs_handle *h, size
 {
     if ((h->flags & O_ACCMODE) == O_RDONLY)
         return err_set(e, ERR_BAD_HANDLE, "not open for writing");
-    if (size > v->caps->max_object || offset > v->caps->max_object - size)
+    uint64_t max = stage_size_max(v, h->inode);
+    if (size > max || offset > max - size)
         return err_set(e, ERR_TOO_BIG, "larger than this store can hold");
     return ERR_OK;
 }

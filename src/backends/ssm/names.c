@@ -202,8 +202,9 @@ enum err_code ssm_value_check(const char *name, const void *value, uint64_t len,
 
 bool ssm_name_stays_local(const char *name)
 {
-    static const char *const patterns[] = {".*.sw?",           "*~",           "4913", ".#*", "#*#", "sed??????",
-                                           ".goutputstream-*", ".fuse_hidden*"};
+    /* vim makes ".NAME.swpx" for a moment, to see whether the file system cuts names. */
+    static const char *const patterns[] = {".*.sw?", ".*.sw?x",   "*~",               "4913",         ".#*",
+                                           "#*#",    "sed??????", ".goutputstream-*", ".fuse_hidden*"};
     for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
         if (fnmatch(patterns[i], name, 0) == 0)
             return true;

@@ -223,7 +223,7 @@ static void the_message_about_a_value_does_not_have_it(void **state)
 
 static void what_editors_write_beside_a_file_stays_local(void **state)
 {
-    static const char *const local[] = {".host.swp", ".host.swx",         "host~",           "4913", ".#host", "#host#",
+    static const char *const local[] = {".host.swp", ".host.swx", ".host.swpx",         "host~",           "4913", ".#host", "#host#",
                                         "sedAbC123", ".goutputstream-X1", ".fuse_hidden0001"};
     static const char *const real[] = {"host",  "host.swp", "49130",  "sed",  "sedAbC1234",
                                        "#host", ".host",    ".swp.x", "host#"};
