@@ -75,6 +75,7 @@ static enum err_code build_store(struct stack *s, struct err *e)
         .key_id = o->ssm_key,
         .tier = o->ssm_tier,
         .rate = (unsigned)o->ssm_rate,
+        .newline = (enum ssm_newline)o->newline,
         .read_only = o->read_only,
     };
     const struct store_call probe = {.timeout_ms = (unsigned)o->timeout_ms, .urgent = true};
@@ -128,7 +129,6 @@ static enum err_code build_vfs(struct stack *s, struct err *e)
         .file_mode = (mode_t)o->file_mode,
         .dir_mode = (mode_t)o->dir_mode,
         .attrs = (enum vfs_attrs)o->attrs,
-        .newline = (enum vfs_newline)o->newline,
         .excl_open = o->excl == EXCL_OPEN,
         .force_uid = options_given(o, "uid"),
         .force_gid = options_given(o, "gid"),

@@ -13,7 +13,7 @@
 
 /* What is sent, taken while the tree is locked. */
 struct shot {
-    uint64_t gen, attr_gen;
+    uint64_t gen, attr_gen, size;
     char *key, *etag;
     struct stage *stage;
     struct content *base;
@@ -117,6 +117,20 @@ static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct er
     return ERR_OK;
 }
 
+/* A store of texts may keep a newline at the end from being stored, or show one that was not written: what the kernel holds of
+ * the file is not what others see then. While it is open, a newline that is shown is behind what was written too; one that was
+ * taken away stays in the stage, where a program that goes on writing has its offset behind it. */
+static void show_as_stored_locked(struct vfs *v, struct inode *i, uint64_t sent, uint64_t shown)
+{
+    struct stage *s = i->active->stage;
+    if (shown == sent)
+        return;
+    if (shown == sent + 1 && stage_size(s) == sent && stage_write(s, sent, "\n", 1, NULL))
+        i->flags |= INODE_STALE;
+    if (v->cfg.notify.inode && i->ino)
+        v->cfg.notify.inode(v->cfg.notify.arg, i->ino);
+}
+
 static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, const struct store_version *version)
 {
     struct active *a = i->active;
@@ -134,6 +148,7 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     a->attr_sent_gen = s->attr_gen;
     a->failure.code = ERR_OK;
     if (same) {
+        show_as_stored_locked(v, i, s->size, version->size);
         a->rewrite = false;
         a->wrote = !vfs_has(v, STORE_POSIX);
     }
@@ -191,6 +206,7 @@ void send_content(struct vfs *v, struct inode *i)
     if (!code && !gone)
         code = stage_freeze(s.stage, &err);
     if (!code && !gone) {
+        s.size = stage_frozen_size(s.stage);
         code = attempt(v, i, &s, &version, &err);
         bool saved = code == ERR_CONFLICT && put_conflict(v, &s, &err) == ERR_OK;
         struct err thaw = ERR_INIT;

@@ -61,7 +61,7 @@ static enum err_code hash_whole(struct stage *stage, uint64_t size, uint8_t sha5
     return code ? code : digest_final(d, sha512, e);
 }
 
-/* ---- newline=: what a shell's echo adds, for stores of small values */
+/* ---- Secrets: small, and in secret memory all the way */
 
 struct text {
     char *p; /* secret memory */
@@ -80,17 +80,13 @@ static ssize_t text_read(void *arg, uint64_t offset, void *buf, size_t len)
 
 static enum err_code put_text(struct vfs *v, const struct upload *u, uint64_t size, struct store_version *out, struct err *e)
 {
-    CLEANUP(secret_free) char *p = secret_alloc((size_t)size + 2);
+    CLEANUP(secret_free) char *p = secret_alloc((size_t)size + 1);
     struct text t = {.p = p};
     if (!p)
         return err_set(e, ERR_NOMEM, "out of locked memory");
     enum err_code code = stage_read(u->stage, 0, p, (size_t)size, true, &t.len, e);
     if (code)
         return code;
-    if (v->cfg.newline == VFS_NEWLINE_CHOMP && t.len > 0 && p[t.len - 1] == '\n')
-        t.len--;
-    if (v->cfg.newline == VFS_NEWLINE_ADD && t.len > 0 && p[t.len - 1] != '\n')
-        p[t.len++] = '\n';
     struct store_body body = {.size = t.len, .read = text_read, .arg = &t};
     struct store_call call = {.urgent = true};
     code = store_check(v->store, u->key, false, &body, e);

@@ -31,7 +31,6 @@ struct cancel;
 #define VFS_TTL_INF UINT64_MAX
 
 enum vfs_attrs { VFS_ATTRS_AUTO, VFS_ATTRS_LIST, VFS_ATTRS_HEAD };
-enum vfs_newline { VFS_NEWLINE_KEEP, VFS_NEWLINE_CHOMP, VFS_NEWLINE_ADD };
 
 /* What the kernel should forget. Called from any thread, also with locks of the vfs held: must only enqueue. */
 struct vfs_notify {
@@ -48,7 +47,6 @@ struct vfs_config {
     mode_t umask;            /* taken away from what is shown, stored or not; 0 for none */
     mode_t file_mode, dir_mode; /* permission bits of what has no stored mode */
     enum vfs_attrs attrs;
-    enum vfs_newline newline;
     bool excl_open;          /* excl=open: O_EXCL is decided at the open by an empty object */
     bool force_uid, force_gid; /* uid=, gid= were given: also for what has a stored owner */
     uint64_t memory;         /* bytes that blocks may take */

@@ -65,12 +65,11 @@ def test_a_new_file_is_a_secure_string_of_the_standard_tier(tree):
     assert stat.S_IMODE(os.stat(disk / "new").st_mode) == 0o600
 
 
-def test_the_type_of_new_files_is_an_option_and_rules_go_by_name(tree):
-    disk = tree(ssm_type="String", ssm_rule="*secret*:SecureString")
+def test_the_type_of_new_files_is_an_option(tree):
+    disk = tree(ssm_type="String")
     (disk / "plain").write_text("v")
-    (disk / "the-secret-one").write_text("v")
     assert disk.parameters.describe("plain")["Type"] == "String"
-    assert disk.parameters.describe("the-secret-one")["Type"] == "SecureString"
+    assert stat.S_IMODE(os.stat(disk / "plain").st_mode) == 0o644
 
 
 def test_an_overwrite_keeps_the_type_and_sends_key_and_tier(tree, recorder):
@@ -112,13 +111,6 @@ def test_versions_and_labels_are_read_by_name_and_cannot_be_written(tree):
     assert sorted(os.listdir(disk / "d")) == ["p"]
 
 
-def test_the_history_directory_has_a_file_for_each_version(tree):
-    disk = tree({"p": "first"})
-    disk.parameters.put("p", "second")
-    assert sorted(os.listdir(disk / "p@history")) == ["1", "2"]
-    assert (disk / "p@history" / "1").read_text() == "first"
-
-
 def test_a_parameter_that_is_a_hierarchy_too_is_self(tree):
     disk = tree({"both": "value of both", "both/in": "inner"})
     assert (disk / "both").is_dir()
@@ -145,12 +137,52 @@ def test_append_and_truncate_change_the_value(tree):
     wait_until(lambda: disk.parameters.get("p") == "one", 10)
 
 
-@pytest.mark.parametrize("newline, written, kept", [("keep", "v\n", "v\n"), ("chomp", "v\n", "v"), ("chomp", "v\n\n", "v\n"),
-                                                    ("add", "v", "v")])
-def test_newline_option(tree, newline, written, kept):
+NEWLINES = [("keep", "v\n", "v\n", "v\n"), ("keep", "v", "v", "v"), ("chomp", "v\n", "v", "v"), ("chomp", "v\n\n", "v\n", "v\n"),
+            ("add", "v", "v", "v\n"), ("add", "v\n", "v", "v\n"), ("add", "v\n\n", "v\n", "v\n")]
+
+
+@pytest.mark.parametrize("newline, written, stored, shown", NEWLINES)
+def test_newline_option(tree, newline, written, stored, shown):
     disk = tree(newline=newline)
     (disk / "p").write_text(written)
-    assert disk.parameters.get("p") == kept
+    for _ in range(2):
+        assert disk.parameters.get("p") == stored
+        assert (disk / "p").read_text() == shown and os.stat(disk / "p").st_size == len(shown)
+        disk.remount()
+
+
+def test_what_is_shown_with_newlines_added_is_written_back_without_a_new_version(tree):
+    disk = tree({"p": "one"}, newline="add")
+    text = (disk / "p").read_text()
+    assert text == "one\n"
+    (disk / "p").write_text(text)
+    assert disk.parameters.parameter("p")["Version"] == 1
+    with open(disk / "p", "r+") as f:
+        f.write("uno")
+    assert disk.parameters.get("p") == "uno" and (disk / "p").read_text() == "uno\n"
+    with open(disk / "p", "a") as f:
+        f.write("two")
+    assert disk.parameters.get("p") == "uno\ntwo"
+
+
+@pytest.mark.parametrize("newline, shown", [("chomp", "one"), ("add", "one\n")])
+def test_a_file_that_stays_open_agrees_with_what_is_stored(tree, newline, shown):
+    disk = tree(newline=newline)
+    fd = os.open(disk / "p", os.O_RDWR | os.O_CREAT, 0o600)
+    os.write(fd, b"one" if newline == "add" else b"one\n")
+    os.fsync(fd)
+    wait_until(lambda: os.fstat(fd).st_size == len(shown), 5)
+    assert os.pread(fd, 100, 0) == shown.encode() == (disk / "p").read_bytes()
+    os.write(fd, b"two\n")
+    os.close(fd)
+    assert disk.parameters.get("p") == ("onetwo" if newline == "add" else "one\ntwo")
+
+
+def test_a_newline_that_is_not_stored_does_not_count_for_the_limit(tree):
+    disk = tree(newline="add")
+    (disk / "p").write_text("x" * 4096 + "\n")
+    assert disk.parameters.get("p") == "x" * 4096
+    assert errno_of((disk / "q").write_text, "x" * 4097 + "\n") == errno.EFBIG
 
 
 # What the API would refuse: name or path, bytes, the errnos that are precise.
@@ -256,14 +288,47 @@ def test_a_parameter_moved_to_a_backup_and_written_again_is_never_absent(tree, r
     assert "DeleteParameter" not in recorder.operations() and "DeleteParameters" not in recorder.operations()
 
 
-def test_sed_i_and_vim_edit_a_parameter(tree):
-    disk = tree({"p": "one\ntwo\n"})
+VIM = ["nobackup writebackup swapfile", "backup writebackup swapfile", "nobackup nowritebackup swapfile",
+       "backup backupcopy=no swapfile", "nobackup writebackup backupcopy=yes noswapfile"]
+
+
+@pytest.mark.parametrize("settings", VIM)
+def test_vim_edits_a_parameter(tree, settings):
+    disk = tree({"other": "x"})
+    disk.parameters.put("p", "one\ntwo\n", "SecureString", KeyId="alias/mine")
+    os.listdir(disk.path)
+    for old, new in (("one", "eins"), ("two", "zwei")):
+        run("vim", "-u", "NONE", "-es", "-N", "--cmd", "set " + settings, "-c", "%%s/%s/%s/" % (old, new), "-c", "wq", disk / "p",
+            stdin=subprocess.DEVNULL)
+    assert disk.parameters.get("p") == "eins\nzwei\n" == (disk / "p").read_text()
+    described = disk.parameters.describe("p")
+    assert (described["Type"], described["KeyId"]) == ("SecureString", "alias/mine")
+    assert disk.parameters.names() == ["other", "p"]
+    assert sorted(set(os.listdir(disk.path)) - {"p~"}) == ["other", "p"]
+    disk.remount()
+    assert disk.parameters.names() == sorted(os.listdir(disk.path)) == ["other", "p"]
+
+
+def test_sed_i_edits_a_parameter(tree):
+    disk = tree()
+    disk.parameters.put("p", "one\ntwo\n", "SecureString", KeyId="alias/mine")
     run("sed", "-i", "s/one/eins/", disk / "p")
-    assert disk.parameters.get("p") == "eins\ntwo\n"
-    run("vim", "-u", "NONE", "-es", "-N", "--cmd", "set nobackup writebackup swapfile", "-c", "%s/two/zwei/", "-c", "wq", disk / "p",
-        stdin=subprocess.DEVNULL)
-    assert disk.parameters.get("p") == "eins\nzwei\n"
-    assert disk.parameters.names() == ["p"] and os.listdir(disk.path) == ["p"]
+    run("sed", "-i.bak~", "s/two/zwei/", disk / "p")
+    described = disk.parameters.describe("p")
+    assert (described["Type"], described["KeyId"]) == ("SecureString", "alias/mine")
+    assert disk.parameters.get("p") == "eins\nzwei\n" == (disk / "p").read_text()
+    assert disk.parameters.names() == ["p"]
+
+
+def test_a_swap_file_is_larger_than_any_value_and_stays_while_empty(tree):
+    disk = tree({"p": "x"})
+    (disk / ".p.swpx").touch()
+    assert (disk / ".p.swpx").read_bytes() == b""
+    (disk / ".p.swp").write_bytes(b"b0VIM" * 20000)
+    assert (disk / ".p.swp").read_bytes() == b"b0VIM" * 20000
+    assert errno_of((disk / ".p.swp").write_bytes, bytes(2 << 20)) == errno.EFBIG
+    assert sorted(os.listdir(disk.path)) == [".p.swp", ".p.swpx", "p"]
+    assert disk.parameters.names() == ["p"]
 
 
 def test_rename_of_a_parameter_moves_its_value_type_and_attributes(tree):

@@ -5,6 +5,7 @@
 #include "awsfs/store.h"
 #include "backends/ssm/names.h"
 #include "backends/ssm/replies.h"
+#include "backends/ssm/ssm.h"
 #include "util/buf.h"
 
 #include <stdatomic.h>
@@ -23,6 +24,7 @@ struct ssm {
     atomic_size_t arn_prefix; /* of the ARN in front of a name, as learnt from replies */
     char *type, *tier;        /* of new parameters */
     char *key_id;             /* of new SecureStrings; "": the account's default */
+    enum ssm_newline newline;
     char path[SSM_ARN_MAX];   /* "" is the root */
 };
 
@@ -35,8 +37,11 @@ enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct 
 /* The version of what ssm_read() brought. */
 void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out);
 
+/* Makes `out` tell the size of that value as it is shown. */
+void ssm_shown_size(const struct ssm *s, const char *value, size_t len, struct store_version *out);
+
 /* As an object of the store; takes the value out of `p`. */
-enum err_code ssm_object_of(const struct ssm_param *from, const struct store_version *version, char **value,
+enum err_code ssm_object_of(const struct ssm *s, const struct ssm_param *from, const struct store_version *version, char **value,
                             struct store_object *out, struct err *e) MUST_CHECK;
 
 /* What DescribeParameters tells of the version `number` of `name`, from memory or by a request; -1: whatever is there.
@@ -47,7 +52,7 @@ enum err_code ssm_describe(struct ssm *s, const char *name, int64_t number, cons
 /* Remembers how long the ARN in front of a name is here. */
 void ssm_learn_arn(struct ssm *s, const char *arn);
 
-/* A body of at most 8 KiB as bytes in secret memory. ERR_IO. */
+/* A body of at most 8 KiB and a newline as bytes in secret memory. ERR_IO. */
 enum err_code ssm_body_read(const struct store_body *body, char **out, struct err *e) MUST_CHECK;
 
 /* ---- The operations; contracts in awsfs/store.h. */

@@ -37,7 +37,7 @@ static enum err_code make_object(struct ssm *s, const char *key, struct ssm_para
         return code;
     struct store_version version;
     ssm_version_of(s, &name, p, &version);
-    return ssm_object_of(p, &version, &p->value, out, e);
+    return ssm_object_of(s, p, &version, &p->value, out, e);
 }
 
 /* Turns a parameter into an entry, or into a common prefix where it is grouped. The entry's key stays NULL where it

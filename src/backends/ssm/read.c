@@ -77,7 +77,32 @@ static enum err_code set_props(struct store_meta *m, const struct ssm_param *p, 
     return code;
 }
 
-enum err_code ssm_object_of(const struct ssm_param *from, const struct store_version *version, char **value,
+static bool gets_newline(const struct ssm *s, const char *value, size_t len)
+{
+    return s->newline == SSM_NEWLINE_ADD && len > 0 && value[len - 1] != '\n';
+}
+
+void ssm_shown_size(const struct ssm *s, const char *value, size_t len, struct store_version *out)
+{
+    out->size = len + gets_newline(s, value, len);
+}
+
+/* The value as it is shown, in the place of the one that is stored. */
+static enum err_code show(const struct ssm *s, char **value, size_t len, struct err *e)
+{
+    if (!gets_newline(s, *value, len))
+        return ERR_OK;
+    char *shown = secret_alloc(len + 2);
+    if (shown == NULL)
+        return err_set(e, ERR_NOMEM, "no memory that can be locked for a value");
+    memcpy(shown, *value, len);
+    shown[len] = '\n';
+    secret_free(*value);
+    *value = shown;
+    return ERR_OK;
+}
+
+enum err_code ssm_object_of(const struct ssm *s, const struct ssm_param *from, const struct store_version *version, char **value,
                             struct store_object *out, struct err *e)
 {
     CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
@@ -88,8 +113,12 @@ enum err_code ssm_object_of(const struct ssm_param *from, const struct store_ver
     m->mode = S_IFREG | (open ? 0644 : 0600);
     m->has = STORE_HAS_MODE;
     enum err_code code = set_props(m, from, e);
+    struct store_version shown = *version;
+    ssm_shown_size(s, *value, from->len, &shown);
     if (code == ERR_OK)
-        *out = (struct store_object){.version = *version, .meta = TAKE(m), .content = TAKE(*value)};
+        code = show(s, value, from->len, e);
+    if (code == ERR_OK)
+        *out = (struct store_object){.version = shown, .meta = TAKE(m), .content = TAKE(*value)};
     return code;
 }
 
@@ -107,7 +136,7 @@ static enum err_code read_object(struct ssm *s, const char *key, const struct st
         return code;
     struct store_version version;
     ssm_version_of(s, &name, &p, &version);
-    return ssm_object_of(&p, &version, &p.value, out, e);
+    return ssm_object_of(s, &p, &version, &p.value, out, e);
 }
 
 enum err_code ssm_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out,
@@ -212,7 +241,7 @@ enum err_code ssm_describe(struct ssm *s, const char *name, int64_t number, cons
 
 enum err_code ssm_body_read(const struct store_body *body, char **out, struct err *e)
 {
-    if (body->size > SSM_VALUE_ADVANCED)
+    if (body->size > SSM_VALUE_ADVANCED + 1)
         return err_set(e, ERR_TOO_BIG, "%llu bytes, at most %d", (unsigned long long)body->size, SSM_VALUE_ADVANCED);
     CLEANUP(secret_free) char *value = secret_alloc(body->size + 1);
     if (value == NULL)

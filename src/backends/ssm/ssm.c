@@ -124,13 +124,14 @@ static enum err_code start(struct ssm *s, const struct ssm_options *o, struct er
 static void fill_caps(const struct ssm *s, const struct ssm_options *o, struct store_caps *caps)
 {
     char endpoint[160];
+    uint64_t max = SSM_VALUE_ADVANCED + (s->newline != SSM_NEWLINE_KEEP);
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
     *caps = (struct store_caps){
         .flags = STORE_LIST_SUBTREE | STORE_LIST_CONTENT | STORE_SECRET | STORE_SELF_NAMES | STORE_EMPTY_REFUSED |
                  STORE_SLOW_COPY | STORE_UNORDERED | (o->read_only ? STORE_READ_ONLY : 0),
-        .max_object = SSM_VALUE_ADVANCED,
-        .put_max = SSM_VALUE_ADVANCED,
-        .put_target = SSM_VALUE_ADVANCED,
+        .max_object = max,
+        .put_max = max,
+        .put_target = max,
         .max_key = SSM_ARN_MAX - strlen(s->path) - 1,
         .xattr_prefix = "user.ssm.",
     };
@@ -145,6 +146,7 @@ struct store *ssm_store_new(struct aws_client *client, const struct ssm_options 
         return NULL;
     }
     s->client = client;
+    s->newline = o->newline;
     if (take_options(s, o, e) != ERR_OK || start(s, o, e) != ERR_OK)
         return NULL;
     struct store_caps caps;

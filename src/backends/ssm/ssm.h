@@ -22,12 +22,18 @@
 
 struct aws_client;
 
+/* What becomes of a newline at the end of a value. The sizes that the store tells and takes are those of the bytes shown.
+ * KEEP: values are exact. CHOMP: one newline at the end of what is put is not stored. ADD: likewise, and a value that does
+ * not end in a newline is shown with one: what is shown may be put again and leaves the value as it is. */
+enum ssm_newline { SSM_NEWLINE_KEEP, SSM_NEWLINE_CHOMP, SSM_NEWLINE_ADD };
+
 struct ssm_options {
     const char *path;      /* "/prod/app" or "/": keys of the store are below it */
     const char *type;      /* of new parameters: "SecureString" (NULL), "String", "StringList" */
     const char *key_id;    /* KMS key of new SecureStrings; NULL: the account's default */
     const char *tier;      /* "Standard" (NULL), "Advanced", "Intelligent-Tiering" */
     unsigned rate;         /* requests a second, bursts of 40; 0: 10 */
+    enum ssm_newline newline;
     bool read_only;
 };
 

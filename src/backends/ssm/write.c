@@ -18,20 +18,35 @@ static enum err_code name_for_write(struct ssm *s, const char *key, bool is_dir,
     return ssm_name_for_write(s->path, key, is_dir, atomic_load_explicit(&s->arn_prefix, memory_order_relaxed), out, e);
 }
 
-/* Reads the bytes and holds them against the rules. */
-static enum err_code take_value(const struct ssm_name *name, const struct store_body *body, uint64_t max, char **out,
-                                struct err *e)
+/* What is put, as it is to be stored. */
+struct value {
+    char *p; /* secret memory */
+    size_t len;
+};
+
+static void value_release(struct value *value)
 {
-    if (body->size > max)
+    secret_free(value->p);
+}
+
+/* Reads the bytes, without the newline that is not stored, and holds them against the rules. */
+static enum err_code take_value(struct ssm *s, const struct ssm_name *name, const struct store_body *body, uint64_t max,
+                                struct value *out, struct err *e)
+{
+    if (body->size > max + (s->newline != SSM_NEWLINE_KEEP))
         return err_set(e, ERR_TOO_BIG, "%s: a value of %llu bytes, at most %llu in its tier", name->text,
                        (unsigned long long)body->size, (unsigned long long)max);
-    CLEANUP(secret_free) char *value = NULL;
-    enum err_code code = ssm_body_read(body, &value, e);
+    CLEANUP_RELEASE(value_release) struct value value = {.len = body->size};
+    enum err_code code = ssm_body_read(body, &value.p, e);
+    if (code == ERR_OK && s->newline != SSM_NEWLINE_KEEP && value.len > 0 && value.p[value.len - 1] == '\n')
+        value.len--;
     if (code == ERR_OK)
-        code = ssm_value_check(name->text, value, body->size, max, e);
-    if (code == ERR_OK)
-        *out = TAKE(value);
-    return code;
+        code = ssm_value_check(name->text, value.p, value.len, max, e);
+    if (code != ERR_OK)
+        return code;
+    *out = value;
+    value.p = NULL;
+    return ERR_OK;
 }
 
 enum err_code ssm_check(void *impl, const char *key, bool is_dir, const struct store_body *body, struct err *e)
@@ -41,8 +56,8 @@ enum err_code ssm_check(void *impl, const char *key, bool is_dir, const struct s
     enum err_code code = name_for_write(s, key, is_dir, &name, e);
     if (code != ERR_OK || body == NULL || is_dir)
         return code;
-    CLEANUP(secret_free) char *value = NULL;
-    return take_value(&name, body, value_max(s, name.text, false), &value, e);
+    CLEANUP_RELEASE(value_release) struct value value = {0};
+    return take_value(s, &name, body, value_max(s, name.text, false), &value, e);
 }
 
 enum err_code ssm_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
@@ -58,12 +73,15 @@ enum err_code ssm_put(void *impl, const char *key, const struct store_body *body
     uint64_t max = cond->kind == STORE_IF_MATCH && known_value_max(s->known, name.text) == 0
                        ? SSM_VALUE_ADVANCED
                        : value_max(s, name.text, cond->kind == STORE_IF_ABSENT);
-    CLEANUP(secret_free) char *value = NULL;
-    code = take_value(&name, body, max, &value, e);
+    CLEANUP_RELEASE(value_release) struct value value = {0};
+    code = take_value(s, &name, body, max, &value, e);
     if (code != ERR_OK)
         return code;
-    struct put_job job = {.s = s, .name = &name, .value = value, .len = body->size, .cond = cond, .call = call};
-    return put_job_run(&job, out, e);
+    struct put_job job = {.s = s, .name = &name, .value = value.p, .len = value.len, .cond = cond, .call = call};
+    code = put_job_run(&job, out, e);
+    if (code == ERR_OK)
+        ssm_shown_size(s, value.p, value.len, out);
+    return code;
 }
 
 /* What a copy is to be like where its target is new. The source's type is always known; where the rest cannot be asked
@@ -116,6 +134,16 @@ static enum err_code put_copy(struct ssm *s, const struct store_copy *c, const s
     return put_job_run(&job, out, e);
 }
 
+/* This changes metadata, of which a parameter keeps none. */
+static enum err_code copy_onto_itself(const struct store_copy *c, const struct ssm_name *name,
+                                      const struct store_version *now, struct store_version *out, struct err *e)
+{
+    if (c->cond.kind == STORE_IF_ABSENT || (c->cond.kind == STORE_IF_MATCH && strcmp(c->cond.etag, now->etag) != 0))
+        return err_set(e, ERR_CONFLICT, "%s has another version now", name->text);
+    *out = *now;
+    return ERR_OK;
+}
+
 enum err_code ssm_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                        struct err *e)
 {
@@ -134,11 +162,11 @@ enum err_code ssm_copy(void *impl, const struct store_copy *c, const struct stor
     ssm_version_of(s, &from, &source, &version);
     if (c->from_etag != NULL && strcmp(c->from_etag, version.etag) != 0)
         return err_set(e, ERR_CONFLICT, "%s has another version now", from.text);
-    if (strcmp(from.text, to.text) != 0)
-        return put_copy(s, c, &from, &source, &to, call, out, e);
-    /* Onto itself changes metadata, of which a parameter keeps none. */
-    if (c->cond.kind == STORE_IF_ABSENT || (c->cond.kind == STORE_IF_MATCH && strcmp(c->cond.etag, version.etag) != 0))
-        return err_set(e, ERR_CONFLICT, "%s has another version now", to.text);
-    *out = version;
-    return ERR_OK;
+    if (strcmp(from.text, to.text) == 0)
+        code = copy_onto_itself(c, &to, &version, out, e);
+    else
+        code = put_copy(s, c, &from, &source, &to, call, out, e);
+    if (code == ERR_OK)
+        ssm_shown_size(s, source.value, source.len, out);
+    return code;
 }

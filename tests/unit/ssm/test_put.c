@@ -1,6 +1,7 @@
 #include "fake.h"
 #include "util/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define NEW_X "{\"Name\":\"/p/x\",\"Value\":\"v\",\"Overwrite\":false,\"Type\":\"SecureString\",\"Tier\":\"Standard\"}"
@@ -46,6 +47,34 @@ static void options_say_what_a_new_parameter_is(void **state)
     STORE(s, &o, steps);
     assert_int_equal(fake_put(s, "x", "v", STORE_IF_ABSENT, NULL, NULL, NULL), ERR_OK);
     fake_done();
+}
+
+static void a_newline_at_the_end_is_stored_only_where_it_is_kept(void **state)
+{
+    static const struct {
+        enum ssm_newline newline;
+        const char *put, *stored;
+        uint64_t shown;
+    } cases[] = {
+        {SSM_NEWLINE_KEEP, "v\n", "v\\u000a", 2},       {SSM_NEWLINE_CHOMP, "v\n", "v", 1}, {SSM_NEWLINE_CHOMP, "v", "v", 1},
+        {SSM_NEWLINE_CHOMP, "v\n\n", "v\\u000a", 2}, {SSM_NEWLINE_ADD, "v\n", "v", 2},   {SSM_NEWLINE_ADD, "v", "v", 2},
+        {SSM_NEWLINE_ADD, "v\n\n", "v\\u000a", 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char begin[80];
+        snprintf(begin, sizeof(begin), "{\"Name\":\"/p/x\",\"Value\":\"%s\",*", cases[i].stored);
+        const struct step steps[] = {{"PutParameter", begin, 200, "{\"Version\":1}", 0, 0}, END};
+        const struct ssm_options o = {.path = "/p", .newline = cases[i].newline};
+        STORE(s, &o, steps);
+        struct store_version v;
+        assert_int_equal(fake_put(s, "x", cases[i].put, STORE_IF_ABSENT, NULL, &v, NULL), ERR_OK);
+        assert_int_equal(v.size, cases[i].shown);
+        fake_done();
+    }
+    static const struct step none[] = {END};
+    const struct ssm_options o = {.path = "/p", .newline = SSM_NEWLINE_CHOMP};
+    STORE(s, &o, none);
+    assert_int_equal(fake_put(s, "x", "\n", STORE_IF_ABSENT, NULL, NULL, NULL), ERR_INVAL);
 }
 
 static void what_exists_is_not_made_again(void **state)
@@ -340,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_parameter_is_put_by_one_request),
         cmocka_unit_test(options_say_what_a_new_parameter_is),
+        cmocka_unit_test(a_newline_at_the_end_is_stored_only_where_it_is_kept),
         cmocka_unit_test(what_exists_is_not_made_again),
         cmocka_unit_test(our_own_earlier_attempt_is_no_conflict),
         cmocka_unit_test(a_write_without_an_answer_is_looked_up),

@@ -234,6 +234,27 @@ static void parameters_of_the_root_have_no_slash(void **state)
     fake_done();
 }
 
+static void a_newline_may_be_shown_that_is_not_stored(void **state)
+{
+    static const struct step steps[] = {
+        PAGE(PARAM("/p/a", "String", "v", 1) "," PARAM("/p/b", "String", "v\\n", 1), ""),
+        {"GetParameter", NULL, 200, "{\"Parameter\":" PARAM("/p/a", "String", "v", 1) "}", 0, 0},
+        END};
+    const struct ssm_options o = {.path = "/p", .newline = SSM_NEWLINE_ADD};
+    STORE(s, &o, steps);
+    CLEANUP_RELEASE(store_page_release) struct store_page page = {0};
+    assert_int_equal(list(s, "", false, NULL, &page), ERR_OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(page.entries[i].object.version.size, 2);
+        assert_memory_equal(page.entries[i].object.content, "v\n", 2);
+    }
+    CLEANUP_RELEASE(store_object_release) struct store_object object = {0};
+    assert_int_equal(store_stat(s, "a", NULL, &object, NULL), ERR_OK);
+    assert_int_equal(object.version.size, 2);
+    assert_string_equal(object.version.etag, page.entries[0].object.version.etag);
+    fake_done();
+}
+
 static void a_delimiter_groups_each_page(void **state)
 {
     static const struct step steps[] = {PAGE(PARAM("/p/a/1", "String", "v", 1) "," PARAM(
@@ -342,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_page_is_sorted_and_brings_the_values),
         cmocka_unit_test(a_prefix_is_asked_for_by_its_directory),
         cmocka_unit_test(parameters_of_the_root_have_no_slash),
+        cmocka_unit_test(a_newline_may_be_shown_that_is_not_stored),
         cmocka_unit_test(a_delimiter_groups_each_page),
         cmocka_unit_test(pages_follow_their_tokens_also_over_empty_ones),
         cmocka_unit_test(a_listing_that_is_none_is_an_error),

@@ -101,6 +101,8 @@ void rig_store(struct rig *r, const struct rig_kind *kind)
     caps.flags = (caps.flags | kind->caps_on) & ~kind->caps_off;
     if (kind->put_target)
         caps.put_target = kind->put_target;
+    if (kind->max_object)
+        caps.max_object = caps.put_max = caps.put_target = kind->max_object;
     struct mem_options o = {.caps = &caps, .page_size = kind->page_size, .async = kind->async,
                             .meta_in_get = kind->meta_in_get, .stays_local = kind->stays_local};
     r->store = mem_store_new(&o, &r->mem, &r->err);
@@ -117,7 +119,6 @@ void rig_store(struct rig *r, const struct rig_kind *kind)
         .file_mode = 0644,
         .dir_mode = 0755,
         .attrs = kind->attrs,
-        .newline = kind->newline,
         .excl_open = kind->excl_open,
         .memory = 16 << 20,
         .rename_limit = kind->rename_limit ? kind->rename_limit : 100000,

@@ -62,7 +62,7 @@ struct rig_kind {
     enum vfs_attrs attrs; /* VFS_ATTRS_AUTO is the default */
     bool excl_open, read_only;
     uint64_t rename_limit;
-    enum vfs_newline newline;
+    uint64_t max_object;
 };
 
 /* `kind` may be NULL: a bucket, ttl of a minute. rig_store() makes the store alone, rig_mount() the vfs. */

@@ -42,6 +42,41 @@ static void a_local_name_never_reaches_the_store(void **state)
     rig_stop(&r);
 }
 
+/* vim makes its swap file empty and fills it later. */
+static void a_local_file_stays_while_it_is_empty(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_values);
+    struct vfs_handle *h = create_at(&r, ".f.swp");
+    expect_ok(&r, close_file(&r, h));
+    expect_file(&r, ".f.swp", "");
+    expect_names(&r, "", ".f.swp\n");
+    expect_ok(&r, try_unlink(&r, ".f.swp"));
+    expect_absent(&r, ".f.swp");
+    assert_int_equal(changes(&r), 0);
+    rig_stop(&r);
+}
+
+static void a_local_file_may_be_larger_than_a_value(void **state)
+{
+    struct rig r;
+    struct rig_kind kind = small_values;
+    kind.max_object = 8192;
+    rig_start(&r, &kind);
+    struct vfs_handle *h = create_at(&r, ".f.swp");
+    write_at(&r, h, 12288, "block");
+    expect_code(&r, ERR_TOO_BIG, vfs_write(r.v, h, "x", 1, 1 << 20, &r.who, &r.err));
+    expect_ok(&r, close_file(&r, h));
+    assert_int_equal(stat_of(&r, ".f.swp").st_size, 12293);
+    expect_ok(&r, try_truncate(&r, ".f.swp", 20000));
+    expect_code(&r, ERR_TOO_BIG, try_truncate(&r, ".f.swp", 2 << 20));
+    expect_code(&r, ERR_TOO_BIG, try_rename(&r, ".f.swp", "f", 0));
+    h = create_at(&r, "f");
+    expect_code(&r, ERR_TOO_BIG, vfs_write(r.v, h, "x", 1, 8192, &r.who, &r.err));
+    release(&r, h);
+    rig_stop(&r);
+}
+
 /* sed -i writes sedXXXXXX and renames it over the file. */
 static void the_sequence_of_sed(void **state)
 {
@@ -196,32 +231,6 @@ static void hierarchies_of_values_cannot_be_renamed(void **state)
     rig_stop(&r);
 }
 
-static void newlines_are_kept_chomped_or_added(void **state)
-{
-    static const struct {
-        enum vfs_newline newline;
-        const char *written, *stored;
-    } cases[] = {
-        {VFS_NEWLINE_KEEP, "v\n", "v\n"}, {VFS_NEWLINE_KEEP, "v", "v"},
-        {VFS_NEWLINE_CHOMP, "v\n", "v"},  {VFS_NEWLINE_CHOMP, "v\n\n", "v\n"}, {VFS_NEWLINE_CHOMP, "v", "v"},
-        {VFS_NEWLINE_ADD, "v", "v\n"},    {VFS_NEWLINE_ADD, "v\n", "v\n"},
-    };
-    for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
-        struct rig r;
-        struct rig_kind kind = small_values;
-        kind.newline = cases[k].newline;
-        rig_start(&r, &kind);
-        write_file(&r, "f", cases[k].written);
-        expect_object(&r, "f", cases[k].stored);
-        expect_file(&r, "f", cases[k].stored);
-        write_file(&r, "f", "longer text\n");
-        write_file(&r, "f", cases[k].written);
-        assert_int_equal(stat_of(&r, "f").st_size, strlen(cases[k].stored));
-        expect_file(&r, "f", cases[k].stored);
-        rig_stop(&r);
-    }
-}
-
 static void an_empty_value_is_refused_and_a_probe_of_it_does_no_harm(void **state)
 {
     struct rig r;
@@ -241,6 +250,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_local_name_never_reaches_the_store),
+        cmocka_unit_test(a_local_file_stays_while_it_is_empty),
+        cmocka_unit_test(a_local_file_may_be_larger_than_a_value),
         cmocka_unit_test(the_sequence_of_sed),
         cmocka_unit_test(the_sequence_of_vim),
         cmocka_unit_test(a_file_moved_away_and_another_moved_in),
@@ -250,7 +261,6 @@ int main(void)
         cmocka_unit_test(a_put_that_is_refused_leaves_the_local_file),
         cmocka_unit_test(what_is_written_during_the_move_is_sent_after_it),
         cmocka_unit_test(hierarchies_of_values_cannot_be_renamed),
-        cmocka_unit_test(newlines_are_kept_chomped_or_added),
         cmocka_unit_test(an_empty_value_is_refused_and_a_probe_of_it_does_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
