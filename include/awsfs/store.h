@@ -248,6 +248,9 @@ enum err_code store_property_set(struct store *s, const char *key, const struct 
                                  const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
                                  struct err *e) MUST_CHECK;
 
+/* Whether an object has room for these metadata and for POSIX attributes that they do not have yet. Sends nothing. ERR_NOSPC. */
+enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e) MUST_CHECK;
+
 /* ---- The store itself */
 
 const struct store_caps *store_caps(const struct store *s);

@@ -353,6 +353,11 @@ enum err_code store_property_set(struct store *s, const char *key, const struct 
     return ended(N_PROPERTY_SET, key, code, e);
 }
 
+enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e)
+{
+    return s->ops->check_meta == NULL ? ERR_OK : s->ops->check_meta(s->impl, key, meta, e);
+}
+
 enum err_code store_probe(struct store *s, const struct store_call *call, struct err *e)
 {
     if (s->ops->probe == NULL)

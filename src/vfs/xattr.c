@@ -101,10 +101,12 @@ enum err_code vfs_listxattr(struct vfs *v, uint64_t ino, const struct vfs_caller
 static enum err_code store_changed(struct vfs *v, struct inode *i, struct store_meta *meta, const struct vfs_caller *c,
                                    struct err *e)
 {
+    enum err_code code = store_check_meta(v->store, "", meta, e);
+    if (code)
+        return code;
     lock_take(&v->tree);
     inode_set_meta_locked(i, meta);
     bool wait = false;
-    enum err_code code = ERR_OK;
     if (!(i->flags & INODE_LOCAL) && !(code = inode_activate_locked(v, i, e))) {
         i->active->attr_gen++;
         inode_changed_locked(v, i);

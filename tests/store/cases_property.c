@@ -1,7 +1,6 @@
 #include "suite.h"
 
 #include <stdlib.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -232,6 +231,9 @@ static void more_metadata_than_an_object_holds_are_refused_without_a_request(str
     c.from_etag = old.etag;
     assert_int_equal(store_copy(s->store, &c, NULL, &v, &e), ERR_NOSPC);
     assert_int_equal(store_upload_begin(s->store, c.to, meta, NULL, NULL, id, &e), ERR_NOSPC);
+    assert_int_equal(store_check_meta(s->store, c.to, meta, &e), ERR_NOSPC);
+    assert_ok(store_meta_set_xattr(meta, "user.big", big, 900, &e), &e);
+    assert_ok(store_check_meta(s->store, c.to, meta, &e), &e);
     assert_int_equal(requests_so_far(s), before);
     assert_content(s, c.to, "x");
     free(big);

@@ -25,12 +25,12 @@ struct s3_store {
     enum s3_sse sse;
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;
-    atomic_int takes_sha512; /* x-amz-checksum-sha512 on PUT */
-    atomic_int takes_crc;    /* full-object CRC64NVME on uploads by parts */
-    atomic_int has_acls;     /* objects have ACLs, and this user may read them */
+    atomic_int takes_sha512;         /* x-amz-checksum-sha512 on PUT */
+    atomic_int takes_crc;            /* full-object CRC64NVME on uploads by parts */
+    atomic_int has_acls;             /* objects have ACLs, and this user may read them */
     atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
-    struct lock lock;        /* guards own[] and what it points to */
-    struct s3_own *own;      /* S3_OWN_SLOTS of them */
+    struct lock lock;                /* guards own[] and what it points to */
+    struct s3_own *own;              /* S3_OWN_SLOTS of them */
 };
 
 /* One request. Zeroed fields are defaults. */
@@ -45,7 +45,7 @@ struct s3_request {
     const struct store_call *call;
     size_t reply_max;
     bool xml_error_in_200;
-    bool slow; /* copies and completes: the server may be silent for 300 s */
+    bool slow;                         /* copies and completes: the server may be silent for 300 s */
     unsigned timeout_ms, max_attempts; /* less than the mount's; 0: no less */
 };
 
@@ -171,6 +171,7 @@ enum err_code s3_property_get(void *impl, const char *key, const struct store_ob
 enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
                               const void *value, size_t len, const struct store_call *call,
                               struct store_meta **meta_out, struct err *e);
+enum err_code s3_check_meta(void *impl, const char *key, const struct store_meta *meta, struct err *e);
 
 /* Uploads by parts, also for copy.c: `more` may be NULL. */
 enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,

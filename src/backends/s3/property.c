@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { PRESIGNED_S = 3600, PRESIGNED_MAX_S = 604800 };
 
@@ -170,6 +171,21 @@ static enum err_code change_own(struct s3_store *s, const char *key, const char 
     if (strcmp(name, "tags") == 0)
         return s3_tags_set(s, key, text, call, e);
     return s3_acl_set(s, key, text != NULL ? text : "private", call, e);
+}
+
+enum err_code s3_check_meta(void *impl, const char *key, const struct store_meta *meta, struct err *e)
+{
+    const unsigned all =
+        STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_ATIME | STORE_HAS_CTIME;
+    const struct timespec longest = {.tv_sec = 9999999999, .tv_nsec = 999999999};
+    PARAMS(headers);
+    struct store_meta full = *meta; /* borrows what it points to */
+    (void)impl;
+    full.has = all;
+    full.mode = S_IFREG | 07777;
+    full.uid = full.gid = UINT32_MAX;
+    full.mtime = full.atime = full.ctime = longest;
+    return s3_meta_write(&full, key, NULL, S3_WRITE_SAME_BYTES, &headers, e);
 }
 
 enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,

@@ -65,6 +65,7 @@ static const struct store_ops ops = {
     .remove_many = s3_remove_many,
     .property_get = s3_property_get,
     .property_set = s3_property_set,
+    .check_meta = s3_check_meta,
     .probe = s3_probe,
     .each_count = s3_each_count,
     .free = s3_free,
