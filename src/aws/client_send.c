@@ -9,7 +9,14 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { STRINGS_MAX = 1 << 20, URL_MAX = 65536, LINES_MAX = 1 << 20, HASH_MAX = 1 << 20, SHORT_MAX = 1 << 20, CHUNK = 65536 };
+enum {
+    STRINGS_MAX = 1 << 20,
+    URL_MAX = 65536,
+    LINES_MAX = 1 << 20,
+    HASH_MAX = 1 << 20,
+    SHORT_MAX = 1 << 20,
+    CHUNK = 65536
+};
 
 static const char *const method_names[] = {
     [HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD", [HTTP_PUT] = "PUT", [HTTP_POST] = "POST", [HTTP_DELETE] = "DELETE"};

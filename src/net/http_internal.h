@@ -57,13 +57,13 @@ struct http_engine {
     /* The engine's thread only. */
     struct due_heap due;
     struct transfer_list waiting[2][HTTP_SHARES], running; /* waiting[0] is urgent */
-    CURL **idle;                              /* easy handles to be used again, at most max_parallel */
+    CURL **idle;                                           /* easy handles to be used again, at most max_parallel */
     unsigned idle_n, running_n;
     unsigned running_of[HTTP_SHARES]; /* their sum is running_n */
     uint64_t turns;                   /* given out so far */
-    uint64_t moved_ms; /* when a body byte of any transfer moved last */
-    bool draining;     /* ending: every transfer is canceled */
-    int *sockets;      /* those that libcurl has open */
+    uint64_t moved_ms;                /* when a body byte of any transfer moved last */
+    bool draining;                    /* ending: every transfer is canceled */
+    int *sockets;                     /* those that libcurl has open */
     unsigned sockets_n, sockets_cap;
 
     _Atomic uint64_t started, ended_ok, failed, bytes_in, bytes_out, connections;

@@ -104,8 +104,8 @@ enum err_code put_if(struct suite *s, const char *key, const char *text, int kin
 enum err_code upload(struct suite *s, const char *key, const char *bytes, size_t len, size_t part,
                      const struct store_cond *cond, struct store_version *out);
 
-/* The origin's control endpoint: the next request, or each, of that kind on that key ("*": any) suffers `action`, a JSON
- * object; no more faults; objects of the bucket have ACLs. */
+/* The origin's control endpoint: the next request, or each, of that kind on that key ("*": any) suffers `action`, a
+ * JSON object; no more faults; objects of the bucket have ACLs. */
 void origin_fault(struct suite *s, const char *kind, const char *key, const char *action);
 void origin_fault_always(struct suite *s, const char *kind, const char *key, const char *action);
 void origin_clear(struct suite *s);

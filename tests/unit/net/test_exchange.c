@@ -104,8 +104,7 @@ static void patience_is_for_the_attempt_under_way_not_for_trying_again(void **st
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         trial_begin(cases[i].script, (struct http_config){0});
         struct trial t = {.first_byte_ms = 4000};
-        uint64_t took =
-            trial_run(&t, &collecting, (struct exchange_limits){.timeout_ms = 600, .patience_ms = 3000});
+        uint64_t took = trial_run(&t, &collecting, (struct exchange_limits){.timeout_ms = 600, .patience_ms = 3000});
         if (t.code != cases[i].code || took < cases[i].least_ms || took > cases[i].most_ms)
             fail_msg("%zu: %s after %u ms: %s", i, err_name(t.code), (unsigned)took, t.msg);
         trial_finish();
