@@ -191,6 +191,13 @@ void inode_key_locked(const struct inode *i, struct buf *out)
         buf_add_char(out, '/');
 }
 
+bool inode_key_is_locked(const struct inode *i, const char *key)
+{
+    BUF(now, KEY_BUF_MAX);
+    inode_key_locked(i, &now);
+    return strcmp(buf_str(&now), key) == 0;
+}
+
 void inode_path_locked(const struct inode *i, struct buf *out)
 {
     if (!i->parent)

@@ -32,26 +32,44 @@ static enum err_code fetch_pages(struct vfs *v, const char *prefix, const struct
     return err_set(e, ERR_PROTO, "the listing of \"%s\" does not end", prefix);
 }
 
-static enum err_code list_now(struct vfs *v, struct inode *dir, const char *prefix, uint64_t seq,
-                              const struct vfs_caller *c, struct err *e)
+static enum err_code list_once(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool *moved, struct err *e)
 {
+    BUF(prefix, KEY_BUF_MAX);
     CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();
     if (!found)
         return err_set(e, ERR_NOMEM, "out of memory for a listing");
+    lock_take(&v->tree);
+    uint64_t seq = ++v->seq;
+    inode_key_locked(dir, &prefix);
+    lock_drop(&v->tree);
+
     uint64_t start = clock_mono_ms(), last_page = start;
-    enum err_code code = fetch_pages(v, prefix, c, found, &last_page, e);
+    enum err_code code = buf_check(&prefix, "key", e);
+    if (!code)
+        code = fetch_pages(v, buf_str(&prefix), c, found, &last_page, e);
     if (code)
         return code;
     /* A subtree's age counts from its last page: it can be longer than the ttl. */
     uint64_t from = vfs_has(v, STORE_LIST_SUBTREE) ? last_page : start;
-    struct merge m = {.seq = seq, .start_ms = from, .complete = true, .prefix = prefix};
+    struct merge m = {.seq = seq, .start_ms = from, .complete = true, .prefix = buf_str(&prefix)};
     LOCK_SCOPE(&v->tree);
-    return merge_locked(v, dir, found, &m, e);
+    *moved = !inode_key_is_locked(dir, buf_str(&prefix));
+    return *moved ? ERR_OK : merge_locked(v, dir, found, &m, e);
+}
+
+static enum err_code list_now(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    for (int tries = 0; tries < MOVED_TRIES; tries++) {
+        bool moved = false;
+        enum err_code code = list_once(v, dir, c, &moved, e);
+        if (code || !moved)
+            return code;
+    }
+    return err_set(e, ERR_CONFLICT, "the directory is being moved");
 }
 
 enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
 {
-    BUF(prefix, KEY_BUF_MAX);
     lock_take(&v->tree);
     /* With ttl=0 a listing that began after this call is as fresh as one of our own. */
     uint64_t asked_seq = v->seq;
@@ -70,13 +88,9 @@ enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller
             goto out;
     }
     dir->dir->listing = true;
-    uint64_t seq = ++v->seq;
-    inode_key_locked(dir, &prefix);
     lock_drop(&v->tree);
 
-    code = buf_check(&prefix, "key", e);
-    if (!code)
-        code = list_now(v, dir, buf_str(&prefix), seq, c, e);
+    code = list_now(v, dir, c, e);
     if (!code)
         code = look_sample(v, dir, NULL, c, e);
 

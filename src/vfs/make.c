@@ -150,7 +150,7 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
         /* It is empty, and carries attributes: nothing has to be asked to know that. */
         i->dir->listed = true;
         i->dir->listed_ms = i->checked_ms;
-        i->dir->listed_seq = i->changed_seq;
+        i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
         i->dir->posix = POSIX_YES;
     }
     return code ? code : attr_entry_locked(v, i, out, e);
@@ -166,7 +166,7 @@ static enum err_code mkdir_local(struct vfs *v, const struct place *p, const cha
         return ERR_NOMEM;
     i->dir->listed = true;
     i->dir->listed_ms = i->checked_ms;
-    i->dir->listed_seq = i->changed_seq;
+    i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
     return attr_entry_locked(v, i, out, e);
 }
 

@@ -51,10 +51,18 @@ static bool holds_ours(const struct inode *i, const struct merge *m)
     return i->dir && i->dir->marker_due;
 }
 
+/* A listing that began later has seen all names: there is no such one. */
+static bool outdated(const struct inode *dir, const struct merge *m)
+{
+    return dir->dir->known_seq > m->seq;
+}
+
 static void confirm(struct inode *i, const struct merge *m)
 {
     if (i->checked_ms < m->start_ms)
         i->checked_ms = m->start_ms;
+    if (i->changed_seq < m->seq)
+        i->changed_seq = m->seq;
     i->flags &= (uint16_t)~INODE_STALE;
 }
 
@@ -109,6 +117,7 @@ static struct inode *replace(struct vfs *v, struct inode *dir, const char *name,
         inode_expel_locked(v, old);
     i->flags |= flags;
     i->checked_ms = m->start_ms;
+    i->changed_seq = m->seq;
     i->mark = v->mark;
     bool failed = inode_link_locked(v, i, e) != ERR_OK;
     inode_unref_locked(v, i);
@@ -133,6 +142,11 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
             confirm(i, m);
             return take_content(v, i, object, e);
         }
+    }
+    if (!i && outdated(dir, m)) {
+        if (out)
+            *out = NULL;
+        return ERR_OK;
     }
     bool self = vfs_has(v, STORE_SELF_NAMES) && strcmp(component, SELF_NAME) == 0;
     i = replace(v, dir, name, component, kind_of(object), self ? INODE_SELF : 0, m, e);
@@ -165,6 +179,8 @@ static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char
         if (ours(i, m))
             return ERR_OK;
     }
+    if (!i && outdated(dir, m))
+        return ERR_OK;
     *out = replace(v, dir, name, component, INODE_DIR, 0, m, e);
     return *out ? ERR_OK : ERR_NOMEM;
 }
@@ -180,6 +196,8 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
         confirm(i, m);
         return ERR_OK;
     }
+    if (!i && outdated(dir, m))
+        return ERR_OK;
     if (dir->dir->negative >= NEGATIVE_MAX) {
         if (i)
             inode_expel_locked(v, i);
@@ -331,6 +349,7 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
         d->listed = true;
         d->listed_ms = m->start_ms;
         d->listed_seq = m->seq;
+        d->known_seq = d->known_seq > m->seq ? d->known_seq : m->seq;
     }
     confirm(dir, m);
     return ERR_OK;

@@ -38,6 +38,8 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
     }
     enum err_code code = inode_link_locked(v, i, e);
     inode_changed_locked(v, i);
+    if (i->dir)
+        rename_below_locked(v, i);
     if (!mark || inode_link_locked(v, mark, NULL))
         old_dir->dir->listed = false;
     else
@@ -46,6 +48,18 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
         inode_unref_locked(v, mark);
     inode_unref_locked(v, i);
     return code;
+}
+
+void rename_below_locked(struct vfs *v, struct inode *dir)
+{
+    lock_assert_held(&v->tree);
+    dir->dir->known_seq = v->seq;
+    size_t cursor = 0;
+    for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
+        i->changed_seq = v->seq;
+        if (i->dir)
+            rename_below_locked(v, i);
+    }
 }
 
 /* The metadata that goes along: NULL leaves it to the server. A time that is only Last-Modified would change with the copy, so

@@ -212,9 +212,10 @@ static enum err_code merge_answer_locked(struct ask *a, const char *last_key, st
     return ERR_OK;
 }
 
-static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, const char *component,
-                         const struct vfs_caller *c, struct err *e)
+static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                              const struct vfs_caller *c, bool *moved, struct err *e)
 {
+    *moved = false;
     BUF(prefix, KEY_BUF_MAX);
     BUF(key, KEY_BUF_MAX);
     struct ask a = {.v = v, .dir = dir, .name = name, .component = component, .caller = c};
@@ -246,7 +247,20 @@ static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, con
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);
-    return merge_answer_locked(&a, last_key, e);
+    *moved = !inode_key_is_locked(dir, a.prefix);
+    return *moved ? ERR_OK : merge_answer_locked(&a, last_key, e);
+}
+
+static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                         const struct vfs_caller *c, struct err *e)
+{
+    for (int tries = 0; tries < MOVED_TRIES; tries++) {
+        bool moved;
+        enum err_code code = ask_once(v, dir, name, component, c, &moved, e);
+        if (code || !moved)
+            return code;
+    }
+    return err_set(e, ERR_CONFLICT, "the directory is being moved");
 }
 
 /* What stands under the name now, whatever its age; counted, NULL if nothing. */

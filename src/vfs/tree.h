@@ -63,7 +63,7 @@ struct inode {
     char *name;
     char *component;        /* of the key; == name unless escaped */
     uint64_t checked_ms;    /* start of the request that last confirmed what it says */
-    uint64_t changed_seq;   /* the last change made here */
+    uint64_t changed_seq;   /* the last change made here, or the request that brought what it says */
     char *etag;             /* NULL: none known (new, or a directory without marker) */
     uint64_t size;
     struct timespec mtime;  /* Last-Modified, or of the last write here */
@@ -80,6 +80,7 @@ struct dir {
     size_t negative;        /* how many of them are INODE_NONE */
     bool listed;            /* all names were known at listed_ms */
     uint64_t listed_ms, listed_seq;
+    uint64_t known_seq;     /* the children say more than any request that began before this */
     bool listing;           /* a thread lists it: others wait for `changed` */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
     struct timer marker_timer; /* the last file went: a marker is due */
@@ -178,6 +179,8 @@ struct inode *inode_child_locked(const struct inode *dir, const char *name);
 
 /* Appends the key: "a/b" or "a/b/" for a directory, "" for the root. */
 void inode_key_locked(const struct inode *i, struct buf *out);
+/* False when it was moved since its key was taken. */
+bool inode_key_is_locked(const struct inode *i, const char *key);
 /* The path as a user sees it, below the mount. */
 void inode_path_locked(const struct inode *i, struct buf *out);
 /* A copy of the key; NULL without memory. */
@@ -269,6 +272,9 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
 /* Records that a name does not exist. */
 enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
                                   const struct merge *m, struct err *e) MUST_CHECK;
+
+/* A directory may be renamed while it is asked or listed: the answer is then of another place, and it is asked again. */
+#define MOVED_TRIES 5
 
 /* ---- list.c */
 
@@ -393,6 +399,8 @@ enum err_code rename_settle_below(struct vfs *v, struct inode *dir, const struct
 /* Files: within the store, from and to names that stay local (rename_local.c). */
 enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 enum err_code rename_to_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* A directory was moved, or its objects were: what was asked before says nothing of what is below it now. */
+void rename_below_locked(struct vfs *v, struct inode *dir);
 /* Moves the inode to its new name in the tree, in place of the target. */
 enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e) MUST_CHECK;
 

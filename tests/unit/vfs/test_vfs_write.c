@@ -254,7 +254,7 @@ static void base_bytes_that_others_replaced_are_no_zeros_and_no_mixture(void **s
 {
     struct rig r;
     BUF(out, 64);
-    rig_start(&r, NULL);
+    rig_start(&r, &(struct rig_kind){.put_target = 4}); /* a larger base is not fetched ahead */
     others_put(&r, "f", "0123456789");
     struct vfs_handle *h = open_at(&r, "f", O_RDWR);
     write_at(&r, h, 0, "ab");
@@ -268,6 +268,24 @@ static void base_bytes_that_others_replaced_are_no_zeros_and_no_mixture(void **s
     assert_int_equal(mem_store_objects(r.mem), 1); /* what could not be completed is not put as if it were */
     rig_unmount(&r);
     assert_int_equal(state_files(&r, "staged", ".info"), 1);
+    rig_stop(&r);
+}
+
+static void a_small_base_is_fetched_ahead_so_that_a_conflict_is_put_whole(void **state)
+{
+    struct rig r;
+    char key[1100];
+    rig_start(&r, NULL);
+    others_put(&r, "f", "0123456789");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    write_at(&r, h, 0, "ab");
+    while (!rig_count(&r, MEM_GET))
+        usleep(1000);
+    expect_bytes(&r, h, "ab23456789");
+    others_put(&r, "f", "##########");
+    expect_code(&r, ERR_CONFLICT, close_file(&r, h));
+    assert_true(find_key(&r, "f (conflict ", key));
+    expect_object(&r, key, "ab23456789");
     rig_stop(&r);
 }
 
@@ -538,6 +556,7 @@ int main(void)
         cmocka_unit_test(two_handles_append_without_gap_or_overlap),
         cmocka_unit_test(reading_while_writing_sees_what_was_written_and_the_rest_of_the_old),
         cmocka_unit_test(base_bytes_that_others_replaced_are_no_zeros_and_no_mixture),
+        cmocka_unit_test(a_small_base_is_fetched_ahead_so_that_a_conflict_is_put_whole),
         cmocka_unit_test(fsync_in_the_middle_puts_what_is_there),
         cmocka_unit_test(a_write_during_an_upload_is_not_in_it_and_is_sent_after_it),
         cmocka_unit_test(stat_does_not_wait_for_an_upload),
