@@ -121,7 +121,7 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
 {
     lock_assert_held(&v->tree);
     struct dir *d = i->parent->dir;
-    if (i->parent->parent && !(i->parent->flags & INODE_LINKED))
+    if (inode_removed_locked(i->parent))
         return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     struct inode *old = inode_child_locked(i->parent, i->name);
     if (old && inode_unsent(old) && old->active->opens > 0) /* made in the same moment: no write to it is forgotten */

@@ -67,6 +67,11 @@ static enum err_code place_find(struct vfs *v, uint64_t parent, const char *name
         p->hold.into = NULL;
         return code;
     }
+    lock_take(&v->tree);
+    bool removed = inode_removed_locked(p->dir);
+    lock_drop(&v->tree);
+    if (removed)
+        return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     p->local = !is_dir && store_stays_local(v->store, name);
     struct inode *i = NULL;
     code = resolve(v, p->dir, name, c, &i, e);

@@ -284,6 +284,8 @@ static bool stands_locked(const struct inode *i, const struct inode *dir, const 
 static enum err_code still_so(struct vfs *v, const struct rename *r, const char *name, struct err *e)
 {
     LOCK_SCOPE(&v->tree);
+    if (inode_removed_locked(r->to_dir))
+        return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     if (!stands_locked(r->from, r->from_dir, name))
         return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", name);
     const struct inode *there = inode_child_locked(r->to_dir, r->name);

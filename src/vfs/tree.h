@@ -205,6 +205,10 @@ static inline bool inode_placed(const struct inode *i)
 {
     return !i->parent || (i->flags & (INODE_LINKED | INODE_CONFLICT));
 }
+static inline bool inode_removed_locked(const struct inode *i)
+{
+    return i->parent && !(i->flags & INODE_LINKED);
+}
 static inline bool inode_unsent(const struct inode *i)
 {
     return i->active && !(i->flags & INODE_LOCAL) && (active_dirty(i->active) || i->active->attr_gen != i->active->attr_sent_gen);

@@ -630,6 +630,24 @@ static void a_deletion_that_fails_leaves_every_object_under_some_name(void **sta
     rig_stop(&r);
 }
 
+static void nothing_comes_into_a_directory_that_was_removed(void **state)
+{
+    struct rig r;
+    struct vfs_entry entry;
+    struct vfs_handle *h;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_mkdir(&r, "d"));
+    others_put(&r, "f", "bytes");
+    uint64_t d = walk(&r, "d");
+    expect_ok(&r, try_rmdir(&r, "d"));
+    expect_code(&r, ERR_NOT_FOUND, vfs_rename(r.v, VFS_ROOT, "f", d, "f", 0, &r.who, &r.err));
+    expect_code(&r, ERR_NOT_FOUND, vfs_create(r.v, d, "g", 0644, O_RDWR, &r.who, &entry, &h, &r.err));
+    expect_code(&r, ERR_NOT_FOUND, vfs_mkdir(r.v, d, "g", 0755, &r.who, &entry, &r.err));
+    expect_object(&r, "f", "bytes");
+    assert_int_equal(mem_store_objects(r.mem), 1);
+    rig_stop(&r);
+}
+
 static void an_empty_directory_only_known_here_can_be_renamed(void **state)
 {
     struct rig r;
@@ -677,6 +695,7 @@ int main(void)
         cmocka_unit_test(too_many_objects_are_another_filesystem),
         cmocka_unit_test(a_copy_that_fails_in_the_middle_undoes_the_others),
         cmocka_unit_test(a_deletion_that_fails_leaves_every_object_under_some_name),
+        cmocka_unit_test(nothing_comes_into_a_directory_that_was_removed),
         cmocka_unit_test(an_empty_directory_only_known_here_can_be_renamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
