@@ -1,5 +1,7 @@
 #include "util/buf.h"
 
+#include "util/secret.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,9 +21,10 @@ void buf_init_secret(struct buf *b, size_t max)
 
 static void free_data(struct buf *b)
 {
-    if (b->secret && b->data)
-        explicit_bzero(b->data, b->cap);
-    free(b->data);
+    if (b->secret)
+        secret_free(b->data);
+    else
+        free(b->data);
     b->data = NULL;
 }
 
@@ -34,7 +37,7 @@ void buf_release(struct buf *b)
 void buf_clear(struct buf *b)
 {
     if (b->secret && b->data)
-        explicit_bzero(b->data, b->cap);
+        secret_wipe(b->data, b->cap);
     b->len = 0;
     b->failed = false;
     b->why = ERR_OK;
@@ -54,7 +57,7 @@ static bool move_to(struct buf *b, size_t cap)
 {
     char *data;
     if (b->secret) {
-        data = malloc(cap);
+        data = secret_alloc(cap);
         if (data && b->data)
             memcpy(data, b->data, b->len + 1);
         if (data)

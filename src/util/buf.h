@@ -18,7 +18,7 @@ struct buf {
     size_t cap;
     size_t max;
     bool failed;
-    bool secret; /* zeroed before it is freed or moved */
+    bool secret; /* in secret memory (util/secret.h) */
     enum err_code why; /* of the failed mark: ERR_NOMEM, ERR_INVAL, anything else means over `max` */
 };
 
@@ -43,7 +43,8 @@ const char *buf_str(const struct buf *b);
 /* ERR_OK, or what went wrong with any addition: ERR_TOO_BIG, ERR_NOMEM, ERR_INVAL (not encodable); `what` names the buffer in the message. */
 enum err_code buf_check(const struct buf *b, const char *what, struct err *e) MUST_CHECK;
 
-/* Hands the memory over (free() it; never NULL unless failed: then NULL and the buffer is released). */
+/* Hands the memory over (free() it, or secret_free() that of a secret buffer; never NULL unless failed: then NULL and the buffer is
+ * released). */
 char *buf_take(struct buf *b);
 
 #define BUF(name, max_) CLEANUP_RELEASE(buf_release) struct buf name = {.max = (max_)}

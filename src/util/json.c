@@ -5,41 +5,16 @@
 
 #include "util/json.h"
 
+#include "util/secret.h"
 #include "util/str.h"
 
 #include <string.h>
 
 #define DEPTH_MAX 32
 
-/* In front of every block of jansson's, which tells no size when it frees. */
-union block_head {
-    size_t size;
-    max_align_t align;
-};
-
-static void *zeroing_alloc(size_t size)
-{
-    if (size > SIZE_MAX - sizeof(union block_head))
-        return NULL;
-    union block_head *head = malloc(sizeof(*head) + size);
-    if (!head)
-        return NULL;
-    head->size = size;
-    return head + 1;
-}
-
-static void zeroing_free(void *p)
-{
-    if (!p)
-        return;
-    union block_head *head = (union block_head *)p - 1;
-    explicit_bzero(p, head->size);
-    free(head);
-}
-
 void json_init(void)
 {
-    json_set_alloc_funcs(zeroing_alloc, zeroing_free);
+    json_set_alloc_funcs(secret_alloc, secret_free);
     json_object_seed(0);
 }
 

@@ -1,7 +1,7 @@
 /*
  * JSON, read and written: the only user of jansson. Replies are bounded by the caller; depth at most 32. Strings are UTF-8
- * and may hold NUL only where the length is asked for. Values taken from a document may be secrets: a document made with
- * `secret` is parsed through an allocator that zeroes what it frees.
+ * and may hold NUL only where the length is asked for. What a document holds may be secret: documents live in secret memory
+ * (util/secret.h).
  */
 #ifndef UTIL_JSON_H
 #define UTIL_JSON_H
@@ -46,7 +46,7 @@ bool json_bool(const struct json *v, bool *out);
 /* Writing: appends to a buffer, in order. json_quote appends a quoted string (must be UTF-8: ERR via buf's failed mark). */
 void json_quote(struct buf *out, const char *s, size_t len);
 
-/* Once at start: makes all of jansson's memory zeroed before it is freed. */
+/* Once at start, before any document: gives jansson secret memory. */
 void json_init(void);
 
 #endif

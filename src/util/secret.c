@@ -47,7 +47,7 @@ static struct {
     char *chunk; /* the unused rest of the last chunk */
     size_t chunk_left;
     struct free_block *free[ARRAY_LEN(class_sizes)];
-} arena = {.lock = LOCK_INIT("secret", LOCK_LEAF)};
+} arena = {.lock = LOCK_INIT("secret", LOCK_LEAF), .go_on_unlocked = true};
 
 void secret_wipe(void *p, size_t len)
 {
@@ -218,20 +218,24 @@ char *secret_dup(const char *s, size_t len)
     return copy;
 }
 
-static void raise_memlock(void)
+/* Whether there is no limit now. */
+static bool raise_memlock(void)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-    if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
-        return;
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) == 0)
+        return true;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0)
+        return false;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_MEMLOCK, &limit);
+    return false;
 }
 
 enum err_code secret_init(bool require_lock, bool no_core, struct err *e)
 {
-    raise_memlock();
+    bool unlimited = raise_memlock();
     lock_take(&arena.lock);
-    arena.go_on_unlocked = !require_lock;
+    arena.go_on_unlocked = !require_lock || !unlimited;
     lock_drop(&arena.lock);
     if (!no_core)
         return ERR_OK;

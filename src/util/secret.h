@@ -11,8 +11,8 @@
 
 #include <stddef.h>
 
-/* `size` bytes, zeroed. Rounded up and packed: many small values share pages. NULL without (lockable) memory; when
- * RLIMIT_MEMLOCK stands in the way the first failure is logged, and `require` = false at secret_init makes it go on unlocked. */
+/* `size` bytes, zeroed. Rounded up and packed: many small values share pages. NULL without memory; where it cannot be locked the
+ * first failure is logged, and what secret_init() said decides. Before that it is used. */
 void *secret_alloc(size_t size);
 void secret_free(void *p);
 
@@ -28,7 +28,8 @@ char *secret_dup(const char *s, size_t len);
 /* Zeroes so that the compiler cannot drop it. */
 void secret_wipe(void *p, size_t len);
 
-/* Raises RLIMIT_MEMLOCK where it may, sets no core dumps for the process if `no_core` (PR_SET_DUMPABLE 0, RLIMIT_CORE 0). */
+/* Raises RLIMIT_MEMLOCK where it may. Memory that cannot be locked is used unlocked, unless `require_lock` and no limit stands in
+ * the way: then it is refused. No core dumps of the process if `no_core` (PR_SET_DUMPABLE 0, RLIMIT_CORE 0). ERR_IO. */
 enum err_code secret_init(_Bool require_lock, _Bool no_core, struct err *e) MUST_CHECK;
 
 #endif

@@ -180,16 +180,21 @@ static void a_child_begins_with_nothing_of_its_parent(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-/* In a child without the privilege to lock as much as it likes: what secret_alloc() gives where nothing can be locked.
- */
-static bool child_gets_memory(bool require_lock)
+static bool lose_privileges(void)
+{
+    struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_MEMLOCK, &none) == 0 && (geteuid() != 0 || setuid(65534) == 0);
+}
+
+/* In a child where nothing can be locked: what secret_alloc() gives. The limit is there before secret_init() or comes after
+ * it, when memory was already known to be lockable. */
+static bool child_gets_memory(bool require_lock, bool limited_before)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        struct rlimit none = {0, 0};
         struct err e;
-        if (log_open("/dev/null", LOG_LEVEL_ERROR, &e) != ERR_OK || secret_init(require_lock, false, &e) != ERR_OK ||
-            setrlimit(RLIMIT_MEMLOCK, &none) != 0 || (geteuid() == 0 && setuid(65534) != 0))
+        if (log_open("/dev/null", LOG_LEVEL_ERROR, &e) != ERR_OK || (limited_before && !lose_privileges()) ||
+            secret_init(require_lock, false, &e) != ERR_OK || (!limited_before && !lose_privileges()))
             _exit(2);
         _exit(secret_alloc(100000) ? 1 : 0);
     }
@@ -199,12 +204,16 @@ static bool child_gets_memory(bool require_lock)
     return WEXITSTATUS(status) == 1;
 }
 
-static void without_lockable_memory_it_goes_on_only_where_told(void **state)
+static void memory_that_cannot_be_locked_is_refused_only_where_no_limit_is_the_reason(void **state)
 {
-    if (MLOCK_IS_EMPTY)
+    if (MLOCK_IS_EMPTY || geteuid() != 0)
         skip();
-    assert_true(child_gets_memory(false));
-    assert_false(child_gets_memory(true));
+    assert_true(child_gets_memory(false, true));
+    assert_true(child_gets_memory(false, false));
+    assert_true(child_gets_memory(true, true));
+    struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) == 0)
+        assert_false(child_gets_memory(true, false));
 }
 
 int main(void)
@@ -221,7 +230,7 @@ int main(void)
         cmocka_unit_test(wiping_leaves_zeros),
         cmocka_unit_test(a_child_begins_with_nothing_of_its_parent),
         cmocka_unit_test(no_core_is_for_the_whole_process),
-        cmocka_unit_test(without_lockable_memory_it_goes_on_only_where_told),
+        cmocka_unit_test(memory_that_cannot_be_locked_is_refused_only_where_no_limit_is_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
