@@ -91,10 +91,14 @@ def test_403_on_one_key_is_eacces_and_never_enoent(origin, bucket, mount):
 def test_403_on_a_listing_is_eacces_and_known_names_stay_readable(origin, bucket, mount):
     witness = bucket(origin)
     witness.put("d/f", b"x")
-    disk = mount(witness, ttl=0)
+    witness.put("f", b"y")
+    asks, knows = mount(witness, ttl=0), mount(witness, ttl=600)
+    assert os.listdir(knows / "d") == ["f"]
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="ListObjectsV2")
-    assert errno_of(os.listdir, disk / "d") == errno.EACCES
-    assert (disk / "d" / "f").read_bytes() == b"x"
+    assert errno_of(os.listdir, asks / "d") == errno.EACCES
+    assert errno_of(os.stat, asks / "none") == errno.EACCES
+    assert (asks / "f").read_bytes() == b"y"
+    assert (knows / "d" / "f").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("status, code", [(503, "SlowDown"), (500, "InternalError"), (429, "TooManyRequests")])
@@ -316,7 +320,8 @@ def test_a_failed_upload_keeps_its_staged_file_logs_its_path_and_is_not_replayed
     os.write(fd, b"precious bytes")
     assert errno_of(os.close, fd) == errno.EIO
     staged = [p for p in disk.state_files() if p.read_bytes() == b"precious bytes"]
-    assert staged and str(staged[0].name) in disk.log()
+    assert staged
+    wait_until(lambda: str(staged[0].name) in disk.log(), what="the path in the log")
     origin.clear_faults()
     disk.umount()
     assert witness.keys() == []
@@ -405,15 +410,13 @@ def test_a_slow_server_does_not_fail_a_read_that_moves(origin, bucket, mount):
     assert (disk / "f").read_bytes() == data
 
 
-def test_offline_serve_gives_what_is_held_and_offline_fail_is_eio(origin, bucket, mount):
+def test_what_is_older_than_ttl_is_eio_without_the_server(origin, bucket, mount):
     witness = bucket(origin)
     witness.put("f", b"held")
-    serve, fail = mount(witness, ttl=1, offline="serve", timeout=4), mount(witness, ttl=1, timeout=4)
-    for disk in (serve, fail):
-        assert (disk / "f").read_bytes() == b"held"
+    disk = mount(witness, ttl=1, offline="fail", timeout=4)
+    assert (disk / "f").read_bytes() == b"held"
     time.sleep(1.2)
     origin.fault("hang")
     start = time.monotonic()
-    assert os.stat(serve / "f").st_size == 4
-    assert time.monotonic() - start < 3.5
-    assert errno_of(os.stat, fail / "f") == errno.EIO
+    assert errno_of(os.stat, disk / "f") == errno.EIO
+    assert 2 <= time.monotonic() - start < 10
