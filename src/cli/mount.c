@@ -91,6 +91,7 @@ static struct session *make_session(struct mounted *m, struct err *e)
         .mountpoint = m->stack.mountpoint,
         .source = m->stack.source->text,
         .read_only = o->read_only,
+        .secret = m->stack.source->is_ssm,
         .allow_other = o->allow_other,
         .noexec = o->noexec,
         .noatime = o->noatime,

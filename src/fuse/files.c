@@ -3,6 +3,7 @@
 #include "fuse/inside.h"
 
 #include "util/log.h"
+#include "util/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,7 +147,11 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     r.size = size;
     r.offset = (uint64_t)offset;
     r.kill_suid = wire_kill_suidgid();
+    bool secret = r.session->config.secret;
     request_serve(&r);
+    /* The worker's buffer for requests, which libfuse keeps; whoever still works on them has a copy. */
+    if (secret)
+        secret_wipe((char *)data, size);
 }
 
 static enum err_code run_flush(struct request *r, struct err *e)

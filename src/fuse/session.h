@@ -22,6 +22,7 @@ struct session_config {
     const char *source;       /* shown as the device in /proc/mounts */
     bool read_only, allow_other;
     bool noexec, noatime, nodiratime, sync, dirsync; /* generic mount options that the kernel carries out */
+    bool secret;              /* what is written is wiped from the buffer of the kernel's requests */
     unsigned workers;         /* 0: 10 */
     unsigned waiters;         /* threads for requests that wait for the network; 0: 64 */
     /* The mount answers from now on. Called once, on a worker; must not block on the mount. May be NULL. */

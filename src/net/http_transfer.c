@@ -2,6 +2,7 @@
 #include "net/http_internal.h"
 
 #include "util/log.h"
+#include "util/secret.h"
 
 #include <assert.h>
 #include <string.h>
@@ -36,6 +37,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
         return 0;
     }
     buf_add(&t->reply.body, p, len);
+    if (t->req.secret) /* libcurl keeps its buffer for later transfers; these bytes of it are done with */
+        secret_wipe(p, len);
     if (!t->reply.body.failed)
         return len;
     err_set(&t->err, ERR_PROTO, "%s: reply of status %d longer than %zu bytes", t->authority, t->reply.status,

@@ -2,6 +2,7 @@
  * Reading. From the version's blocks (content.h), or, of a file that is being written, from the stage with the bytes it lacks
  * taken from the version it came from. A read that must wait is parked in the content and answered by whoever completes it.
  */
+#include "util/secret.h"
 #include "vfs/stage_use.h"
 #include "vfs/tree.h"
 
@@ -16,7 +17,8 @@ struct read_op {
     struct stage *stage;  /* the answer is put together in `buf` */
     uint64_t offset;
     size_t len;           /* bytes to answer with */
-    char *buf;
+    char *buf;            /* one of these: */
+    char *plain, *secret;
 };
 
 static void op_free(struct read_op *op)
@@ -28,7 +30,8 @@ static void op_free(struct read_op *op)
         LOCK_SCOPE(&v->tree);
         stage_unpin_locked(v, op->h->inode);
     }
-    free(op->buf);
+    secret_free(op->secret);
+    free(op->plain);
     handle_unref(op->h);
     free(op);
 }
@@ -138,7 +141,10 @@ static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t 
 
 static enum err_code staged(struct read_op *op, struct cancel *cancel, struct err *e)
 {
-    op->buf = calloc(1, op->len);
+    if (vfs_has(op->h->v, STORE_SECRET))
+        op->buf = op->secret = secret_alloc(op->len);
+    else
+        op->buf = op->plain = calloc(1, op->len);
     if (!op->buf)
         return err_set(e, ERR_NOMEM, "out of memory for a read");
     if (!lacks_base(op->stage, op->offset, op->len)) {

@@ -1,6 +1,7 @@
 #include "vfs/stage_use.h"
 
 #include "util/clock.h"
+#include "util/secret.h"
 #include "vfs/base.h"
 
 #include <string.h>
@@ -170,6 +171,7 @@ enum err_code stage_complete_from(struct stage *s, struct content *content, bool
         enum err_code code = content_read_wait(content, off, buf, n, cancel, e);
         if (!code)
             code = stage_fill(s, off, buf, n, e);
+        secret_wipe(buf, n);
         if (code)
             return code;
         off += n;
