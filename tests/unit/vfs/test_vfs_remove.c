@@ -1,0 +1,268 @@
+/* unlink and rmdir. */
+#include "support.h"
+
+#include "util/clock.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static char *bytes_of(size_t len)
+{
+    char *p = malloc(len + 1);
+    assert_non_null(p);
+    for (size_t k = 0; k < len; k++)
+        p[k] = (char)('a' + (k * 7 + k / 4096) % 26);
+    p[len] = 0;
+    return p;
+}
+
+
+
+static void a_removed_file_keeps_its_bytes_for_those_who_have_it_open(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.async = true});
+    CLEANUP(free) char *text = bytes_of(500000);
+    others_put(&r, "f", text);
+    struct vfs_handle *reader = open_at(&r, "f", O_RDONLY), *writer = open_at(&r, "f", O_RDWR);
+    expect_ok(&r, try_unlink(&r, "f"));
+    expect_no_object(&r, "f");
+    expect_absent(&r, "f");
+    expect_bytes(&r, reader, text);
+    write_at(&r, writer, 100, "WRITTEN");
+    memcpy(text + 100, "WRITTEN", 7);
+    expect_bytes(&r, reader, text);
+    rig_mark(&r);
+    expect_ok(&r, fsync_file(&r, writer));
+    expect_ok(&r, close_file(&r, writer));
+    expect_ok(&r, close_file(&r, reader));
+    drain(&r);
+    assert_int_equal(rig_requests(&r), 0);
+    rig_unmount(&r);
+    assert_int_equal(state_files(&r, "staged", ""), 0);
+    rig_stop(&r);
+}
+
+static void a_new_file_removed_before_its_put_sends_nothing(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    struct vfs_handle *h = create_at(&r, "f");
+    write_at(&r, h, 0, "bytes");
+    rig_mark(&r);
+    expect_ok(&r, try_unlink(&r, "f"));
+    expect_bytes(&r, h, "bytes");
+    expect_ok(&r, close_file(&r, h));
+    drain(&r);
+    assert_int_equal(rig_requests(&r), 0);
+    expect_absent(&r, "f");
+    rig_stop(&r);
+}
+
+struct call {
+    struct rig *r;
+    struct vfs_handle *h;
+    const char *a, *b;
+    enum err_code code;
+};
+
+static void *call_flush(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
+    return NULL;
+}
+
+static void *call_unlink(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_unlink(c->r->v, VFS_ROOT, c->a, &c->r->who, &e);
+    return NULL;
+}
+
+
+static void a_file_removed_during_its_put_does_not_come_back(void **state)
+{
+    for (int fresh = 0; fresh < 2; fresh++) {
+        struct rig r;
+        rig_start(&r, NULL);
+        if (!fresh)
+            others_put(&r, "f", "old");
+        struct vfs_handle *h = fresh ? create_at(&r, "f") : open_at(&r, "f", O_RDWR | O_TRUNC);
+        write_at(&r, h, 0, "bytes");
+        mem_store_hold(r.mem, MEM_PUT, "f");
+        struct call put = {.r = &r, .h = h}, removal = {.r = &r, .a = "f"};
+        pthread_t t, u;
+        pthread_create(&t, NULL, call_flush, &put);
+        assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+        pthread_create(&u, NULL, call_unlink, &removal);
+        usleep(100 * 1000);
+        mem_store_unhold(r.mem, MEM_PUT);
+        pthread_join(t, NULL);
+        pthread_join(u, NULL);
+        assert_int_equal(removal.code, ERR_OK);
+        expect_bytes(&r, h, "bytes");
+        expect_ok(&r, close_file(&r, h));
+        drain(&r);
+        expect_no_object(&r, "f");
+        expect_absent(&r, "f");
+        rig_stop(&r);
+    }
+}
+
+static void a_put_that_begins_during_a_removal_waits_for_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "f", "old");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    mem_store_hold(r.mem, MEM_REMOVE, "f");
+    struct call removal = {.r = &r, .a = "f"}, put = {.r = &r, .h = h};
+    pthread_t t, u;
+    pthread_create(&u, NULL, call_unlink, &removal);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    write_at(&r, h, 0, "bytes");
+    pthread_create(&t, NULL, call_flush, &put);
+    usleep(200 * 1000);
+    mem_store_unhold(r.mem, MEM_REMOVE);
+    pthread_join(u, NULL);
+    pthread_join(t, NULL);
+    assert_int_equal(removal.code, ERR_OK);
+    release(&r, h);
+    drain(&r);
+    assert_int_equal(mem_store_objects(r.mem), 0);
+    rig_stop(&r);
+}
+
+static void a_removal_that_fails_leaves_the_file_and_what_was_written(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "f", "old");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    write_at(&r, h, 0, "NEW");
+    rig_fail(&r, MEM_REMOVE, "f", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, try_unlink(&r, "f"));
+    expect_bytes(&r, h, "NEW");
+    expect_ok(&r, close_file(&r, h));
+    expect_file(&r, "f", "NEW");
+    expect_object(&r, "f", "NEW");
+    rig_stop(&r);
+}
+
+static void only_an_empty_directory_is_removed(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/", "");
+    others_put(&r, "d/f", "x");
+    others_put(&r, "body/", "bytes");
+    others_put(&r, "p/sub/x", "x");
+    expect_code(&r, ERR_NOT_EMPTY, try_rmdir(&r, "d"));
+    expect_code(&r, ERR_NOT_EMPTY, try_rmdir(&r, "body"));
+    expect_code(&r, ERR_NOT_EMPTY, try_rmdir(&r, "p"));
+    expect_code(&r, ERR_NOT_DIR, try_rmdir(&r, "d/f"));
+    expect_code(&r, ERR_IS_DIR, try_unlink(&r, "d"));
+    expect_code(&r, ERR_NOT_FOUND, try_unlink(&r, "d/none"));
+    struct vfs_handle *h = create_at(&r, "d/new");
+    expect_ok(&r, try_unlink(&r, "d/f"));
+    expect_code(&r, ERR_NOT_EMPTY, try_rmdir(&r, "d"));
+    expect_ok(&r, try_unlink(&r, "d/new"));
+    expect_ok(&r, close_file(&r, h));
+    expect_ok(&r, try_rmdir(&r, "d"));
+    expect_no_object(&r, "d/");
+    expect_absent(&r, "d");
+    others_put(&r, "e/", "");
+    (void)walk(&r, "body");
+    rig_stop(&r);
+}
+
+static void the_last_file_of_a_directory_leaves_it_with_a_marker(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    others_put(&r, "d/f", "x");
+    expect_ok(&r, try_unlink(&r, "d/f"));
+    expect_names(&r, "", "d\n");
+    expect_no_object(&r, "d/");
+    usleep(1300 * 1000);
+    expect_object(&r, "d/", "");
+    expect_names(&r, "", "d\n");
+    rig_stop(&r);
+}
+
+static void rmdir_right_after_the_last_file_leaves_no_marker(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "x");
+    expect_ok(&r, try_unlink(&r, "d/f"));
+    expect_ok(&r, try_rmdir(&r, "d"));
+    expect_absent(&r, "d");
+    drain(&r);
+    usleep(1300 * 1000);
+    assert_int_equal(mem_store_objects(r.mem), 0);
+    assert_int_equal(rig_count(&r, MEM_PUT), 0);
+    rig_stop(&r);
+}
+
+static void *call_rmdir(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_rmdir(c->r->v, VFS_ROOT, c->a, &c->r->who, &e);
+    return NULL;
+}
+
+static void a_marker_that_is_being_put_does_not_bring_a_removed_directory_back(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "x");
+    mem_store_hold(r.mem, MEM_PUT, "d/");
+    expect_ok(&r, try_unlink(&r, "d/f"));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 3000));
+    struct call c = {.r = &r, .a = "d"};
+    pthread_t t;
+    pthread_create(&t, NULL, call_rmdir, &c);
+    usleep(200 * 1000);
+    mem_store_unhold(r.mem, MEM_PUT);
+    pthread_join(t, NULL);
+    assert_int_equal(c.code, ERR_OK);
+    drain(&r);
+    assert_int_equal(mem_store_objects(r.mem), 0);
+    expect_absent(&r, "d");
+    rig_stop(&r);
+}
+
+static void no_marker_where_other_files_are_only_not_known(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/a", "x");
+    others_put(&r, "d/z", "x");
+    expect_ok(&r, try_unlink(&r, "d/z"));
+    drain(&r);
+    expect_no_object(&r, "d/");
+    expect_names(&r, "d", "a\n");
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_removed_file_keeps_its_bytes_for_those_who_have_it_open),
+        cmocka_unit_test(a_new_file_removed_before_its_put_sends_nothing),
+        cmocka_unit_test(a_file_removed_during_its_put_does_not_come_back),
+        cmocka_unit_test(a_put_that_begins_during_a_removal_waits_for_it),
+        cmocka_unit_test(a_removal_that_fails_leaves_the_file_and_what_was_written),
+        cmocka_unit_test(only_an_empty_directory_is_removed),
+        cmocka_unit_test(the_last_file_of_a_directory_leaves_it_with_a_marker),
+        cmocka_unit_test(rmdir_right_after_the_last_file_leaves_no_marker),
+        cmocka_unit_test(a_marker_that_is_being_put_does_not_bring_a_removed_directory_back),
+        cmocka_unit_test(no_marker_where_other_files_are_only_not_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

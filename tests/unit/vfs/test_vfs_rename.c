@@ -1,0 +1,310 @@
+/* rename of files. */
+#include "support.h"
+
+#include "util/clock.h"
+
+#include <linux/fs.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static char *bytes_of(size_t len)
+{
+    char *p = malloc(len + 1);
+    assert_non_null(p);
+    for (size_t k = 0; k < len; k++)
+        p[k] = (char)('a' + (k * 7 + k / 4096) % 26);
+    p[len] = 0;
+    return p;
+}
+
+struct call {
+    struct rig *r;
+    struct vfs_handle *h;
+    const char *a, *b;
+    enum err_code code;
+};
+
+static void *call_flush(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
+    return NULL;
+}
+
+static void *call_rename(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_rename(c->r->v, VFS_ROOT, c->a, VFS_ROOT, c->b, 0, &c->r->who, &e);
+    return NULL;
+}
+
+
+
+static void a_renamed_file_is_copied_and_deleted_with_all_that_belongs_to_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put_meta(&r, "a", "bytes", meta_of(S_IFREG | 0751, "text/x-odd"));
+    struct timespec before = stat_of(&r, "a").st_mtim;
+    uint64_t ino = walk(&r, "a");
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    expect_no_object(&r, "a");
+    expect_object(&r, "b", "bytes");
+    CLEANUP(store_meta_unref) struct store_meta *m = object_meta(&r, "b");
+    assert_string_equal(store_meta_prop(m, "content-type", NULL), "text/x-odd");
+    assert_int_equal(m->mode, S_IFREG | 0751);
+    rig_mark(&r);
+    assert_true(walk(&r, "b") == ino);
+    assert_int_equal(stat_of(&r, "b").st_mtim.tv_sec, before.tv_sec);
+    expect_absent(&r, "a");
+    assert_int_equal(rig_requests(&r), 0);
+    rig_stop(&r);
+}
+
+static void the_time_of_a_plain_object_stays_after_a_rename_and_a_remount(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "bytes");
+    time_t before = stat_of(&r, "a").st_mtim.tv_sec;
+    sleep(2);
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    assert_int_equal(stat_of(&r, "b").st_mtim.tv_sec, before);
+    rig_unmount(&r);
+    r.cfg.attrs = VFS_ATTRS_HEAD;
+    rig_mount(&r);
+    assert_int_equal(stat_of(&r, "b").st_mtim.tv_sec, before);
+    rig_stop(&r);
+}
+
+static void files_being_written_can_be_renamed(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    struct vfs_handle *h = create_at(&r, "new");
+    expect_ok(&r, try_rename(&r, "new", "new2", 0));
+    write_at(&r, h, 0, "one");
+    expect_ok(&r, try_rename(&r, "new2", "new3", 0));
+    expect_object(&r, "new3", "one");
+    write_at(&r, h, 3, " two");
+    expect_ok(&r, try_rename(&r, "new3", "new4", 0));
+    write_at(&r, h, 7, " three");
+    expect_bytes(&r, h, "one two three");
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "new4", "one two three");
+    assert_int_equal(mem_store_objects(r.mem), 1);
+    expect_names(&r, "", "new4\n");
+    rig_stop(&r);
+}
+
+static void an_open_reader_follows_its_file(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.async = true});
+    CLEANUP(free) char *text = bytes_of(1500000);
+    others_put(&r, "a", text);
+    struct vfs_handle *h = open_at(&r, "a", O_RDONLY);
+    BUF(some, 4096);
+    expect_ok(&r, read_some(&r, h, 0, 100, &some));
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    expect_bytes(&r, h, text);
+    expect_ok(&r, close_file(&r, h));
+    rig_stop(&r);
+}
+
+static void a_file_renamed_over_keeps_its_bytes_for_those_who_have_it_open(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "the new one");
+    others_put(&r, "b", "the old one");
+    struct vfs_handle *h = open_at(&r, "b", O_RDONLY);
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    expect_bytes(&r, h, "the old one");
+    expect_ok(&r, close_file(&r, h));
+    expect_file(&r, "b", "the new one");
+    expect_object(&r, "b", "the new one");
+    expect_no_object(&r, "a");
+    rig_stop(&r);
+}
+
+static void what_was_written_to_a_file_that_is_renamed_over_is_gone(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "the new one");
+    others_put(&r, "b", "the old one");
+    struct vfs_handle *h = open_at(&r, "b", O_RDWR);
+    write_at(&r, h, 0, "THE");
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    expect_bytes(&r, h, "THE old one");
+    expect_ok(&r, close_file(&r, h));
+    drain(&r);
+    expect_object(&r, "b", "the new one");
+    assert_int_equal(mem_store_objects(r.mem), 1);
+    rig_stop(&r);
+}
+
+static void renames_that_cannot_be(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "a");
+    others_put(&r, "b", "b");
+    others_put(&r, "d/x", "x");
+    others_put(&r, "e/", "");
+    expect_code(&r, ERR_EXISTS, try_rename(&r, "a", "b", RENAME_NOREPLACE));
+    expect_code(&r, ERR_INVAL, try_rename(&r, "a", "b", RENAME_EXCHANGE));
+    expect_code(&r, ERR_NOT_FOUND, try_rename(&r, "none", "b", 0));
+    expect_code(&r, ERR_IS_DIR, try_rename(&r, "a", "d", 0));
+    expect_code(&r, ERR_NOT_DIR, try_rename(&r, "d", "a", 0));
+    expect_code(&r, ERR_NOT_EMPTY, try_rename(&r, "e", "d", 0));
+    expect_ok(&r, try_rename(&r, "a", "a", 0));
+    struct vfs_handle *h = create_at(&r, "e/unsent");
+    write_at(&r, h, 0, "x");
+    expect_code(&r, ERR_NOT_EMPTY, try_rename(&r, "d", "e", 0));
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "e/unsent", "x");
+    expect_names(&r, "", "a\nb\nd\ne\n");
+    rig_stop(&r);
+}
+
+static void a_target_that_others_changed_is_not_overwritten(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "mine");
+    others_put(&r, "b", "known");
+    expect_names(&r, "", "a\nb\n");
+    others_put(&r, "b", "theirs, newer");
+    expect_code(&r, ERR_CONFLICT, try_rename(&r, "a", "b", 0));
+    expect_object(&r, "a", "mine");
+    expect_object(&r, "b", "theirs, newer");
+    expect_file(&r, "b", "theirs, newer");
+    expect_names(&r, "", "a\nb\n");
+    others_put(&r, "c", "appeared");
+    expect_code(&r, ERR_CONFLICT, try_rename(&r, "a", "c", 0));
+    expect_object(&r, "c", "appeared");
+    rig_stop(&r);
+}
+
+static void after_a_deletion_that_failed_both_names_are_there(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "bytes");
+    rig_fail(&r, MEM_REMOVE, "a", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, try_rename(&r, "a", "b", 0));
+    expect_file(&r, "a", "bytes");
+    expect_file(&r, "b", "bytes");
+    expect_names(&r, "", "a\nb\n");
+    rig_stop(&r);
+}
+
+static void a_source_that_others_rewrote_in_between_stays_with_their_bytes(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "bytes");
+    (void)walk(&r, "a");
+    mem_store_hold(r.mem, MEM_REMOVE, "a");
+    struct call c = {.r = &r, .a = "a", .b = "b"};
+    pthread_t t;
+    pthread_create(&t, NULL, call_rename, &c);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    others_put(&r, "a", "theirs");
+    mem_store_unhold(r.mem, MEM_REMOVE);
+    pthread_join(t, NULL);
+    assert_int_equal(c.code, ERR_OK);
+    expect_object(&r, "b", "bytes");
+    expect_object(&r, "a", "theirs");
+    rig_stop(&r);
+}
+
+static void bytes_written_during_a_rename_come_to_the_new_name(void **state)
+{
+    static const enum mem_op where[] = {MEM_COPY, MEM_REMOVE};
+    for (size_t k = 0; k < ARRAY_LEN(where); k++) {
+        struct rig r;
+        rig_start(&r, NULL);
+        others_put(&r, "a", "bytes");
+        struct vfs_handle *h = open_at(&r, "a", O_RDWR);
+        mem_store_hold(r.mem, where[k], "a");
+        struct call c = {.r = &r, .a = "a", .b = "b"}, put = {.r = &r, .h = h};
+        pthread_t t, u;
+        pthread_create(&t, NULL, call_rename, &c);
+        assert_true(mem_store_wait_held(r.mem, where[k], 1, 2000));
+        write_at(&r, h, 0, "BYTES");
+        pthread_create(&u, NULL, call_flush, &put);
+        usleep(200 * 1000);
+        mem_store_unhold(r.mem, where[k]);
+        pthread_join(t, NULL);
+        pthread_join(u, NULL);
+        assert_int_equal(c.code, ERR_OK);
+        assert_int_equal(put.code, ERR_OK);
+        expect_ok(&r, close_file(&r, h));
+        expect_object(&r, "b", "BYTES");
+        expect_no_object(&r, "a");
+        expect_file(&r, "b", "BYTES");
+        rig_stop(&r);
+    }
+}
+
+/* stat of the name itself, asked again while it is being moved, finds nothing at the old key. */
+static void *stat_old(void *arg)
+{
+    struct call *c = arg;
+    struct vfs_attr attr;
+    struct err e = ERR_INIT;
+    c->code = vfs_getattr(c->r->v, (uint64_t)(uintptr_t)c->h, NULL, &c->r->who, &attr, &e);
+    return NULL;
+}
+
+static void a_stat_in_the_middle_of_a_rename_does_not_lose_the_file(void **state)
+{
+    for (int dir = 0; dir < 2; dir++) {
+        struct rig r;
+        rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+        others_put(&r, dir ? "a/x" : "a", "bytes");
+        uint64_t ino = walk(&r, "a");
+        struct call c = {.r = &r, .a = "a", .b = "b"};
+        /* The answer of the deletion is what is delayed. */
+        pthread_mutex_lock(&r.mutex);
+        r.rules[0] = (struct rule){.op = dir ? MEM_REMOVE_MANY : MEM_REMOVE, .phase = MEM_AFTER, .any_key = true,
+                                   .times = 1, .delay_ms = 300};
+        pthread_mutex_unlock(&r.mutex);
+        pthread_t t;
+        pthread_create(&t, NULL, call_rename, &c);
+        while (there(&r, dir ? "a/x" : "a"))
+            usleep(1000);
+        struct call s = {.r = &r, .h = (struct vfs_handle *)(uintptr_t)ino};
+        (void)stat_old(&s);
+        pthread_join(t, NULL);
+        assert_int_equal(c.code, ERR_OK);
+        expect_names(&r, "", "b\n");
+        expect_file(&r, dir ? "b/x" : "b", "bytes");
+        assert_true(walk(&r, "b") == ino);
+        rig_stop(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_renamed_file_is_copied_and_deleted_with_all_that_belongs_to_it),
+        cmocka_unit_test(the_time_of_a_plain_object_stays_after_a_rename_and_a_remount),
+        cmocka_unit_test(files_being_written_can_be_renamed),
+        cmocka_unit_test(an_open_reader_follows_its_file),
+        cmocka_unit_test(a_file_renamed_over_keeps_its_bytes_for_those_who_have_it_open),
+        cmocka_unit_test(what_was_written_to_a_file_that_is_renamed_over_is_gone),
+        cmocka_unit_test(renames_that_cannot_be),
+        cmocka_unit_test(a_target_that_others_changed_is_not_overwritten),
+        cmocka_unit_test(after_a_deletion_that_failed_both_names_are_there),
+        cmocka_unit_test(a_source_that_others_rewrote_in_between_stays_with_their_bytes),
+        cmocka_unit_test(bytes_written_during_a_rename_come_to_the_new_name),
+        cmocka_unit_test(a_stat_in_the_middle_of_a_rename_does_not_lose_the_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* rename of directories. */
+#include "support.h"
+
+#include "util/clock.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+struct call {
+    struct rig *r;
+    struct vfs_handle *h;
+    const char *a, *b;
+    enum err_code code;
+};
+
+static void *call_flush(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
+    return NULL;
+}
+
+static void *call_rename(void *arg)
+{
+    struct call *c = arg;
+    struct err e = ERR_INIT;
+    c->code = vfs_rename(c->r->v, VFS_ROOT, c->a, VFS_ROOT, c->b, 0, &c->r->who, &e);
+    return NULL;
+}
+
+
+
+static void a_directory_is_renamed_with_everything_below(void **state)
+{
+    struct rig r;
+    char key[64], want[16];
+    rig_start(&r, &(struct rig_kind){.page_size = 50});
+    others_put_meta(&r, "d/", "", meta_of(S_IFDIR | 0700, NULL));
+    for (int k = 0; k < 220; k++) {
+        snprintf(key, sizeof(key), "d/s%d/f%03d", k % 3, k);
+        snprintf(want, sizeof(want), "%d", k);
+        others_put(&r, key, want);
+    }
+    struct vfs_handle *reader = open_at(&r, "d/s1/f001", O_RDONLY), *writer = open_at(&r, "d/s2/f002", O_RDWR),
+                      *new = create_at(&r, "d/s0/new");
+    write_at(&r, writer, 0, "written");
+    write_at(&r, new, 0, "new");
+    expect_ok(&r, try_rename(&r, "d", "e", 0));
+    assert_int_equal(objects_below(&r, "d/"), 0);
+    assert_int_equal(objects_below(&r, "e/"), 222);
+    expect_bytes(&r, reader, "1");
+    write_at(&r, writer, 7, " more");
+    write_at(&r, new, 3, " more");
+    expect_ok(&r, close_file(&r, reader));
+    expect_ok(&r, close_file(&r, writer));
+    expect_ok(&r, close_file(&r, new));
+    expect_object(&r, "e/s2/f002", "written more");
+    expect_object(&r, "e/s0/new", "new more");
+    expect_absent(&r, "d");
+    expect_file(&r, "e/s0/f219", "219");
+    CLEANUP(store_meta_unref) struct store_meta *m = object_meta(&r, "e/");
+    assert_int_equal(m->mode, S_IFDIR | 0700);
+    rig_stop(&r);
+}
+
+static void bytes_written_below_during_the_rename_come_to_the_new_name(void **state)
+{
+    static const enum mem_op where[] = {MEM_COPY, MEM_REMOVE_MANY};
+    for (size_t k = 0; k < ARRAY_LEN(where); k++) {
+        struct rig r;
+        rig_start(&r, NULL);
+        others_put(&r, "d/log", "line 1\n");
+        struct vfs_handle *h = open_at(&r, "d/log", O_RDWR);
+        mem_store_hold(r.mem, where[k], NULL);
+        struct call c = {.r = &r, .a = "d", .b = "e"}, put = {.r = &r, .h = h};
+        pthread_t t, u;
+        pthread_create(&t, NULL, call_rename, &c);
+        assert_true(mem_store_wait_held(r.mem, where[k], 1, 2000));
+        write_at(&r, h, 7, "line 2\n");
+        pthread_create(&u, NULL, call_flush, &put);
+        usleep(200 * 1000);
+        mem_store_unhold(r.mem, where[k]);
+        pthread_join(t, NULL);
+        pthread_join(u, NULL);
+        assert_int_equal(c.code, ERR_OK);
+        assert_int_equal(put.code, ERR_OK);
+        expect_ok(&r, close_file(&r, h));
+        drain(&r);
+        expect_object(&r, "e/log", "line 1\nline 2\n");
+        assert_int_equal(mem_store_objects(r.mem), 1);
+        expect_file(&r, "e/log", "line 1\nline 2\n");
+        rig_stop(&r);
+    }
+}
+
+static void too_many_objects_are_another_filesystem(void **state)
+{
+    struct rig r;
+    char key[32];
+    rig_start(&r, &(struct rig_kind){.rename_limit = 10, .page_size = 4});
+    for (int k = 0; k < 11; k++) {
+        snprintf(key, sizeof(key), "d/%02d", k);
+        others_put(&r, key, "x");
+    }
+    expect_code(&r, ERR_CROSS, try_rename(&r, "d", "e", 0));
+    assert_int_equal(rig_count(&r, MEM_COPY), 0);
+    assert_int_equal(objects_below(&r, "d/"), 11);
+    expect_ok(&r, try_unlink(&r, "d/00"));
+    expect_ok(&r, try_rename(&r, "d", "e", 0));
+    rig_stop(&r);
+}
+
+static void a_copy_that_fails_in_the_middle_undoes_the_others(void **state)
+{
+    struct rig r;
+    char key[32];
+    rig_start(&r, NULL);
+    for (int k = 0; k < 60; k++) {
+        snprintf(key, sizeof(key), "d/%02d", k);
+        others_put(&r, key, key);
+    }
+    rig_fail(&r, MEM_COPY, "d/37", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, try_rename(&r, "d", "e", 0));
+    assert_int_equal(objects_below(&r, "e/"), 0);
+    assert_int_equal(objects_below(&r, "d/"), 60);
+    expect_file(&r, "d/37", "d/37");
+    expect_absent(&r, "e");
+    rig_stop(&r);
+}
+
+static void a_deletion_that_fails_leaves_every_object_under_some_name(void **state)
+{
+    struct rig r;
+    char key[32];
+    rig_start(&r, NULL);
+    for (int k = 0; k < 20; k++) {
+        snprintf(key, sizeof(key), "d/%02d", k);
+        others_put(&r, key, key);
+    }
+    struct vfs_handle *h = open_at(&r, "d/05", O_RDONLY);
+    rig_fail(&r, MEM_REMOVE_MANY, NULL, ERR_TIMEOUT, 1);
+    expect_code(&r, ERR_TIMEOUT, try_rename(&r, "d", "e", 0));
+    assert_int_equal(objects_below(&r, "e/"), 20);
+    expect_bytes(&r, h, "d/05");
+    expect_ok(&r, close_file(&r, h));
+    expect_file(&r, "e/05", "d/05");
+    expect_names(&r, "", "d\ne\n");
+    rig_stop(&r);
+}
+
+static void nothing_comes_into_a_directory_that_was_removed(void **state)
+{
+    struct rig r;
+    struct vfs_entry entry;
+    struct vfs_handle *h;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_mkdir(&r, "d"));
+    others_put(&r, "f", "bytes");
+    uint64_t d = walk(&r, "d");
+    expect_ok(&r, try_rmdir(&r, "d"));
+    expect_code(&r, ERR_NOT_FOUND, vfs_rename(r.v, VFS_ROOT, "f", d, "f", 0, &r.who, &r.err));
+    expect_code(&r, ERR_NOT_FOUND, vfs_create(r.v, d, "g", 0644, O_RDWR, &r.who, &entry, &h, &r.err));
+    expect_code(&r, ERR_NOT_FOUND, vfs_mkdir(r.v, d, "g", 0755, &r.who, &entry, &r.err));
+    expect_object(&r, "f", "bytes");
+    assert_int_equal(mem_store_objects(r.mem), 1);
+    rig_stop(&r);
+}
+
+static void an_empty_directory_only_known_here_can_be_renamed(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_mkdir(&r, "d"));
+    expect_ok(&r, try_mkdir(&r, "d/sub"));
+    expect_ok(&r, try_rename(&r, "d/sub", "top", 0));
+    expect_names(&r, "", "d\ntop\n");
+    expect_names(&r, "d", "");
+    expect_object(&r, "top/", "");
+    expect_ok(&r, try_rename(&r, "top", "d", 0));
+    expect_names(&r, "", "d\n");
+    expect_ok(&r, try_rmdir(&r, "d"));
+    assert_int_equal(mem_store_objects(r.mem), 0);
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_directory_is_renamed_with_everything_below),
+        cmocka_unit_test(bytes_written_below_during_the_rename_come_to_the_new_name),
+        cmocka_unit_test(too_many_objects_are_another_filesystem),
+        cmocka_unit_test(a_copy_that_fails_in_the_middle_undoes_the_others),
+        cmocka_unit_test(a_deletion_that_fails_leaves_every_object_under_some_name),
+        cmocka_unit_test(nothing_comes_into_a_directory_that_was_removed),
+        cmocka_unit_test(an_empty_directory_only_known_here_can_be_renamed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
