@@ -182,6 +182,20 @@ static void a_copy_keeps_storage_class_and_acl(struct suite *s)
     store_object_release(&o);
 }
 
+static void an_object_put_by_parts_can_be_overwritten(struct suite *s)
+{
+    const char *key = key_of(s, "f");
+    struct store_version v;
+    struct store_object o;
+    assert_int_equal(upload(s, key, "some bytes", 10, 10, NULL, &v), ERR_OK);
+    stat_ok(s, key, &o);
+    time_t start = time(NULL);
+    (void)put_meta(s, key, "other bytes", o.meta);
+    assert_true(time(NULL) - start <= 5);
+    store_object_release(&o);
+    assert_content(s, key, "other bytes");
+}
+
 /* By the other store: what it learns about ACLs here must not matter to the other cases. */
 static void what_cannot_be_asked_for_does_not_fail_a_write(struct suite *s)
 {
@@ -250,6 +264,7 @@ const struct suite_case property_cases[] = {
     {"a copy keeps storage class and acl", a_copy_keeps_storage_class_and_acl, NEED_ACL | NEED_S3 | NEED_STORAGE_CLASS},
     {"urls name the object", urls_name_the_object, NEED_S3},
     {"the storage class can be changed", the_storage_class_can_be_changed, NEED_S3 | NEED_STORAGE_CLASS},
+    {"an object put by parts can be overwritten", an_object_put_by_parts_can_be_overwritten, 0},
     {"what cannot be asked for does not fail a write", what_cannot_be_asked_for_does_not_fail_a_write,
      NEED_BROKEN_BODY | NEED_S3},
     {"more metadata than an object holds are refused without a request",
