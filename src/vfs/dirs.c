@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define MARKER_DELAY_MS 1000
+#define MARKER_AGAIN_MS 100
 
 static struct map_key key_of(const void *value)
 {
@@ -57,11 +58,23 @@ static enum err_code put_marker(struct vfs *v, const char *key, bool listed, con
     return store_put(v->store, key, &body, meta, &absent, NULL, version, e);
 }
 
+static void marker_timer(void *arg);
+
+/* While the directory is held or sent its marker is put off. Nothing waits for that here: the sending may be in the queue of the
+ * very pool whose threads would wait. */
+static bool marker_put_off_locked(struct marker_task *t)
+{
+    struct vfs *v = t->v;
+    struct inode *dir = t->dir;
+    if (!hold_covers_locked(v, dir) && !(dir->active && dir->active->sending))
+        return false;
+    timer_arm(v->timers, &dir->dir->marker_timer, clock_mono_ms() + MARKER_AGAIN_MS, marker_timer, t);
+    return true;
+}
+
 /* Begins a sending of the directory, unless another file or a marker came, or the directory went. */
 static bool marker_begin_locked(struct vfs *v, struct inode *dir)
 {
-    while (hold_covers_locked(v, dir) || (dir->active && dir->active->sending))
-        cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
     if (!dir->dir->marker_due || !(dir->flags & INODE_LINKED) || has_names_locked(dir) || dir->etag)
         return false;
     if (inode_activate_locked(v, dir, NULL))
@@ -87,6 +100,11 @@ static void marker_put(void *arg)
     struct vfs *v = t->v;
     struct inode *dir = t->dir;
     lock_take(&v->tree);
+    if (marker_put_off_locked(t)) {
+        t = NULL;
+        lock_drop(&v->tree);
+        return;
+    }
     bool due = marker_begin_locked(v, dir), listed = dir->dir->listed;
     CLEANUP(free) char *key = due ? inode_key_dup_locked(dir) : NULL;
     CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(dir->meta);

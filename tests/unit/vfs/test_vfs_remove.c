@@ -193,6 +193,40 @@ static void the_last_file_of_a_directory_leaves_it_with_a_marker(void **state)
     rig_stop(&r);
 }
 
+static void markers_that_are_due_leave_the_threads_to_what_is_sent(void **state)
+{
+    enum { BUSY = 64, DIRS = 80 };
+    struct rig r;
+    char path[32];
+    rig_start(&r, NULL);
+    for (int k = 0; k < DIRS; k++) {
+        snprintf(path, sizeof(path), "d%d/f", k);
+        others_put(&r, path, "x");
+        snprintf(path, sizeof(path), "busy%d", k);
+        if (k < BUSY)
+            others_put(&r, path, "x");
+    }
+    expect_ok(&r, try_chmod(&r, "busy0", 0600));
+    rig_slow(&r, MEM_COPY, 2500);
+    for (int k = 1; k < BUSY; k++) { /* a second later every thread of the pool is sending */
+        snprintf(path, sizeof(path), "busy%d", k);
+        expect_ok(&r, try_chmod(&r, path, 0600));
+    }
+    for (int k = 0; k < DIRS; k++) {
+        snprintf(path, sizeof(path), "d%d/f", k);
+        expect_ok(&r, try_unlink(&r, path));
+    }
+    usleep(1500 * 1000); /* the markers are in the queue: now the same directories are to be sent, behind them */
+    for (int k = 0; k < DIRS; k++) {
+        snprintf(path, sizeof(path), "d%d", k);
+        expect_ok(&r, try_chmod(&r, path, 0700));
+    }
+    drain(&r);
+    expect_object(&r, "d0/", "");
+    expect_object(&r, "d79/", "");
+    rig_stop(&r);
+}
+
 static void rmdir_right_after_the_last_file_leaves_no_marker(void **state)
 {
     struct rig r;
@@ -260,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_removal_that_fails_leaves_the_file_and_what_was_written),
         cmocka_unit_test(only_an_empty_directory_is_removed),
         cmocka_unit_test(the_last_file_of_a_directory_leaves_it_with_a_marker),
+        cmocka_unit_test(markers_that_are_due_leave_the_threads_to_what_is_sent),
         cmocka_unit_test(rmdir_right_after_the_last_file_leaves_no_marker),
         cmocka_unit_test(a_marker_that_is_being_put_does_not_bring_a_removed_directory_back),
         cmocka_unit_test(no_marker_where_other_files_are_only_not_known),
