@@ -408,3 +408,18 @@ def test_cp_and_diff_of_a_whole_tree(tree, tmp_path):
     run("diff", "-r", disk.path, tmp_path / "copy")
     run("cp", "-r", tmp_path / "copy" / "a", disk / "e")
     assert disk.parameters.get("e/b") == "1"
+
+
+def test_a_low_limit_on_locked_memory_is_logged_once_and_stops_nothing(moto, recorder, mount, released, tmp_path):
+    limited = tmp_path / "limited"
+    limited.write_text('#!/bin/sh\nulimit -l 64\nexec setpriv --bounding-set -ipc_lock,-sys_resource "%s" "$@"\n' % released)
+    limited.chmod(0o755)
+    witness = Parameters(moto)
+    for i in range(30):
+        witness.put("p%02d" % i, "%02d" % i * 2000, "SecureString")
+    disk = mount(witness, binary=limited, endpoint=recorder.endpoint, ssm_rate=1000)
+    for i in range(30):
+        assert (disk / ("p%02d" % i)).read_text() == "%02d" % i * 2000
+    (disk / "new").write_text("v")
+    assert witness.get("new") == "v"
+    assert disk.log().count("raise RLIMIT_MEMLOCK") == 1 and " E " not in disk.log()
