@@ -21,6 +21,7 @@ static const struct {
 } not_for_parameters[] = {
     {"a large object arrives in order", "a parameter has at most 8 KiB"},
     {"a get may tell the metadata", "a parameter keeps no mode"},
+    {"each of the simple things is one request", "a copy reads, and an overwrite looks before it writes"},
     {"an empty object can be put", "a parameter has at least one byte"},
     {"many are removed in one call", "its keys have characters that no parameter's name has"},
     {"pages of any size give the same listing", "the service promises no order from page to page"},

@@ -166,6 +166,8 @@ static enum err_code deliver(const struct store_get *g, const struct store_objec
 {
     if (g->etag != NULL && strcmp(g->etag, object->version.etag) != 0)
         return err_set(e, ERR_CONFLICT, "%s has another version now", g->key);
+    if (g->whole && g->length != object->version.size)
+        return err_set(e, ERR_CONFLICT, "%s has %llu bytes now", g->key, (unsigned long long)object->version.size);
     if (g->offset > object->version.size || g->length > object->version.size - g->offset)
         return err_set(e, ERR_INVAL, "%s has only %llu bytes", g->key, (unsigned long long)object->version.size);
     if (cancel_fired(g->call.cancel) || !g->data(g->arg, (const char *)object->content + g->offset, g->length))
