@@ -1,5 +1,7 @@
 #include "server.h"
 
+#include "util/clock.h"
+
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -142,7 +144,7 @@ void server_reply(struct server_conn *c, int status, const char *body)
 
 bool server_sleep(struct server_conn *c, unsigned ms)
 {
-    for (unsigned i = 0; i < ms && !stopping(c->s); i += 5)
+    for (uint64_t end = clock_mono_ms() + ms; clock_mono_ms() < end && !stopping(c->s);)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
     return !stopping(c->s);
 }
