@@ -230,9 +230,11 @@ enum err_code store_rename(struct store *s, const struct store_copy *c, const st
 enum err_code store_remove(struct store *s, const char *key, const char *etag, const struct store_call *call,
                            struct err *e) MUST_CHECK;
 
-/* Up to 1,000 at once; results[i] gets the code of keys[i]. Returns an error only when the whole request failed. */
-enum err_code store_remove_many(struct store *s, const char *const *keys, size_t n, const struct store_call *call,
-                                enum err_code *results, struct err *e) MUST_CHECK;
+/* Up to 1,000 at once; results[i] gets the code of keys[i]: ERR_OK also when nothing was there, ERR_CONFLICT when another
+ * version than etags[i] is there, which stays. `etags` may be NULL or have NULL entries: whatever is there. Returns an error
+ * only when the whole request failed. */
+enum err_code store_remove_many(struct store *s, const char *const *keys, const char *const *etags, size_t n,
+                                const struct store_call *call, enum err_code *results, struct err *e) MUST_CHECK;
 
 /* ---- Properties: extended attributes xattr_prefix + name */
 

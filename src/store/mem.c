@@ -183,8 +183,8 @@ static enum err_code mem_remove(void *impl, const char *key, const char *etag, c
     return code == ERR_OK ? mem_notify(m, &ev, MEM_AFTER, e) : code;
 }
 
-static enum err_code mem_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                                     enum err_code *results, struct err *e)
+static enum err_code mem_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                                     const struct store_call *call, enum err_code *results, struct err *e)
 {
     struct mem_store *m = impl;
     struct mem_event ev = {.op = MEM_REMOVE_MANY, .key = keys[0], .size = n};
@@ -193,7 +193,7 @@ static enum err_code mem_remove_many(void *impl, const char *const *keys, size_t
         return code;
     lock_take(&m->lock);
     for (size_t i = 0; i < n; i++)
-        results[i] = remove_one_locked(m, keys[i], NULL, NULL);
+        results[i] = remove_one_locked(m, keys[i], etags != NULL ? etags[i] : NULL, NULL);
     lock_drop(&m->lock);
     return mem_notify(m, &ev, MEM_AFTER, e);
 }

@@ -34,8 +34,9 @@ struct store_ops {
     enum err_code (*rename)(void *impl, const struct store_copy *c, const struct store_call *call, struct err *e);
     enum err_code (*remove)(void *impl, const char *key, const char *etag, const struct store_call *call,
                             struct err *e);
-    enum err_code (*remove_many)(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                                 enum err_code *results, struct err *e);
+    /* `etags` is NULL unless one of its entries is not. */
+    enum err_code (*remove_many)(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                                 const struct store_call *call, enum err_code *results, struct err *e);
     enum err_code (*property_get)(void *impl, const char *key, const struct store_object *object, const char *name,
                                   const struct store_call *call, struct buf *out, struct err *e);
     enum err_code (*property_set)(void *impl, const char *key, const struct store_meta *meta, const char *name,

@@ -309,8 +309,8 @@ enum err_code store_remove(struct store *s, const char *key, const char *etag, c
     return ended(N_REMOVE, key, s->ops->remove(s->impl, key, etag, call, e), e);
 }
 
-enum err_code store_remove_many(struct store *s, const char *const *keys, size_t n, const struct store_call *call,
-                                enum err_code *results, struct err *e)
+enum err_code store_remove_many(struct store *s, const char *const *keys, const char *const *etags, size_t n,
+                                const struct store_call *call, enum err_code *results, struct err *e)
 {
     if (n == 0)
         return ERR_OK;
@@ -318,13 +318,16 @@ enum err_code store_remove_many(struct store *s, const char *const *keys, size_t
         return unsupported(N_REMOVE_MANY, keys[0], e);
     if (n > REMOVE_MANY_MAX)
         return err_set(e, ERR_INVAL, "%zu keys at once, at most %d", n, REMOVE_MANY_MAX);
+    bool conditions = false;
     for (size_t i = 0; i < n; i++) {
         enum err_code code = may_change(s, N_REMOVE_MANY, keys[i], e);
         if (code != ERR_OK)
             return code;
+        conditions = conditions || (etags != NULL && etags[i] != NULL);
     }
     started(s, N_REMOVE_MANY);
-    return ended(N_REMOVE_MANY, keys[0], s->ops->remove_many(s->impl, keys, n, call, results, e), e);
+    enum err_code code = s->ops->remove_many(s->impl, keys, conditions ? etags : NULL, n, call, results, e);
+    return ended(N_REMOVE_MANY, keys[0], code, e);
 }
 
 enum err_code store_property_get(struct store *s, const char *key, const struct store_object *object, const char *name,

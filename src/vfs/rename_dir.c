@@ -96,13 +96,14 @@ static void copy_one(void *arg)
         *t->stop = true;
 }
 
-/* Deletes what `side` names: the sources, or after a failure the copies that were made. */
+/* Deletes the sources, or after a failure the copies that were made. What others have changed since stays. */
 static enum err_code remove_all(struct vfs *v, const struct items *list, const struct rename *r, bool copies,
                                 const struct vfs_caller *c, struct err *e)
 {
     struct store_call call = call_of(c);
     for (size_t at = 0; at < list->n;) {
         char *keys[BATCH];
+        const char *etags[BATCH];
         enum err_code results[BATCH];
         size_t n = 0;
         for (; at < list->n && n < BATCH; at++) {
@@ -113,11 +114,17 @@ static enum err_code remove_all(struct vfs *v, const struct items *list, const s
             buf_add_str(&key, copies ? r->to_key : r->from_key);
             buf_add_str(&key, t->from + strlen(r->from_key));
             keys[n] = buf_take(&key);
+            etags[n] = copies ? t->copied.etag : t->version.etag;
             n += keys[n] != NULL;
         }
-        enum err_code code = n ? store_remove_many(v->store, (const char *const *)keys, n, &call, results, e) : ERR_OK;
+        enum err_code code = ERR_OK;
+        if (n)
+            code = store_remove_many(v->store, (const char *const *)keys, etags, n, &call, results, e);
         for (size_t k = 0; k < n; k++) {
-            if (!code && results[k])
+            if (!code && results[k] == ERR_CONFLICT)
+                LOG_WARN("vfs", "\"%s\" was changed by others while \"%s\" was renamed to \"%s\": it stays", keys[k],
+                         r->from_key, r->to_key);
+            else if (!code && results[k])
                 code = err_set(e, results[k], "\"%s\" could not be removed", keys[k]);
             free(keys[k]);
         }

@@ -135,12 +135,37 @@ static void many_are_removed_in_one_call(struct suite *s)
     list[N] = key_of(s, "never was");
     enum err_code results[N + 1];
     struct err e = ERR_INIT;
-    assert_ok(store_remove_many(s->store, list, N + 1, NULL, results, &e), &e);
+    assert_ok(store_remove_many(s->store, list, NULL, N + 1, NULL, results, &e), &e);
     for (int i = 0; i <= N; i++)
         assert_int_equal(results[i], ERR_OK);
     assert_absent(s, keys[0]);
     assert_absent(s, keys[N - 1]);
     assert_content(s, key_of(s, "kept"), "k");
+}
+
+static void of_many_another_version_stays(struct suite *s)
+{
+    enum { CHANGED, SAME, GONE, ANY, NEVER, N };
+    struct store_version v[N] = {0};
+    const char *keys[N], *etags[N] = {NULL};
+    static const char *const names[N] = {"changed", "same & <y>", "gone", "any", "never was"};
+    for (int i = 0; i < N; i++)
+        keys[i] = key_of(s, names[i]);
+    for (int i = CHANGED; i <= ANY; i++)
+        v[i] = put_str(s, keys[i], names[i]);
+    for (int i = CHANGED; i <= GONE; i++)
+        etags[i] = v[i].etag;
+    (void)put_str(s, keys[CHANGED], "newer");
+    (void)put_str(s, keys[ANY], "newer, too");
+    struct err e = ERR_INIT;
+    assert_ok(store_remove(s->store, keys[GONE], NULL, NULL, &e), &e);
+    enum err_code results[N];
+    assert_ok(store_remove_many(s->store, keys, etags, N, NULL, results, &e), &e);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(results[i], i == CHANGED ? ERR_CONFLICT : ERR_OK);
+    assert_content(s, keys[CHANGED], "newer");
+    assert_absent(s, keys[SAME]);
+    assert_absent(s, keys[ANY]);
 }
 
 static void each_of_the_simple_things_is_one_request(struct suite *s)
@@ -210,6 +235,7 @@ const struct suite_case write_cases[] = {
     {"removing another version is a conflict", removing_another_version_is_a_conflict, NEED_REMOVE_MATCH},
     {"removing a version of what is gone is fine", removing_a_version_of_what_is_gone_is_fine, 0},
     {"many are removed in one call", many_are_removed_in_one_call, 0},
+    {"of many another version stays", of_many_another_version_stays, NEED_REMOVE_MATCH},
     {"each of the simple things is one request", each_of_the_simple_things_is_one_request, NEED_S3},
     {"keys that no store holds are refused before a request", keys_that_no_store_holds_are_refused_before_a_request, 0},
     {"a body that cannot be read puts nothing", a_body_that_cannot_be_read_puts_nothing, 0},

@@ -52,13 +52,14 @@ struct stack {
     struct store *store, *again;
 };
 
-static bool stack_open(struct stack *k, const char *endpoint, const char *bucket, struct err *e)
+static bool stack_open(struct stack *k, const char *endpoint, const char *bucket, bool matches_in_delete_many,
+                       struct err *e)
 {
     const struct http_config http = {.user_agent = "awsfs-conformance"};
     const struct creds_options creds = {0};
     const struct aws_client_config client = {
         .service = "s3", .endpoint = endpoint, .bucket = bucket, .region = "us-east-1", .timeout_ms = 20000};
-    struct s3_options o = {.bucket = bucket, .prefix = "suite/"};
+    struct s3_options o = {.bucket = bucket, .prefix = "suite/", .matches_in_delete_many = matches_in_delete_many};
     k->engine = http_engine_new(&http, e);
     k->creds = k->engine != NULL ? creds_provider_new(k->engine, &creds, e) : NULL;
     k->client = k->creds != NULL ? aws_client_new(k->engine, k->creds, &client, e) : NULL;
@@ -87,7 +88,7 @@ static int run(const char *server, const struct limitation *limits)
     (void)snprintf(name, sizeof(name), "s3 on %s", server);
     if (endpoint == NULL || bucket == NULL) {
         fprintf(stderr, "AWSFS_TEST_ENDPOINT and AWSFS_TEST_BUCKET must name the server and its bucket\n");
-    } else if (!stack_open(&k, endpoint, bucket, &e) || store_probe(k.store, NULL, &e) != ERR_OK) {
+    } else if (!stack_open(&k, endpoint, bucket, limits == origin, &e) || store_probe(k.store, NULL, &e) != ERR_OK) {
         fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
     } else {
         struct suite suite = {.store = k.store, .again = k.again, .endpoint = endpoint, .bucket = bucket};

@@ -212,7 +212,7 @@ static void many_are_removed_by_tens(struct suite *s)
     uint64_t before = requests();
     enum err_code results[N + 1];
     struct err e = ERR_INIT;
-    assert_ok(store_remove_many(s->store, list, N + 1, NULL, results, &e), &e);
+    assert_ok(store_remove_many(s->store, list, NULL, N + 1, NULL, results, &e), &e);
     assert_int_equal(requests() - before, 3);
     for (int i = 0; i <= N; i++)
         assert_int_equal(results[i], ERR_OK);

@@ -22,6 +22,7 @@ struct s3_store {
     char *bucket, *prefix;
     size_t prefix_len;
     bool requester_pays, directory_bucket;
+    bool matches_in_delete_many; /* DeleteObjects honours ETags; others ignore them and delete what they must not */
     enum s3_sse sse;
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;
@@ -164,8 +165,8 @@ enum err_code s3_upload_abort(void *impl, const char *key, const char *upload_id
 enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                       struct err *e);
 enum err_code s3_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e);
-enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                             enum err_code *results, struct err *e);
+enum err_code s3_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                             const struct store_call *call, enum err_code *results, struct err *e);
 enum err_code s3_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                               const struct store_call *call, struct buf *out, struct err *e);
 enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,

@@ -1,6 +1,7 @@
 #include "aws/errors.h"
 #include "backends/s3/impl.h"
 #include "util/digest.h"
+#include "util/pool.h"
 #include "util/str.h"
 #include "util/xml.h"
 
@@ -9,7 +10,7 @@
 #include <string.h>
 
 /* 1,000 keys of 1,024 bytes, each byte at worst a numeric reference. */
-enum { REQUEST_MAX = 8 << 20, REPLY_MAX = 8 << 20 };
+enum { REQUEST_MAX = 8 << 20, REPLY_MAX = 8 << 20, PARALLEL = 16 };
 
 enum err_code s3_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e)
 {
@@ -34,15 +35,21 @@ enum err_code s3_remove(void *impl, const char *key, const char *etag, const str
     return code;
 }
 
-static enum err_code write_request(const struct s3_store *s, const char *const *keys, size_t n, struct buf *xml,
-                                   struct err *e)
+static enum err_code write_request(const struct s3_store *s, const char *const *keys, const char *const *etags,
+                                   size_t n, struct buf *xml, struct err *e)
 {
     buf_add_str(xml, "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>");
     for (size_t i = 0; i < n; i++) {
         buf_add_str(xml, "<Object><Key>");
         xml_escape(xml, s->prefix, s->prefix_len);
         xml_escape(xml, keys[i], strlen(keys[i]));
-        buf_add_str(xml, "</Key></Object>");
+        buf_add_str(xml, "</Key>");
+        if (etags != NULL && etags[i] != NULL) {
+            buf_add_str(xml, "<ETag>\"");
+            xml_escape(xml, etags[i], strlen(etags[i]));
+            buf_add_str(xml, "\"</ETag>");
+        }
+        buf_add_str(xml, "</Object>");
     }
     buf_add_str(xml, "</Delete>");
     return buf_check(xml, "DeleteObjects", e);
@@ -80,17 +87,16 @@ static enum err_code read_result(const struct s3_store *s, const struct s3_answe
     return ERR_OK;
 }
 
-enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                             enum err_code *results, struct err *e)
+static enum err_code delete_objects(struct s3_store *s, const char *const *keys, const char *const *etags, size_t n,
+                                    const struct store_call *call, enum err_code *results, struct err *e)
 {
     static const struct aws_param query[] = {{"delete", NULL}, {NULL, NULL}};
-    struct s3_store *s = impl;
     BUF(xml, REQUEST_MAX);
     BUF(md5, 64);
     PARAMS(headers);
     S3_ANSWER(a);
     uint8_t sum[DIGEST_MAX];
-    enum err_code code = write_request(s, keys, n, &xml, e);
+    enum err_code code = write_request(s, keys, etags, n, &xml, e);
     if (code == ERR_OK)
         code = digest_once(DIGEST_MD5, xml.data, xml.len, sum, e);
     if (code != ERR_OK)
@@ -108,4 +114,58 @@ enum err_code s3_remove_many(void *impl, const char *const *keys, size_t n, cons
                                  .xml_error_in_200 = true};
     code = s3_call(s, &r, &a, e);
     return code == ERR_OK ? read_result(s, &a, keys, n, results, e) : code;
+}
+
+/* One DeleteObject of several. */
+struct single {
+    struct s3_store *s;
+    const char *key, *etag;
+    const struct store_call *call;
+    enum err_code *result;
+    volatile bool *stop;
+};
+
+/* Where nobody answers or it was given up, the next ones would not fare better. */
+static bool is_hopeless(enum err_code code)
+{
+    return code == ERR_CANCELED || code == ERR_NET || code == ERR_TIMEOUT || code == ERR_AUTH;
+}
+
+static void remove_single(void *arg)
+{
+    struct single *t = arg;
+    *t->result = s3_remove(t->s, t->key, t->etag, t->call, NULL);
+    if (is_hopeless(*t->result))
+        *t->stop = true;
+}
+
+static enum err_code remove_singly(struct s3_store *s, const char *const *keys, const char *const *etags, size_t n,
+                                   const struct store_call *call, enum err_code *results, struct err *e)
+{
+    volatile bool stop = false;
+    CLEANUP(free) struct single *all = calloc(n, sizeof(*all));
+    if (all == NULL)
+        return err_set(e, ERR_NOMEM, "DeleteObject of %zu keys", n);
+    for (size_t i = 0; i < n; i++) {
+        results[i] = ERR_CANCELED;
+        all[i] = (struct single){s, keys[i], etags[i], call, &results[i], &stop};
+    }
+    struct pool *pool = n > 1 ? pool_new("s3-remove", PARALLEL, NULL) : NULL;
+    pool_each(pool, all, n, sizeof(*all), pool != NULL ? PARALLEL : 1, remove_single, &stop);
+    pool_free(pool);
+    return ERR_OK;
+}
+
+enum err_code s3_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                             const struct store_call *call, enum err_code *results, struct err *e)
+{
+    struct s3_store *s = impl;
+    if (etags != NULL && !s->matches_in_delete_many)
+        return remove_singly(s, keys, etags, n, call, results, e);
+    enum err_code code = delete_objects(s, keys, etags, n, call, results, e);
+    /* DeleteObject decides: it knows what is gone from what is another version. */
+    for (size_t i = 0; code == ERR_OK && etags != NULL && i < n; i++)
+        if (results[i] == ERR_CONFLICT)
+            results[i] = s3_remove(s, keys[i], etags[i], call, NULL);
+    return code;
 }

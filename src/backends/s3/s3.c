@@ -92,6 +92,15 @@ static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *cap
     (void)snprintf(caps->name, sizeof(caps->name), "s3://%.64s/%.80s at %s", s->bucket, s->prefix, endpoint);
 }
 
+/* Other servers ignore the ETags there and delete a newer object as well. */
+static bool is_aws(struct aws_client *client)
+{
+    char endpoint[512];
+    aws_client_endpoint(client, endpoint, sizeof(endpoint));
+    return str_ends(endpoint, ".amazonaws.com") || str_ends(endpoint, ".amazonaws.com.cn") ||
+           str_ends(endpoint, ".amazonaws.eu");
+}
+
 static enum err_code check_options(const struct s3_options *o, struct err *e)
 {
     if (o->bucket == NULL || o->bucket[0] == 0)
@@ -128,6 +137,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     lock_init(&s->lock, "s3", LOCK_STORE);
     s->client = client;
     s->requester_pays = o->requester_pays;
+    s->matches_in_delete_many = o->matches_in_delete_many || is_aws(client);
     s->sse = o->sse;
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
     s->directory_bucket = str_ends(o->bucket, DIRECTORY_END);

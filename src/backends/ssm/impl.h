@@ -69,8 +69,8 @@ enum err_code ssm_check(void *impl, const char *key, bool is_dir, const struct s
 enum err_code ssm_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                        struct err *e);
 enum err_code ssm_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e);
-enum err_code ssm_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                              enum err_code *results, struct err *e);
+enum err_code ssm_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                              const struct store_call *call, enum err_code *results, struct err *e);
 enum err_code ssm_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                                const struct store_call *call, struct buf *out, struct err *e);
 enum err_code ssm_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,

@@ -96,10 +96,15 @@ static enum err_code delete_batch(struct ssm *s, struct batch *b, const struct s
     return code;
 }
 
-enum err_code ssm_remove_many(void *impl, const char *const *keys, size_t n, const struct store_call *call,
-                              enum err_code *results, struct err *e)
+enum err_code ssm_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                              const struct store_call *call, enum err_code *results, struct err *e)
 {
     struct ssm *s = impl;
+    if (etags != NULL) { /* DeleteParameters has no conditions */
+        for (size_t i = 0; i < n; i++)
+            results[i] = ssm_remove(s, keys[i], etags[i], call, NULL);
+        return ERR_OK;
+    }
     CLEANUP(free) struct batch *b = calloc(1, sizeof(*b));
     if (b == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");

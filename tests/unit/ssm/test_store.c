@@ -159,9 +159,23 @@ static void many_are_removed_by_tens(void **state)
     const char *const keys[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "never was", "11"};
     enum err_code results[13];
     STORE(s, NULL, steps);
-    assert_int_equal(store_remove_many(s, keys, 13, NULL, results, NULL), ERR_OK);
+    assert_int_equal(store_remove_many(s, keys, NULL, 13, NULL, results, NULL), ERR_OK);
     for (size_t i = 0; i < 13; i++)
         assert_int_equal(results[i], i == 9 ? ERR_PROTO : i == 12 ? ERR_ACCESS : ERR_OK);
+    fake_done();
+}
+
+static void of_many_another_version_stays(void **state)
+{
+    static const struct step steps[] = {GET("a", "String", "v", 4), GET("b", "String", "v", 4), DELETED("b"), DELETED("c"),
+                                        END};
+    const char *const keys[] = {"a", "b", "c"}, *const etags[] = {"3-1795255260500", "4-1795255260500", NULL};
+    enum err_code results[3];
+    STORE(s, NULL, steps);
+    assert_int_equal(store_remove_many(s, keys, etags, 3, NULL, results, NULL), ERR_OK);
+    assert_int_equal(results[0], ERR_CONFLICT);
+    assert_int_equal(results[1], ERR_OK);
+    assert_int_equal(results[2], ERR_OK);
     fake_done();
 }
 
@@ -171,7 +185,7 @@ static void a_removal_that_fails_as_a_whole_says_so(void **state)
     const char *const keys[] = {"a", "b"};
     enum err_code results[2];
     STORE(s, NULL, steps);
-    assert_int_equal(store_remove_many(s, keys, 2, NULL, results, NULL), ERR_NET);
+    assert_int_equal(store_remove_many(s, keys, NULL, 2, NULL, results, NULL), ERR_NET);
     assert_int_equal(results[0], ERR_NET);
     assert_int_equal(results[1], ERR_NET);
 }
@@ -264,6 +278,7 @@ int main(void)
         cmocka_unit_test(what_is_gone_already_is_removed),
         cmocka_unit_test(only_the_version_meant_is_removed),
         cmocka_unit_test(many_are_removed_by_tens),
+        cmocka_unit_test(of_many_another_version_stays),
         cmocka_unit_test(a_removal_that_fails_as_a_whole_says_so),
         cmocka_unit_test(a_probe_names_the_actions_that_are_missing),
         cmocka_unit_test(the_root_can_only_be_listed),

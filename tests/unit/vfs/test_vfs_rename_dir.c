@@ -149,6 +149,53 @@ static void a_deletion_that_fails_leaves_every_object_under_some_name(void **sta
     rig_stop(&r);
 }
 
+static void what_others_changed_between_copy_and_deletion_stays(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "old");
+    others_put(&r, "d/g", "g");
+    walk(&r, "d");
+    mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
+    struct call c = {.r = &r, .a = "d", .b = "e"};
+    pthread_t t;
+    pthread_create(&t, NULL, call_rename, &c);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000));
+    others_put(&r, "d/f", "theirs");
+    mem_store_unhold(r.mem, MEM_REMOVE_MANY);
+    pthread_join(t, NULL);
+    assert_int_equal(c.code, ERR_OK);
+    expect_object(&r, "d/f", "theirs");
+    expect_no_object(&r, "d/g");
+    expect_file(&r, "e/f", "old");
+    expect_file(&r, "e/g", "g");
+    rig_stop(&r);
+}
+
+static void a_copy_that_others_changed_is_not_undone(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "f");
+    others_put(&r, "d/g", "g");
+    walk(&r, "d");
+    rig_fail(&r, MEM_COPY, "d/g", ERR_ACCESS, 1);
+    mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
+    struct call c = {.r = &r, .a = "d", .b = "e"};
+    pthread_t t;
+    pthread_create(&t, NULL, call_rename, &c);
+    bool undoes = mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000);
+    if (undoes)
+        others_put(&r, "e/f", "theirs");
+    mem_store_unhold(r.mem, MEM_REMOVE_MANY);
+    pthread_join(t, NULL);
+    assert_int_equal(c.code, ERR_ACCESS);
+    assert_int_equal(there(&r, "e/f"), undoes); /* the failure may come before the copy of the other */
+    expect_object(&r, "d/f", "f");
+    expect_object(&r, "d/g", "g");
+    rig_stop(&r);
+}
+
 static void nothing_comes_into_a_directory_that_was_removed(void **state)
 {
     struct rig r;
@@ -192,6 +239,8 @@ int main(void)
         cmocka_unit_test(too_many_objects_are_another_filesystem),
         cmocka_unit_test(a_copy_that_fails_in_the_middle_undoes_the_others),
         cmocka_unit_test(a_deletion_that_fails_leaves_every_object_under_some_name),
+        cmocka_unit_test(what_others_changed_between_copy_and_deletion_stays),
+        cmocka_unit_test(a_copy_that_others_changed_is_not_undone),
         cmocka_unit_test(nothing_comes_into_a_directory_that_was_removed),
         cmocka_unit_test(an_empty_directory_only_known_here_can_be_renamed),
     };
