@@ -95,7 +95,7 @@ static void on_read_interrupt(fuse_req_t req, void *data)
     struct reading *d = data;
 
     atomic_fetch_add(&d->r.session->interrupted, 1);
-    cancel_fire(d->flight.cancel);
+    interrupt_note(d->r.session, &d->flight);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -111,6 +111,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
     d->r = request_make(req, ino, NULL);
     d->r.caller.nowait = false; /* a read never waits in the call */
     d->r.caller.cancel = d->flight.cancel = cancel;
+    d->flight.tid = d->r.caller.pid;
     d->read = (struct vfs_read){.done = on_read, .arg = d};
     /* `d` may be gone as soon as vfs_read() was called. */
     struct session *s = d->r.session;

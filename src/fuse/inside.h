@@ -3,8 +3,9 @@
  * the vfs and, on success, replies. It is tried on the worker that has read it with nowait; where that is ERR_AGAIN, or where
  * the network is needed anyway, a copy goes to the pool, whose threads may wait. So workers never all wait.
  *
- * An interrupt fires the request's cancel token. One that still queues is answered at once by the `late` thread, so that no
- * number of stalled requests ahead of it keeps a killed program.
+ * An interrupt is looked at by a thread of its own (interrupt.c): where the program is to be let go it fires the request's cancel
+ * token. One that still queues is answered by that thread, so that no number of stalled requests ahead of it keeps a killed
+ * program.
  */
 #ifndef FUSE_INSIDE_H
 #define FUSE_INSIDE_H
@@ -29,6 +30,12 @@ struct request;
 struct flight {
     struct flight *next, **prev;
     struct cancel *cancel; /* owned by whoever embeds this */
+    pid_t tid;             /* who waits */
+    bool interrupted;      /* at least once; under the session's lock */
+    /* NULL, or: takes a reference on what embeds this (called with the session's lock held), and what to do with it once the
+     * token was fired (takes the reference over). */
+    void *(*hold)(struct flight *f);
+    void (*let_go)(void *held);
 };
 
 struct session {
@@ -39,7 +46,6 @@ struct session {
     struct session_config config;
     char *mountpoint, *source;
     struct pool *pool;
-    struct pool *late;
     struct lock lock;        /* what follows, to `signals_running` */
     struct cond landed;
     struct flight *flights;
@@ -47,6 +53,9 @@ struct session {
     bool ended, canceling, stopping, stop_wanted, signals_running;
     pthread_t main, signals;
     bool detached;           /* by the signals' thread */
+    pthread_t watcher;       /* interrupt.c */
+    struct cond watch_wake;
+    bool watching, watch_ended;
     atomic_uint_fast64_t served, deferred, interrupted;
 };
 
@@ -56,6 +65,12 @@ enum err_code session_connect(struct session *s, struct err *e) MUST_CHECK;
 /* Lists a flight; when the session cancels what waits, its token is fired at once. */
 void flight_start(struct session *s, struct flight *f);
 void flight_end(struct session *s, struct flight *f);
+
+/* The thread that decides about interrupts. After interrupt_stop() no flight may be interrupted. */
+enum err_code interrupt_start(struct session *s, struct err *e) MUST_CHECK;
+void interrupt_stop(struct session *s);
+/* From libfuse's callback: only marks and wakes. */
+void interrupt_note(struct session *s, struct flight *f);
 
 struct request {
     fuse_req_t req;
@@ -87,6 +102,9 @@ void request_serve(struct request *r);
 
 /* Hands a copy to the pool. It is answered later (or at once, without memory). */
 void request_defer(struct request *r);
+
+/* Drops a reference that a flight's hold() took. */
+void request_release(void *held);
 
 /* Unregisters the interrupt function: afterwards it is not running and will not. Before every reply. */
 void request_disarm(struct request *r);

@@ -1,5 +1,5 @@
 /*
- * A deferred request is QUEUED, then either RUNNING (a pool thread has it) or ABANDONED (an interrupt came first and the late
+ * A deferred request is QUEUED, then either RUNNING (a pool thread has it) or ABANDONED (an interrupt came first and its
  * thread answers it). Whoever wins that step replies; the other only drops its reference.
  */
 #include "fuse/errno_of.h"
@@ -123,30 +123,40 @@ static void run_deferred(void *arg)
     land(d);
 }
 
-static void answer_abandoned(void *arg)
+void request_release(void *held)
 {
-    struct deferred *d = arg;
+    drop(held);
+}
 
+static void *hold(struct flight *f)
+{
+    struct deferred *d = CONTAINER_OF(f, struct deferred, flight);
+
+    atomic_fetch_add(&d->refs, 1);
+    return d;
+}
+
+/* The token was fired: one that still queues is answered here. */
+static void let_go(void *held)
+{
+    struct deferred *d = held;
+    int queued = QUEUED;
+
+    if (!atomic_compare_exchange_strong(&d->state, &queued, ABANDONED)) {
+        drop(d);
+        return;
+    }
     reply_err(&d->r, ERR_CANCELED);
     land(d);
 }
 
-/* Called by libfuse with the request locked: only fires and enqueues. */
+/* Called by libfuse with the request locked: only marks and wakes. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
     struct deferred *d = data;
-    int queued = QUEUED;
 
     atomic_fetch_add(&d->r.session->interrupted, 1);
-    cancel_fire(d->flight.cancel);
-    if (!atomic_compare_exchange_strong(&d->state, &queued, ABANDONED))
-        return;
-    atomic_fetch_add(&d->refs, 1);
-    if (pool_submit(d->r.session->late, answer_abandoned, d, NULL) != ERR_OK) {
-        /* Without memory to hand it over it is answered here: libfuse holds a reference for the time of this call. */
-        d->r.armed = false;
-        answer_abandoned(d);
-    }
+    interrupt_note(d->r.session, &d->flight);
 }
 
 static char *put_text(char **at, const void *p, size_t len)
@@ -184,6 +194,9 @@ static struct deferred *deferred_new(const struct request *r)
         d->r.data = put_text(&at, r->data, r->size);
     d->r.caller.nowait = false;
     d->r.caller.cancel = d->flight.cancel;
+    d->flight.tid = r->caller.pid;
+    d->flight.hold = hold;
+    d->flight.let_go = let_go;
     atomic_init(&d->state, QUEUED);
     atomic_init(&d->refs, 2); /* the queue's, and this call's until the interrupt function is registered */
     return d;

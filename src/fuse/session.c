@@ -35,8 +35,7 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
     s->config.mountpoint = s->mountpoint = strdup(config->mountpoint);
     s->config.source = s->source = strdup(config->source);
     s->pool = pool_new("awsfs-wait", config->waiters ? config->waiters : WAITERS, e);
-    s->late = s->pool ? pool_new("awsfs-late", 1, e) : NULL;
-    if (!s->late)
+    if (!s->pool || interrupt_start(s, e) != ERR_OK)
         return NULL;
     if (!s->mountpoint || !s->source) {
         err_set(e, ERR_NOMEM, "no memory for a mount");
@@ -250,7 +249,7 @@ void session_free(struct session *s)
     if (!s)
         return;
     pool_free(s->pool);
-    pool_free(s->late);
+    interrupt_stop(s);
     if (s->se) {
         fuse_session_unmount(s->se);
         /* Should a notification still hang, leaving the session alone is all that is safe. */
