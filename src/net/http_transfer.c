@@ -231,11 +231,14 @@ static void give_back_easy(struct http_transfer *t)
     if (curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &opened) == CURLE_OK && opened > 0)
         atomic_fetch_add(&h->connections, (uint64_t)opened);
     curl_multi_remove_handle(h->multi, t->easy);
-    curl_easy_reset(t->easy);
-    if (h->idle_n < h->max_parallel)
+    /* A handle whose transfer failed may keep a buffer (one that failed to resolve a name does), and then refuses to be set up
+     * again. */
+    if (t->err.code == ERR_OK && h->idle_n < h->max_parallel) {
+        curl_easy_reset(t->easy);
         h->idle[h->idle_n++] = t->easy;
-    else
+    } else {
         curl_easy_cleanup(t->easy);
+    }
     t->easy = NULL;
 }
 

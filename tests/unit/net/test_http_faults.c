@@ -207,6 +207,21 @@ static bool refuse(void *arg, const struct http_transfer *t, int status, const v
     return false;
 }
 
+static void a_name_that_does_not_resolve_stays_that_error_and_spoils_nothing_else(void **state)
+{
+    CLEANUP(http_engine_free) struct http_engine *h = test_engine((struct http_config){.connect_ms = 5000});
+    struct call c = {0};
+    for (int i = 0; i < 4; i++) {
+        call_run(&c, h, "http://no-such-host.invalid", "/", (struct http_request){0});
+        assert_int_equal(c.code == ERR_NET || c.code == ERR_TIMEOUT, 1);
+        assert_non_null(strstr(c.msg, "no-such-host.invalid"));
+        call_release(&c);
+    }
+    call_run(&c, h, server_url(server), "/fine", (struct http_request){0});
+    assert_int_equal(c.code, ERR_OK);
+    call_release(&c);
+}
+
 static void a_receiver_can_end_the_transfer(void **state)
 {
     CLEANUP(http_engine_free) struct http_engine *h = test_engine((struct http_config){0});
@@ -225,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_slow_server_that_goes_on_is_not_given_up),
         cmocka_unit_test(bytes_beyond_the_length_are_no_part_of_this_reply_or_the_next),
         cmocka_unit_test(nobody_listening_is_an_error_that_names_the_address_and_nothing_was_sent),
+        cmocka_unit_test(a_name_that_does_not_resolve_stays_that_error_and_spoils_nothing_else),
         cmocka_unit_test(a_receiver_can_end_the_transfer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
