@@ -7,8 +7,7 @@
 #include <string.h>
 
 #define PARALLEL 32
-#define SAMPLE 2 /* children; and the marker */
-#define PICK_MAX (SAMPLE + 1)
+#define SAMPLE 2
 
 static const unsigned posix_bits = STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME;
 
@@ -173,7 +172,7 @@ static bool can_look(const struct inode *i)
 }
 
 /* The marker if there is one, `first`, and children that are files. References for the caller. */
-static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[PICK_MAX])
+static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
 {
     size_t n = 0, children = 0, cursor = 0;
     if (dir->parent && dir->etag && !dir->meta)
@@ -219,7 +218,7 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
 {
     if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO)
         return ERR_OK;
-    struct inode *sample[PICK_MAX] = {NULL};
+    struct inode *sample[SAMPLE] = {NULL};
     lock_take(&v->tree);
     bool decided = dir->dir->posix != POSIX_UNKNOWN;
     size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(dir, first, sample);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define REMOVE_ATTEMPTS 4
+
 void preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c)
 {
     lock_take(&v->tree);
@@ -68,6 +70,26 @@ static enum err_code find(struct vfs *v, uint64_t parent, const char *name, cons
     return code;
 }
 
+/* Removes the version that is known, so that a request that is executed late cannot take what was put there afterwards. Unlinking
+ * means whatever is there: where that is another version, it is asked for and removed as such. */
+static enum err_code remove_version(struct vfs *v, const char *key, const char *etag, const struct vfs_caller *c, struct err *e)
+{
+    struct store_call call = call_of(c);
+    if (vfs_has(v, STORE_SLOW_COPY)) /* has no conditions: they would be requests of their own and promise nothing */
+        return store_remove(v->store, key, NULL, &call, e);
+    enum err_code code = etag ? store_remove(v->store, key, etag, &call, e) : ERR_CONFLICT;
+    for (int attempt = 0; code == ERR_CONFLICT && attempt < REMOVE_ATTEMPTS; attempt++) {
+        struct store_object now = {0};
+        code = store_stat(v->store, key, &call, &now, e);
+        if (!code)
+            code = store_remove(v->store, key, now.version.etag, &call, e);
+        else if (code == ERR_NOT_FOUND)
+            code = ERR_OK;
+        store_object_release(&now);
+    }
+    return code;
+}
+
 static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode *i, const struct vfs_caller *c,
                                   struct err *e)
 {
@@ -79,6 +101,7 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
     /* A put that failed, or was stopped, may have been done all the same. */
     bool in_store = i->active->tried || !(i->flags & (INODE_NEW | INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
+    CLEANUP(free) char *etag = i->etag && !(i->flags & INODE_NEW) ? strdup(i->etag) : NULL;
     lock_drop(&v->tree);
     if (fixed)
         return err_set(e, ERR_PERM, "a version cannot be removed by itself");
@@ -91,8 +114,7 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
         if (c->nowait)
             return ERR_AGAIN;
         preserve(v, i, c);
-        struct store_call call = call_of(c);
-        code = store_remove(v->store, key, NULL, &call, e);
+        code = remove_version(v, key, etag, c, e);
         if (code)
             return code;
     }

@@ -21,6 +21,7 @@ struct shot {
     struct store_cond cond;
     struct cancel *cancel;
     bool lost; /* others have the name already */
+    bool rewrite; /* from nothing: replaces whatever is there */
 };
 
 static void shot_release(struct shot *s)
@@ -33,12 +34,12 @@ static void shot_release(struct shot *s)
     free(s->etag);
 }
 
-/* W4: a new file only where there is none, a changed one over the version it came from, a full rewrite over anything. */
+/* W4: a new file only where there is none, a changed one over the version it came from. */
 static struct store_cond condition(const struct inode *i, const char *etag)
 {
     if (i->flags & INODE_NEW)
         return (struct store_cond){.kind = STORE_IF_ABSENT};
-    if (i->active->rewrite || !etag)
+    if (!etag)
         return (struct store_cond){.kind = STORE_ALWAYS};
     return (struct store_cond){.kind = STORE_IF_MATCH, .etag = etag};
 }
@@ -48,6 +49,7 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     struct active *a = i->active;
     s->gen = a->gen;
     s->attr_gen = a->attr_gen;
+    s->rewrite = a->rewrite;
     s->stage = a->stage;
     s->lost = i->flags & INODE_CONFLICT;
     s->cancel = cancel_ref(a->send_cancel);
@@ -191,7 +193,16 @@ static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, str
     lock_drop(&v->tree);
     if (!code && s->lost)
         code = err_set(e, ERR_CONFLICT, "\"%s\" is another file now", s->key);
-    return code ? code : put(v, s, s->key, &s->cond, version, e);
+    if (code)
+        return code;
+    code = put(v, s, s->key, &s->cond, version, e);
+    /* A full rewrite replaces whatever is there. It is still put on the condition of what is known first: should this request be
+     * executed late, after the next one, it then changes nothing. */
+    if (code == ERR_CONFLICT && s->rewrite) {
+        struct store_cond always = {.kind = STORE_ALWAYS};
+        code = put(v, s, s->key, &always, version, e);
+    }
+    return code;
 }
 
 void send_content(struct vfs *v, struct inode *i)
