@@ -174,19 +174,14 @@ static bool can_look(const struct inode *i)
 /* The marker if there is one, `first`, and children that are files. References for the caller. */
 static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
 {
-    size_t n = 0, children = 0, cursor = 0;
+    size_t n = 0, cursor = 0;
     if (dir->parent && dir->etag && !dir->meta)
         out[n++] = inode_ref_locked(dir);
-    if (first && can_look(first)) {
+    if (first && can_look(first))
         out[n++] = inode_ref_locked(first);
-        children++;
-    }
-    for (struct inode *i; children < SAMPLE && (i = map_next(dir->dir->children, &cursor));) {
-        if (i->kind != INODE_FILE || i == first || !can_look(i))
-            continue;
-        out[n++] = inode_ref_locked(i);
-        children++;
-    }
+    for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
+        if (i->kind == INODE_FILE && i != first && can_look(i))
+            out[n++] = inode_ref_locked(i);
     return n;
 }
 
