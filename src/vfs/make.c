@@ -36,6 +36,8 @@ static enum err_code place_component_locked(struct vfs *v, struct place *p, cons
     if (code)
         return code;
     memcpy(p->component, buf_str(&component), component.len + 1);
+    if (component.len == 0 && !is_dir)
+        return err_set(e, ERR_INVAL, "\"%s\" is the body of the directory's own marker: it cannot be made", name);
     BUF(key, KEY_BUF_MAX);
     inode_key_locked(p->dir, &key);
     buf_add_str(&key, p->component);

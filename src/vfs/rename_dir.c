@@ -255,7 +255,9 @@ static enum err_code move_objects(struct vfs *v, struct rename *r, struct items 
         if (!list->v[k].done || !list->v[k].code)
             continue;
         struct err ignored = ERR_INIT;
-        if (remove_all(v, list, r, true, NULL, &ignored))
+        /* Who was killed is not kept for the clearing up: both names may exist. */
+        bool killed = list->v[k].code == ERR_CANCELED;
+        if (killed || remove_all(v, list, r, true, c, &ignored))
             LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
         return err_copy(e, &list->v[k].err);
     }

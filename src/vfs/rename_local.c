@@ -144,6 +144,7 @@ static enum err_code move_out_locked(struct vfs *v, struct rename *r, struct err
     enum err_code code = rename_move_locked(v, r, e);
     if (!code) {
         i->flags |= INODE_LOCAL;
+        send_dirty_locked(v, i);
         struct inode *mark = inode_child_locked(old_dir, old_name);
         if (mark && mark->kind == INODE_NONE)
             put_off_locked(v, mark, etag, i->meta);

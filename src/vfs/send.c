@@ -163,7 +163,7 @@ static enum err_code wait_for_locked(struct vfs *v, struct inode *i, uint64_t ge
     for (;;) {
         if (!a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
             return err_copy(e, &a->failure);
-        if (!inode_placed(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
+        if (!inode_placed(i) || !inode_unsent(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
             return ERR_OK;
         if (!a->sending)
             send_start_locked(v, i);

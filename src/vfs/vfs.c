@@ -10,6 +10,7 @@
 
 #define POOL_THREADS 64
 #define PROGRESS_MS 1000
+#define BACKGROUND_MS 10000
 
 static struct map_key ino_key(const void *value)
 {
@@ -176,32 +177,68 @@ void vfs_free(struct vfs *v)
 
 /* ---- Draining */
 
-static void count_unsent_locked(struct vfs *v, uint64_t *waiting, uint64_t *failed, uint64_t *bytes)
+/* What was unsent when the drain began: a program that writes on must not keep it from ending. */
+struct due {
+    struct inode *inode; /* counted */
+    uint64_t gen, attr_gen;
+};
+
+static size_t take_due_locked(struct vfs *v, struct due **out)
+{
+    size_t n = 0;
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link)
+        n++;
+    *out = calloc(n + 1, sizeof(**out));
+    if (!*out)
+        return 0;
+    n = 0;
+    TAILQ_FOREACH(a, &v->unsent, link)
+        (*out)[n++] = (struct due){inode_ref_locked(a->inode), a->gen, a->attr_gen};
+    return n;
+}
+
+static bool due_ended_locked(const struct due *d, uint64_t *failed)
+{
+    const struct active *a = d->inode->active;
+    if (!a || !a->queued || (a->sent_gen >= d->gen && a->attr_sent_gen >= d->attr_gen))
+        return true;
+    bool lost = !a->sending && send_has_failed(a);
+    *failed += lost;
+    return lost;
+}
+
+/* True while something of it is not in the store and has not failed; those are started. */
+static bool count_due_locked(struct vfs *v, const struct due *due, size_t n, uint64_t *waiting, uint64_t *failed,
+                             uint64_t *bytes)
 {
     *waiting = *failed = *bytes = 0;
-    struct active *a;
-    TAILQ_FOREACH(a, &v->unsent, link) {
-        if (!a->sending && send_has_failed(a)) {
-            ++*failed;
+    for (size_t k = 0; k < n; k++) {
+        if (due_ended_locked(&due[k], failed))
             continue;
-        }
         ++*waiting;
-        *bytes += a->inode->size;
-        send_start_locked(v, a->inode);
+        *bytes += due[k].inode->size;
+        send_start_locked(v, due[k].inode);
     }
+    return *waiting > 0;
+}
+
+/* Markers and removals that were put off come within seconds; on a busy mount there are always new ones. */
+static void wait_background_locked(struct vfs *v)
+{
+    uint64_t until = clock_mono_ms() + BACKGROUND_MS;
+    while (v->background > 0 && clock_mono_ms() < until)
+        cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
 }
 
 enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg, struct err *e)
 {
-    uint64_t next = clock_mono_ms() + PROGRESS_MS, failures = 0;
+    uint64_t next = clock_mono_ms() + PROGRESS_MS, waiting, failed, bytes;
+    struct due *due;
     lock_take(&v->tree);
     uint64_t failed_before = v->failed_uploads;
-    for (;;) {
-        uint64_t waiting, failed, bytes;
-        count_unsent_locked(v, &waiting, &failed, &bytes);
-        failures = failed;
-        if (!waiting && !v->background)
-            break;
+    size_t n = take_due_locked(v, &due);
+    while (count_due_locked(v, due, n, &waiting, &failed, &bytes)) {
         cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
         if (!progress || clock_mono_ms() < next)
             continue;
@@ -210,9 +247,16 @@ enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t file
         progress(arg, waiting, bytes);
         lock_take(&v->tree);
     }
-    failures += v->failed_uploads - failed_before;
+    wait_background_locked(v);
+    failed += v->failed_uploads - failed_before;
+    for (size_t k = 0; k < n; k++)
+        inode_unref_locked(v, due[k].inode);
     lock_drop(&v->tree);
-    return failures ? err_set(e, ERR_IO, "some files could not be stored: the log names them") : ERR_OK;
+    bool taken = due != NULL;
+    free(due);
+    if (!taken)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    return failed ? err_set(e, ERR_IO, "some files could not be stored: the log names them") : ERR_OK;
 }
 
 /* ---- What status shows */

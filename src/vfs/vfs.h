@@ -60,7 +60,7 @@ struct vfs_config {
  * background). */
 struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct err *e);
 
-/* Waits until what was written is in the store, or has failed and is logged. `progress` (may be NULL) is called about once a
+/* Waits until what was written before the call is in the store, or has failed and is logged. `progress` (may be NULL) is called about once a
  * second with files and bytes left. ERR_IO when something could not be sent. */
 enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg,
                         struct err *e) MUST_CHECK;
