@@ -1,0 +1,110 @@
+/* Drains, removals by version, and rewrites: what ends in spite of others, and what comes late and changes nothing. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+struct writer {
+    struct rig *r;
+    struct vfs_handle *h;
+    atomic_bool stop;
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *w = arg;
+    for (uint64_t at = 0; !atomic_load(&w->stop); at++) {
+        struct vfs_caller c = w->r->who;
+        if (vfs_write(w->r->v, w->h, "x", 1, at, &c, NULL))
+            return "a write failed";
+        usleep(200);
+    }
+    return NULL;
+}
+
+static void a_drain_ends_while_a_program_writes_on(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    rig_slow(&r, MEM_PUT, 20);
+    struct writer w = {.r = &r, .h = create_at(&r, "f")};
+    write_at(&r, w.h, 0, "first");
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
+    struct err e = ERR_INIT;
+    assert_int_equal(vfs_drain(r.v, NULL, NULL, &e), ERR_OK);
+    atomic_store(&w.stop, true);
+    void *failed;
+    pthread_join(thread, &failed);
+    assert_null(failed);
+    assert_true(there(&r, "f"));
+    expect_ok(&r, close_file(&r, w.h));
+    rig_stop(&r);
+}
+
+static void unlink_takes_what_is_there_also_where_others_have_changed_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    write_file(&r, "f", "known");
+    others_put(&r, "f", "theirs");
+    expect_ok(&r, try_unlink(&r, "f"));
+    expect_no_object(&r, "f");
+    expect_absent(&r, "f");
+    write_file(&r, "gone", "known");
+    others_remove(&r, "gone");
+    expect_ok(&r, try_unlink(&r, "gone"));
+    rig_stop(&r);
+}
+
+static void a_rewrite_replaces_what_others_have_put_meanwhile(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    write_file(&r, "f", "known");
+    struct vfs_handle *h = open_at(&r, "f", O_WRONLY | O_TRUNC);
+    write_at(&r, h, 0, "new");
+    others_put(&r, "f", "theirs");
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "f", "new");
+    assert_int_equal(objects_below(&r, ""), 1);
+    rig_stop(&r);
+}
+
+static void attributes_are_not_put_over_another_version(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    write_file(&r, "f", "known");
+    expect_ok(&r, try_chmod(&r, "f", 0600));
+    others_put(&r, "f", "theirs");
+    struct err e = ERR_INIT;
+    assert_int_equal(vfs_drain(r.v, NULL, NULL, &e), ERR_IO);
+    expect_object(&r, "f", "theirs");
+    rig_stop(&r);
+}
+
+static void the_body_of_a_marker_is_not_made(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_mkdir(&r, "d"));
+    struct vfs_handle *h = NULL;
+    assert_int_equal(try_create(&r, "d/%", O_WRONLY | O_CREAT, &h), ERR_INVAL);
+    expect_object(&r, "d/", "");
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_drain_ends_while_a_program_writes_on),
+        cmocka_unit_test(unlink_takes_what_is_there_also_where_others_have_changed_it),
+        cmocka_unit_test(a_rewrite_replaces_what_others_have_put_meanwhile),
+        cmocka_unit_test(attributes_are_not_put_over_another_version),
+        cmocka_unit_test(the_body_of_a_marker_is_not_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
