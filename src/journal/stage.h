@@ -75,4 +75,8 @@ uint64_t stage_frozen_size(struct stage *s);
  * freeze merges it, or fails: nothing is lost. */
 enum err_code stage_thaw(struct stage *s, struct err *e) MUST_CHECK;
 
+/* Logs each staging file in `dir` that an earlier mount left without saying what it is: it was killed while the file was being
+ * written. Call before the first stage_new() there, with the directory to oneself. Returns how many. */
+size_t stage_report_left(const char *dir);
+
 #endif

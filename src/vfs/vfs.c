@@ -65,6 +65,8 @@ static enum err_code open_state(struct vfs *v, struct err *e)
         return ERR_OK;
     v->stage_dir = str_printf("%s/staged", v->cfg.state_dir);
     enum err_code code = make_dir(v->stage_dir, e);
+    if (!code)
+        stage_report_left(v->stage_dir);
     CLEANUP(free) char *uploads = str_printf("%s/uploads", v->cfg.state_dir);
     if (!code)
         code = make_dir(uploads, e);

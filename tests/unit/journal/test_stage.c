@@ -9,6 +9,7 @@
 #include "scratch.h"
 #include "util/json.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -281,6 +282,33 @@ static void appends_and_freezes_run_in_parallel(void **state)
     scratch_remove(&d);
 }
 
+static void touch(const char *dir, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void what_a_killed_mount_left_is_reported(void **state)
+{
+    char dir[] = "/tmp/awsfs-left-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    touch(dir, "stage-0123");
+    touch(dir, "stage-4567");
+    touch(dir, "stage-4567.info");
+    touch(dir, "other");
+    assert_int_equal(stage_report_left(dir), 1);
+    static const char *const names[] = {"stage-0123", "stage-4567", "stage-4567.info", "other"};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(stage_report_left("/nowhere/at/all"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +323,7 @@ int main(void)
         cmocka_unit_test(what_is_in_memory_is_not_left_anywhere),
         cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),
         cmocka_unit_test(appends_and_freezes_run_in_parallel),
+        cmocka_unit_test(what_a_killed_mount_left_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
