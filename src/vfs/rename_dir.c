@@ -4,6 +4,7 @@
  * a crash in the middle both trees exist in part, and together hold everything.
  */
 #include "util/clock.h"
+#include "util/str.h"
 #include "vfs/names.h"
 #include "vfs/tree.h"
 
@@ -75,6 +76,23 @@ static enum err_code collect(struct vfs *v, const struct rename *r, const struct
     return ERR_OK;
 }
 
+static ssize_t read_nothing(void *arg, uint64_t offset, void *buf, size_t len)
+{
+    return 0;
+}
+
+/* A marker has no bytes: it is put anew with what it carries. Not every server copies markers. */
+static enum err_code put_marker(struct item *t, const char *to, const struct store_cond *cond, const struct store_call *call)
+{
+    struct store_object marker = {0};
+    enum err_code code = store_stat(t->v->store, t->from, call, &marker, &t->err);
+    struct store_body body = {.read = read_nothing};
+    if (!code)
+        code = store_put(t->v->store, to, &body, marker.meta, cond, call, &t->copied, &t->err);
+    store_object_release(&marker);
+    return code;
+}
+
 static void copy_one(void *arg)
 {
     struct item *t = arg;
@@ -89,7 +107,10 @@ static void copy_one(void *arg)
     t->code = buf_check(&to, "key", &t->err);
     if (!t->code)
         t->code = store_check(t->v->store, buf_str(&to), marker, NULL, &t->err);
-    if (!t->code)
+    bool empty_dir = t->version.size == 0 && str_ends(t->from, "/");
+    if (!t->code && empty_dir)
+        t->code = put_marker(t, buf_str(&to), &copy.cond, &call);
+    else if (!t->code)
         t->code = store_copy(t->v->store, &copy, &call, &t->copied, &t->err);
     t->done = true;
     if (t->code)
