@@ -171,16 +171,19 @@ static bool can_look(const struct inode *i)
     return i->kind != INODE_NONE && !i->meta && !(i->flags & (INODE_NEW | INODE_LOCAL));
 }
 
-/* The marker if there is one, `first`, and children that are files. References for the caller. */
+/* The marker if there is one, and `first` where one name was asked for, else children that are files. References for the caller. */
 static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
 {
     size_t n = 0, cursor = 0;
     if (dir->parent && dir->etag && !dir->meta)
         out[n++] = inode_ref_locked(dir);
-    if (first && can_look(first))
-        out[n++] = inode_ref_locked(first);
+    if (first) {
+        if (can_look(first))
+            out[n++] = inode_ref_locked(first);
+        return n;
+    }
     for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
-        if (i->kind == INODE_FILE && i != first && can_look(i))
+        if (i->kind == INODE_FILE && can_look(i))
             out[n++] = inode_ref_locked(i);
     return n;
 }

@@ -307,8 +307,8 @@ enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const st
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* The same in the background, so that it is known when it is needed (W7: while the program writes). */
 void look_ahead_locked(struct vfs *v, struct inode *i);
-/* Decides whether the directory counts as POSIX, if that is not known: by its marker and two of the children known, `first`
- * (may be NULL) among them. Without the lock. */
+/* Decides whether the directory counts as POSIX, if that is not known: by its marker and two of the children known, or `first`
+ * alone where that is not NULL. Without the lock. */
 enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c,
                           struct err *e) MUST_CHECK;
 
