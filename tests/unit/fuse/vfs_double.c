@@ -342,7 +342,9 @@ enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, in
 
 enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct vfs_dir_handle **out, struct err *e)
 {
-    *out = calloc(1, sizeof(**out));
+    /* One for all: a session may end before the kernel has released a directory, and the vfs is the one to give it back then. */
+    static struct vfs_dir_handle any;
+    *out = &any;
     return ERR_OK;
 }
 
@@ -370,7 +372,6 @@ enum err_code vfs_readdir(struct vfs *v, struct vfs_dir_handle *d, uint64_t offs
 
 void vfs_releasedir(struct vfs *v, struct vfs_dir_handle *d)
 {
-    free(d);
 }
 
 enum err_code vfs_getxattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c, struct buf *out,
