@@ -32,6 +32,7 @@ struct flight {
     struct cancel *cancel; /* owned by whoever embeds this */
     pid_t tid;             /* who waits */
     bool interrupted;      /* at least once; under the session's lock */
+    uint64_t looked;       /* the round of looks that saw it last */
     /* NULL, or: takes a reference on what embeds this (called with the session's lock held), and what to do with it once the
      * token was fired (takes the reference over). */
     void *(*hold)(struct flight *f);
@@ -56,6 +57,7 @@ struct session {
     pthread_t watcher;       /* interrupt.c */
     struct cond watch_wake;
     bool watching, watch_ended;
+    uint64_t watch_round;
     atomic_uint_fast64_t served, deferred, interrupted;
 };
 

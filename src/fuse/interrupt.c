@@ -17,13 +17,14 @@ struct look {
     void (*let_go)(void *owner);
 };
 
-/* Up to BATCH of those that were interrupted and not let go; references on what they need. */
+/* Up to BATCH of those that were interrupted, not let go, and not looked at in this round; references on what they need. */
 static size_t collect_locked(struct session *s, struct look *out)
 {
     size_t n = 0;
     for (struct flight *f = s->flights; f && n < BATCH; f = f->next) {
-        if (!f->interrupted || cancel_fired(f->cancel))
+        if (!f->interrupted || f->looked == s->watch_round || cancel_fired(f->cancel))
             continue;
+        f->looked = s->watch_round;
         out[n++] = (struct look){cancel_ref(f->cancel), f->tid, f->hold ? f->hold(f) : NULL, f->let_go};
     }
     return n;
@@ -44,10 +45,11 @@ static void *watch(void *arg)
 {
     struct session *s = arg;
     struct look looks[BATCH];
+    bool more = false; /* the batch was full: the round goes on */
     lock_take(&s->lock);
     while (!s->watch_ended) {
         size_t n = collect_locked(s, looks);
-        if (n == 0) {
+        if (n == 0 && !more) {
             cond_wait(&s->watch_wake, &s->lock, UINT64_MAX);
             continue;
         }
@@ -55,8 +57,11 @@ static void *watch(void *arg)
         for (size_t k = 0; k < n; k++)
             decide(&looks[k]);
         lock_take(&s->lock);
-        if (!s->watch_ended)
-            cond_wait(&s->watch_wake, &s->lock, clock_mono_ms() + LOOK_MS);
+        more = n == BATCH;
+        if (more || s->watch_ended)
+            continue;
+        s->watch_round++;
+        cond_wait(&s->watch_wake, &s->lock, clock_mono_ms() + LOOK_MS);
     }
     lock_drop(&s->lock);
     return NULL;
@@ -72,6 +77,7 @@ void interrupt_note(struct session *s, struct flight *f)
 enum err_code interrupt_start(struct session *s, struct err *e)
 {
     cond_init(&s->watch_wake);
+    s->watch_round = 1; /* 0: a flight that was never looked at */
     if (pthread_create(&s->watcher, NULL, watch, s) != 0) {
         cond_release(&s->watch_wake);
         return err_set(e, ERR_NOMEM, "cannot start the thread for interrupts");
