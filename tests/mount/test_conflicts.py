@@ -133,6 +133,46 @@ def test_a_412_after_our_own_unanswered_attempt_is_no_conflict(origin, bucket, m
     assert witness.get("f") == b"once more" and witness.keys() == ["f"]
 
 
+@pytest.mark.parametrize("size, kind", [(1000, "PutObject"), (20 << 20, "CompleteMultipartUpload")])
+def test_an_fsync_after_one_that_was_done_and_never_answered_is_no_conflict(origin, bucket, mount, size, kind):
+    witness = bucket(origin)
+    disk = mount(witness, timeout=1)
+    data = pattern(size)
+    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        os.write(fd, data)
+        origin.fault("execute_then_reset", kind=kind, key=witness.name + "/f")
+        assert errno_of(os.fsync, fd) == errno.EIO
+        assert witness.get("f") == data
+        origin.clear_faults()
+        assert errno_of(os.fsync, fd) == 0
+        origin.fault("execute_then_reset", kind=kind, key=witness.name + "/f")
+        os.pwrite(fd, b"1", 0)
+        os.fchmod(fd, 0o600)
+        assert errno_of(os.fsync, fd) == errno.EIO
+        origin.clear_faults()
+        os.pwrite(fd, b"2", 1)
+    finally:
+        assert close_errno(fd) == 0
+    assert witness.get("f") == b"12" + data[2:] and witness.keys() == ["f"] and witness.uploads() == []
+    assert witness.head("f")["Metadata"]["mode"] == str(0o100600)
+
+
+def test_an_answer_that_was_lost_does_not_hide_what_others_put_since(origin, bucket, mount):
+    witness = bucket(origin)
+    disk = mount(witness, timeout=1)
+    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o640)
+    os.write(fd, b"mine")
+    origin.fault("execute_then_reset", kind="PutObject", key=witness.name + "/f")
+    assert errno_of(os.fsync, fd) == errno.EIO
+    origin.clear_faults()
+    witness.put("f", b"theirs")
+    assert errno_of(os.fsync, fd) == errno.ESTALE
+    close_errno(fd)
+    assert witness.get("f") == b"theirs"
+    assert [witness.get(c) for c in conflict_copies(witness, "f")] == [b"mine"]
+
+
 def test_a_completed_upload_whose_answer_was_lost_is_no_conflict(origin, bucket, mount):
     witness = bucket(origin)
     disk = mount(witness)

@@ -33,7 +33,7 @@ static void answered(void *arg, enum err_code code, const struct aws_reply *r, c
 {
     struct s3_answer *a = arg;
     a->status = r->status;
-    a->unanswered = r->unanswered;
+    a->unanswered += r->unanswered;
     (void)snprintf(a->code, sizeof(a->code), "%s", r->error_code);
     s3_take_headers(r->transfer, &a->headers);
     buf_add(&a->body, r->body, r->body_len);
@@ -56,6 +56,15 @@ static unsigned timeout_of(const struct s3_request *r)
     return told == 0 || (r->timeout_ms > 0 && r->timeout_ms < told) ? r->timeout_ms : told;
 }
 
+/* If-Match, If-None-Match. */
+static void add_cond(struct params *h, const struct store_cond *cond)
+{
+    if (cond->kind == STORE_IF_ABSENT)
+        params_add(h, "If-None-Match", "*");
+    else if (cond->kind == STORE_IF_MATCH)
+        params_addf(h, "If-Match", "\"%s\"", cond->etag);
+}
+
 enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
 {
     PARAMS(headers);
@@ -65,6 +74,8 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
     for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
         params_add(&headers, r->more->items[i].name, r->more->items[i].value);
+    if (r->cond != NULL)
+        add_cond(&headers, r->cond);
     if (s->requester_pays)
         params_add(&headers, "x-amz-request-payer", "requester");
     enum err_code code = params_check(&headers, r->what, e);
@@ -129,14 +140,6 @@ enum err_code s3_answer_text(const struct s3_answer *a, const char *root, const 
         return err_set(e, ERR_PROTO, "the reply is no %s with %s", root, element);
     memcpy(out, text, strlen(text) + 1);
     return ERR_OK;
-}
-
-void s3_add_cond(struct params *h, const struct store_cond *cond)
-{
-    if (cond->kind == STORE_IF_ABSENT)
-        params_add(h, "If-None-Match", "*");
-    else if (cond->kind == STORE_IF_MATCH)
-        params_addf(h, "If-Match", "\"%s\"", cond->etag);
 }
 
 static void add_told_class(const struct store_meta *meta, struct params *h)

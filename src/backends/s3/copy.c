@@ -48,15 +48,15 @@ static const struct store_meta *told_meta(const struct copying *k)
     return s3_is_told(k->c->meta) ? k->c->meta : k->source.meta;
 }
 
-static enum err_code add_source(const struct copying *k, struct params *h, struct err *e)
+static enum err_code add_source(const struct copying *k, const char *etag, struct params *h, struct err *e)
 {
     BUF(encoded, 8192);
     const struct store_copy *c = k->c;
     uri_encode(&encoded, k->s->prefix, k->s->prefix_len, true);
     uri_encode(&encoded, c->from, strlen(c->from), true);
     params_addf(h, "x-amz-copy-source", "/%s/%s", k->s->bucket, buf_str(&encoded));
-    if (c->from_etag != NULL)
-        params_addf(h, "x-amz-copy-source-if-match", "\"%s\"", c->from_etag);
+    if (etag != NULL)
+        params_addf(h, "x-amz-copy-source-if-match", "\"%s\"", etag);
     return buf_check(&encoded, "key", e);
 }
 
@@ -93,61 +93,85 @@ static enum err_code read_result(const struct copying *k, const struct s3_answer
     return ERR_OK;
 }
 
-/* A 412 or 404: our own attempt, a stranger's change of source or target, or no source. */
-static enum err_code explain(const struct copying *k, const struct s3_answer *a, enum err_code code,
-                             struct store_version *out, struct err *e)
+/* What a 412 or 404 means where it is not our own doing: a change of source or target by others, or no source. */
+static enum err_code explain(const struct copying *k, enum err_code code, const struct store_cond *cond, struct err *e)
 {
     const struct store_copy *c = k->c;
-    const char *told = store_meta_prop(told_meta(k), "sha512", NULL);
-    uint8_t sha512[64];
-    struct s3_sent sent = {.size = k->size, .etag = c->from_etag};
-    if (k->has_sha512)
-        sent.sha512 = k->sha512;
-    else if (told != NULL && hex_decode(told, sha512, sizeof(sha512)))
-        sent.sha512 = sha512;
-    if (a->unanswered > 0 && c->cond.kind != STORE_ALWAYS && s3_is_ours(k->s, c->to, &sent, k->call, out))
-        return ERR_OK;
-    if (code == ERR_NOT_FOUND && c->cond.kind == STORE_IF_MATCH) {
-        struct store_object source = {0};
-        struct err local = ERR_INIT;
-        if (s3_stat(k->s, c->from, k->call, &source, &local) != ERR_OK)
-            return err_copy(e, &local);
-        store_object_release(&source);
-    } else if (code == ERR_NOT_FOUND) {
+    if (code == ERR_NOT_FOUND && cond->kind != STORE_IF_MATCH)
         return code;
-    }
+    CLEANUP_RELEASE(store_object_release) struct store_object source = {0};
+    struct err local = ERR_INIT;
+    if (code == ERR_NOT_FOUND && s3_stat(k->s, c->from, k->call, &source, &local) != ERR_OK)
+        return err_copy(e, &local);
     return err_set(e, ERR_CONFLICT, "CopyObject %s to %s: somebody else changed one of them", c->from, c->to);
+}
+
+struct copying_whole {
+    const struct copying *k;
+    const struct params *headers;
+};
+
+static enum err_code copy_on(void *arg, const struct store_cond *cond, struct s3_tried *tried,
+                             struct store_version *out, struct err *e)
+{
+    const struct copying_whole *w = arg;
+    const struct copying *k = w->k;
+    PARAMS(source);
+    S3_ANSWER(a);
+    /* Onto itself, what is there to be replaced is what is copied. */
+    bool moved_on = strcmp(k->c->from, k->c->to) == 0 && cond->kind == STORE_IF_MATCH;
+    enum err_code code = add_source(k, moved_on ? cond->etag : k->c->from_etag, &source, e);
+    if (code != ERR_OK)
+        return code;
+    const struct s3_request r = {.method = HTTP_PUT,
+                                 .what = "CopyObject",
+                                 .key = k->c->to,
+                                 .headers = w->headers,
+                                 .more = &source,
+                                 .cond = cond,
+                                 .call = k->call,
+                                 .xml_error_in_200 = true,
+                                 .slow = true};
+    code = s3_call(k->s, &r, &a, e);
+    tried->unanswered += a.unanswered;
+    if (code == ERR_CONFLICT || code == ERR_NOT_FOUND)
+        return explain(k, code, cond, e);
+    return code == ERR_OK ? read_result(k, &a, out, e) : code;
+}
+
+static enum err_code describe_copy(void *arg, struct s3_sent *out, struct err *e)
+{
+    const struct copying *k = ((const struct copying_whole *)arg)->k;
+    const char *told = store_meta_prop(told_meta(k), "sha512", NULL);
+    out->size = k->size;
+    if (k->c->from_etag != NULL)
+        memccpy(out->etag, k->c->from_etag, 0, sizeof(out->etag));
+    if (k->has_sha512)
+        s3_sent_sha512(out, k->sha512);
+    else
+        out->has_sha512 = told != NULL && hex_decode(told, out->sha512, sizeof(out->sha512));
+    return ERR_OK;
 }
 
 static enum err_code copy_whole(const struct copying *k, struct store_version *out, struct err *e)
 {
     const struct store_copy *c = k->c;
     PARAMS(h);
-    S3_ANSWER(a);
-    enum err_code code = add_source(k, &h, e);
+    enum err_code code = ERR_OK;
     params_add(&h, "x-amz-metadata-directive", c->meta != NULL ? "REPLACE" : "COPY");
     if (c->meta != NULL) {
         params_add(&h, "x-amz-tagging-directive", "COPY");
-        if (code == ERR_OK)
-            code = add_meta(k, &h, e);
+        code = add_meta(k, &h, e);
     }
     s3_add_class(k->s, told_meta(k), &h);
     if (code == ERR_OK)
         code = s3_add_acl(k->s, k->own ? NULL : c->from, k->call, &h, e);
-    s3_add_cond(&h, &c->cond);
     if (code != ERR_OK)
         return code;
-    const struct s3_request r = {.method = HTTP_PUT,
-                                 .what = "CopyObject",
-                                 .key = c->to,
-                                 .headers = &h,
-                                 .call = k->call,
-                                 .xml_error_in_200 = true,
-                                 .slow = true};
-    code = s3_call(k->s, &r, &a, e);
-    if (code == ERR_CONFLICT || code == ERR_NOT_FOUND)
-        return explain(k, &a, code, out, e);
-    return code == ERR_OK ? read_result(k, &a, out, e) : code;
+    struct copying_whole w = {k, &h};
+    const struct s3_change change = {
+        .key = c->to, .cond = &c->cond, .call = k->call, .send = copy_on, .describe = describe_copy, .arg = &w};
+    return s3_change(k->s, &change, out, e);
 }
 
 /* ---- by parts */
@@ -169,7 +193,7 @@ static void copy_part(void *item)
     PARAMS(query);
     S3_ANSWER(a);
     char etag[STORE_ETAG_SIZE + 16];
-    p->code = add_source(p->k, &h, &p->err);
+    p->code = add_source(p->k, p->k->c->from_etag, &h, &p->err);
     params_addf(&h, "x-amz-copy-source-range", "bytes=%llu-%llu", (unsigned long long)p->offset,
                 (unsigned long long)(p->offset + p->part.size - 1));
     params_addf(&query, "partNumber", "%u", p->part.number);

@@ -11,11 +11,14 @@
 #include "util/lock.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 /* What is found out about a server while it is used. Only ever moves away from UNKNOWN. */
 enum s3_knows { S3_UNKNOWN, S3_YES, S3_NO };
 
 enum { S3_OWN_SLOTS = 4096 };
+
+TAILQ_HEAD(s3_lost_list, s3_lost);
 
 struct s3_store {
     struct aws_client *client;
@@ -30,8 +33,10 @@ struct s3_store {
     atomic_int takes_crc;            /* full-object CRC64NVME on uploads by parts */
     atomic_int has_acls;             /* objects have ACLs, and this user may read them */
     atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
-    struct lock lock;                /* guards own[] and what it points to */
+    struct lock lock;                /* guards what follows */
     struct s3_own *own;              /* S3_OWN_SLOTS of them */
+    struct s3_lost_list lost;
+    size_t lost_n;
 };
 
 /* One request. Zeroed fields are defaults. */
@@ -41,6 +46,7 @@ struct s3_request {
     const char *key; /* of the store; NULL: the bucket */
     const struct aws_param *query;
     const struct params *headers, *more; /* NULL: none */
+    const struct store_cond *cond;       /* NULL: none */
     const struct store_body *body;
     const struct buf *text; /* a body in memory, instead of `body` */
     const struct store_call *call;
@@ -53,7 +59,7 @@ struct s3_request {
 struct s3_answer {
     int status; /* 0: none came */
     char code[64];
-    unsigned unanswered;
+    unsigned unanswered; /* of all calls into this answer */
     struct params headers;
     struct buf body; /* with a NUL behind it */
 };
@@ -81,9 +87,6 @@ enum err_code s3_answer_etag(const struct s3_answer *a, const char *what, struct
 
 /* The server's time of an answer, in whole seconds. */
 struct timespec s3_answer_time(const struct s3_answer *a);
-
-/* If-Match, If-None-Match. */
-void s3_add_cond(struct params *h, const struct store_cond *cond);
 
 /* Storage class and encryption of a new object, or those told in `meta`. */
 void s3_add_class(const struct s3_store *s, const struct store_meta *meta, struct params *h);
@@ -130,18 +133,57 @@ void s3_own_forget(struct s3_store *s, const char *key);
 bool s3_own_find(struct s3_store *s, const char *key, const char *etag, uint8_t sha512[64], bool *has_sha512);
 struct s3_own *s3_own_new(void);
 
-/* ---- lost.c: was it our own attempt whose answer was lost? */
+/* ---- lost.c: attempts whose answer was lost, of this call and of earlier ones */
 
+/* By what an object is known to be what was sent. */
 struct s3_sent {
     uint64_t size;
-    const uint8_t *sha512;         /* NULL: not known */
-    const char *etag;              /* that it must have; NULL: not known */
-    const struct store_body *body; /* to compare its MD5; NULL */
+    bool has_sha512, has_md5;
+    uint8_t sha512[64], md5[16];
+    char etag[STORE_ETAG_SIZE]; /* that it must have; "": not known */
 };
 
-/* True when what is there now is what was sent; then *out has its version. Asks with one HEAD. */
-bool s3_is_ours(struct s3_store *s, const char *key, const struct s3_sent *sent, const struct store_call *call,
-                struct store_version *out);
+/* Size and digests of a body; reads it. ERR_NOMEM, ERR_IO. */
+enum err_code s3_sent_body(const struct store_body *body, struct s3_sent *out, struct err *e) MUST_CHECK;
+void s3_sent_sha512(struct s3_sent *out, const uint8_t *sha512); /* NULL: not known */
+
+struct s3_tried {
+    unsigned unanswered; /* attempts of this call that may have been executed; send() adds its own */
+    bool gone;           /* what the server says is gone is what only this call can have used up */
+};
+
+/* A new version of one key under a condition. */
+struct s3_change {
+    const char *key;
+    const struct store_cond *cond;
+    const struct store_call *call;
+    /* Sends it on that condition. ERR_CONFLICT and ERR_NOT_FOUND count as refusals, which may be our own doing. */
+    enum err_code (*send)(void *arg, const struct store_cond *cond, struct s3_tried *tried, struct store_version *out,
+                          struct err *e);
+    /* What it sends; asked for only where an attempt has no answer. */
+    enum err_code (*describe)(void *arg, struct s3_sent *out, struct err *e);
+    void *arg;
+};
+
+/* Makes the change. Where the condition fails after an attempt that had no answer, in this call or in an earlier one on
+ * the same condition, asks with a HEAD whether what is there is what that attempt sent: then it is no conflict. An
+ * error of that HEAD is the call's. Otherwise send()'s error. */
+enum err_code s3_change(struct s3_store *s, const struct s3_change *c, struct store_version *out,
+                        struct err *e) MUST_CHECK;
+
+/* ---- lost_table.c: what earlier calls sent, without an answer. Takes the store's lock. */
+
+enum { S3_LOST_OF_KEY = 4 };
+
+void s3_lost_add(struct s3_store *s, const char *key, const struct store_cond *cond, const struct s3_sent *sent);
+
+/* Those of the key that were sent on that condition. */
+size_t s3_lost_find(struct s3_store *s, const char *key, const struct store_cond *cond,
+                    struct s3_sent out[S3_LOST_OF_KEY]);
+
+/* The key was changed by this store, or by others for sure: what was sent before says nothing any more. */
+void s3_lost_forget(struct s3_store *s, const char *key);
+void s3_lost_free(struct s3_store *s);
 
 /* ---- the operations */
 

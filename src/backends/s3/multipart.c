@@ -154,7 +154,8 @@ static void write_complete(const struct s3_complete *c, bool checksums, struct b
 }
 
 static enum err_code send_complete(struct s3_store *s, const struct s3_complete *c, uint64_t size, bool checksums,
-                                   const struct store_call *call, struct s3_answer *a, struct err *e)
+                                   const struct store_cond *cond, const struct store_call *call, struct s3_answer *a,
+                                   struct err *e)
 {
     PARAMS(query);
     PARAMS(headers);
@@ -162,7 +163,6 @@ static enum err_code send_complete(struct s3_store *s, const struct s3_complete 
     params_add(&query, "uploadId", c->upload_id);
     params_add(&headers, "Content-Type", "application/xml");
     params_addf(&headers, "x-amz-mp-object-size", "%llu", (unsigned long long)size);
-    s3_add_cond(&headers, c->cond);
     if (checksums) {
         uint64_t crc = c->parts[0].crc64nvme;
         for (size_t i = 1; i < c->n; i++)
@@ -179,6 +179,7 @@ static enum err_code send_complete(struct s3_store *s, const struct s3_complete 
                                  .key = c->key,
                                  .query = params_list(&query),
                                  .headers = &headers,
+                                 .cond = cond,
                                  .text = &xml,
                                  .call = call,
                                  .xml_error_in_200 = true,
@@ -204,45 +205,56 @@ static void expected_etag(const struct s3_complete *c, char out[STORE_ETAG_SIZE]
     (void)snprintf(out, STORE_ETAG_SIZE, "%s-%zu", hex, c->n);
 }
 
-/* What a failed complete means: our own earlier attempt, a stranger's change, or an upload that is gone. */
-static enum err_code explain(struct s3_store *s, const struct s3_complete *c, const struct s3_answer *a,
-                             enum err_code code, const struct store_call *call, struct store_version *v, struct err *e)
+struct completing {
+    struct s3_store *s;
+    const struct s3_complete *c;
+    const struct store_call *call;
+    uint64_t size;
+};
+
+/* Nobody but us completes an upload of ours: one that is gone after an attempt without an answer was completed by it.
+ */
+static enum err_code complete_on(void *arg, const struct store_cond *cond, struct s3_tried *tried,
+                                 struct store_version *out, struct err *e)
 {
-    bool no_upload = strcmp(a->code, "NoSuchUpload") == 0;
-    if (code != ERR_CONFLICT && code != ERR_NOT_FOUND)
-        return code;
-    char etag[STORE_ETAG_SIZE];
-    expected_etag(c, etag);
-    const struct s3_sent sent = {.size = v->size, .sha512 = c->sha512, .etag = etag[0] != 0 ? etag : NULL};
-    if (a->unanswered > 0 && s3_is_ours(s, c->key, &sent, call, v))
-        return ERR_OK;
-    if (code == ERR_NOT_FOUND && (no_upload || c->cond->kind != STORE_IF_MATCH))
-        return code;
-    return err_set(e, ERR_CONFLICT, "CompleteMultipartUpload %s: somebody else changed it", c->key);
+    const struct completing *k = arg;
+    const struct s3_complete *c = k->c;
+    S3_ANSWER(a);
+    char etag[STORE_ETAG_SIZE + 16];
+    out->size = k->size;
+    enum err_code code = send_complete(k->s, c, k->size, c->checksums, cond, k->call, &a, e);
+    if (code == ERR_INVAL && c->checksums && strcmp(a.code, "InvalidRequest") == 0)
+        code = send_complete(k->s, c, k->size, false, cond, k->call, &a, e);
+    tried->unanswered += a.unanswered;
+    tried->gone = code == ERR_NOT_FOUND && strcmp(a.code, "NoSuchUpload") == 0;
+    if (code == ERR_CONFLICT || (code == ERR_NOT_FOUND && !tried->gone && cond->kind == STORE_IF_MATCH))
+        return err_set(e, ERR_CONFLICT, "CompleteMultipartUpload %s: somebody else changed it", c->key);
+    if (code == ERR_OK)
+        code = s3_answer_text(&a, "CompleteMultipartUploadResult", "ETag", etag, sizeof(etag), e);
+    if (code == ERR_OK && !s3_etag_copy(out->etag, etag))
+        code = err_set(e, ERR_PROTO, "CompleteMultipartUpload: the reply has no ETag");
+    out->mtime = s3_answer_time(&a);
+    return code;
+}
+
+static enum err_code describe_complete(void *arg, struct s3_sent *out, struct err *e)
+{
+    const struct completing *k = arg;
+    out->size = k->size;
+    s3_sent_sha512(out, k->c->sha512);
+    expected_etag(k->c, out->etag);
+    return ERR_OK;
 }
 
 enum err_code s3_upload_complete(struct s3_store *s, const struct s3_complete *c, const struct store_call *call,
                                  struct store_version *out, struct err *e)
 {
-    S3_ANSWER(a);
-    struct store_version v = {0};
-    char etag[STORE_ETAG_SIZE + 16];
+    struct completing k = {.s = s, .c = c, .call = call};
     for (size_t i = 0; i < c->n; i++)
-        v.size += c->parts[i].size;
-    enum err_code code = send_complete(s, c, v.size, c->checksums, call, &a, e);
-    if (code == ERR_INVAL && c->checksums && strcmp(a.code, "InvalidRequest") == 0)
-        code = send_complete(s, c, v.size, false, call, &a, e);
-    if (code != ERR_OK) {
-        code = explain(s, c, &a, code, call, &v, e);
-    } else {
-        code = s3_answer_text(&a, "CompleteMultipartUploadResult", "ETag", etag, sizeof(etag), e);
-        if (code == ERR_OK && !s3_etag_copy(v.etag, etag))
-            code = err_set(e, ERR_PROTO, "CompleteMultipartUpload: the reply has no ETag");
-        v.mtime = s3_answer_time(&a);
-    }
-    if (code == ERR_OK)
-        *out = v;
-    return code;
+        k.size += c->parts[i].size;
+    const struct s3_change change = {
+        .key = c->key, .cond = c->cond, .call = call, .send = complete_on, .describe = describe_complete, .arg = &k};
+    return s3_change(s, &change, out, e);
 }
 
 enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,

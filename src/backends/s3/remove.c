@@ -22,17 +22,17 @@ enum err_code s3_remove(void *impl, const char *key, const char *etag, const str
     const struct s3_request r = {
         .method = HTTP_DELETE, .what = "DeleteObject", .key = key, .headers = &headers, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
-    if (code == ERR_NOT_FOUND)
-        return ERR_OK;
+    if (code == ERR_OK || code == ERR_NOT_FOUND)
+        s3_lost_forget(s, key);
     if (code != ERR_CONFLICT)
-        return code;
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
     /* Servers also say 412 where nothing is there, among others after our own attempt whose answer was lost. */
-    struct store_object there = {0};
+    CLEANUP_RELEASE(store_object_release) struct store_object there = {0};
     struct err local = ERR_INIT;
-    if (s3_stat(s, key, call, &there, &local) == ERR_NOT_FOUND)
+    enum err_code asked = s3_stat(s, key, call, &there, &local);
+    if (asked == ERR_NOT_FOUND)
         return ERR_OK;
-    store_object_release(&there);
-    return code;
+    return asked == ERR_OK ? code : err_copy(e, &local);
 }
 
 static enum err_code write_request(const struct s3_store *s, const char *const *keys, const char *const *etags,

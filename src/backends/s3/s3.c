@@ -41,6 +41,7 @@ static void s3_each_count(void *impl, void (*fn)(void *arg, const char *kind, ui
 static void s3_free(void *impl)
 {
     struct s3_store *s = impl;
+    s3_lost_free(s);
     lock_release(&s->lock);
     free(s->bucket);
     free(s->prefix);
@@ -135,6 +136,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
         return NULL;
     }
     lock_init(&s->lock, "s3", LOCK_STORE);
+    TAILQ_INIT(&s->lost);
     s->client = client;
     s->requester_pays = o->requester_pays;
     s->matches_in_delete_many = o->matches_in_delete_many || is_aws(client);

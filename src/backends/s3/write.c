@@ -53,38 +53,55 @@ static enum err_code send_put(struct s3_store *s, struct s3_request *r, struct s
     return code;
 }
 
+struct putting {
+    struct s3_store *s;
+    struct s3_request request;
+};
+
+static enum err_code put_on(void *arg, const struct store_cond *cond, struct s3_tried *tried, struct store_version *out,
+                            struct err *e)
+{
+    const struct putting *p = arg;
+    S3_ANSWER(a);
+    struct s3_request r = p->request;
+    r.cond = cond;
+    out->size = r.body->size;
+    enum err_code code = send_put(p->s, &r, &a, e);
+    tried->unanswered += a.unanswered;
+    if (code == ERR_CONFLICT || (code == ERR_NOT_FOUND && cond->kind == STORE_IF_MATCH))
+        return err_set(e, ERR_CONFLICT, "PutObject %s: somebody else changed it", r.key);
+    return code == ERR_OK ? s3_answer_etag(&a, "PutObject", out, e) : code;
+}
+
+static enum err_code describe_put(void *arg, struct s3_sent *out, struct err *e)
+{
+    const struct putting *p = arg;
+    return s3_sent_body(p->request.body, out, e);
+}
+
 enum err_code s3_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
                      const struct store_cond *cond, const struct store_call *call, struct store_version *out,
                      struct err *e)
 {
     struct s3_store *s = impl;
     PARAMS(headers);
-    S3_ANSWER(a);
+    struct store_version v;
     enum err_code code = add_headers(s, key, meta, body->sha512, call, &headers, e);
-    s3_add_cond(&headers, cond);
     if (code == ERR_OK)
         code = params_check(&headers, key, e);
     if (code != ERR_OK)
         return code;
-    struct s3_request r = {
-        .method = HTTP_PUT, .what = "PutObject", .key = key, .headers = &headers, .body = body, .call = call};
-    struct store_version v = {.size = body->size};
-    code = send_put(s, &r, &a, e);
-    if (code == ERR_OK)
-        code = s3_answer_etag(&a, "PutObject", &v, e);
-    else if (code == ERR_CONFLICT || (code == ERR_NOT_FOUND && cond->kind == STORE_IF_MATCH)) {
-        const struct s3_sent sent = {.size = body->size, .sha512 = body->sha512, .body = body};
-        if (a.unanswered > 0 && s3_is_ours(s, key, &sent, call, &v))
-            code = ERR_OK;
-        else
-            code = err_set(e, ERR_CONFLICT, "PutObject %s: somebody else changed it", key);
-    }
-    if (code == ERR_OK) {
-        *out = v;
-        if (s3_is_told(meta))
-            s3_own_forget(s, key);
-        else
-            s3_own_add(s, key, v.etag, body->sha512);
-    }
-    return code;
+    struct putting p = {
+        s, {.method = HTTP_PUT, .what = "PutObject", .key = key, .headers = &headers, .body = body, .call = call}};
+    const struct s3_change change = {
+        .key = key, .cond = cond, .call = call, .send = put_on, .describe = describe_put, .arg = &p};
+    code = s3_change(s, &change, &v, e);
+    if (code != ERR_OK)
+        return code;
+    *out = v;
+    if (s3_is_told(meta))
+        s3_own_forget(s, key);
+    else
+        s3_own_add(s, key, v.etag, body->sha512);
+    return ERR_OK;
 }
