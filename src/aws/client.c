@@ -24,81 +24,6 @@ void aws_client_free(struct aws_client *c)
     free(c);
 }
 
-static enum err_code copy(char **out, const char *text, struct err *e)
-{
-    if (text && !(*out = strdup(text)))
-        return err_set(e, ERR_NOMEM, "no memory for a client");
-    return ERR_OK;
-}
-
-/* The profile's `s3 = addressing_style = ...` where no option says otherwise. */
-static enum err_code choose_addressing(struct aws_client *c, const struct profiles *p, struct err *e)
-{
-    const char *style = profiles_get(p, profiles_active(p), "s3", "addressing_style");
-
-    if (!c->s3 || c->addressing != AWS_ADDRESSING_AUTO || !style || str_ieq(style, "auto"))
-        return ERR_OK;
-    if (str_ieq(style, "path"))
-        c->addressing = AWS_ADDRESSING_PATH;
-    else if (str_ieq(style, "virtual"))
-        c->addressing = AWS_ADDRESSING_VIRTUAL;
-    else
-        return err_set(e, ERR_INVAL, "profile %s: addressing_style is '%s', legal are auto, path and virtual",
-                       profiles_active(p), style);
-    return ERR_OK;
-}
-
-/* S3 can do without: a wrong region is corrected by the bucket's. So can an endpoint that is not AWS's, which needs a
- * region only for the signature; there the instance's metadata are not asked. */
-static enum err_code choose_region(struct aws_client *c, const struct profiles *p, const char *option, struct err *e)
-{
-    struct aws_region found;
-    struct err local = ERR_INIT;
-    enum err_code code = aws_region_find(p, option, c->custom ? NULL : c->engine, NULL, &found, &local);
-
-    if (code == ERR_NOT_FOUND && (c->s3 || c->custom)) {
-        snprintf(c->region, sizeof(c->region), "us-east-1");
-        return ERR_OK;
-    }
-    if (code)
-        return err_set(e, code == ERR_NOT_FOUND ? ERR_INVAL : code, "%s", local.msg);
-    snprintf(c->region, sizeof(c->region), "%s", found.name);
-    return ERR_OK;
-}
-
-static enum err_code resolve(const struct aws_client *c, const char *region, struct endpoint *out, struct err *e)
-{
-    const struct endpoint_query q = {.service = c->service,
-                                     .region = region,
-                                     .bucket = c->bucket,
-                                     .custom = c->custom,
-                                     .addressing = c->addressing,
-                                     .dualstack = c->dualstack,
-                                     .fips = c->fips};
-
-    return endpoint_resolve(&q, out, e);
-}
-
-static enum err_code configure(struct aws_client *c, const struct aws_client_config *config, struct err *e)
-{
-    CLEANUP(profiles_free) struct profiles *p = profiles_load(config->profile, e);
-    const char *url, *why;
-    enum err_code code;
-
-    if (!p)
-        return e->code;
-    if ((code = endpoint_configured(p, config->service, config->endpoint, &url, &why, e)) ||
-        (code = copy(&c->custom, url, e)) || (code = copy(&c->service, config->service, e)) ||
-        (code = copy(&c->bucket, config->bucket, e)))
-        return code;
-    if ((code = choose_addressing(c, p, e)) || (code = choose_region(c, p, config->region, e)))
-        return code;
-    if ((code = resolve(c, c->region, &c->endpoint, e)))
-        return c->custom ? err_prefix(e, code, "%s", why) : code;
-    LOG_DEBUG("aws", "%s: endpoint %s (%s), region %s", c->service, c->endpoint.authority, why, c->region);
-    return ERR_OK;
-}
-
 struct aws_client *aws_client_new(struct http_engine *engine, struct creds_provider *creds,
                                   const struct aws_client_config *config, struct err *e)
 {
@@ -114,14 +39,10 @@ struct aws_client *aws_client_new(struct http_engine *engine, struct creds_provi
     c->engine = engine;
     c->creds = creds;
     c->s3 = !strcmp(config->service, "s3");
-    c->addressing = config->addressing;
-    c->dualstack = config->dualstack;
-    c->fips = config->fips;
-    c->limits = (struct exchange_limits){.timeout_ms = config->timeout_ms, .max_attempts = config->max_attempts};
     c->budget = retry_budget_new();
     if (!c->budget)
         err_set(&local, ERR_NOMEM, "no memory for a client");
-    if (!c->budget || configure(c, config, &local)) {
+    if (!c->budget || client_configure(c, config, &local)) {
         err_copy(e, &local);
         return NULL;
     }
@@ -137,7 +58,17 @@ void aws_client_endpoint(struct aws_client *c, char *out, size_t size)
 void aws_client_region(struct aws_client *c, char *out, size_t size)
 {
     LOCK_SCOPE(&c->lock);
-    snprintf(out, size, "%s", c->region);
+    snprintf(out, size, "%s", c->endpoint.region);
+}
+
+void aws_client_why(struct aws_client *c, struct aws_client_why *out)
+{
+    LOCK_SCOPE(&c->lock);
+    snprintf(out->region, sizeof(out->region), "%s", c->endpoint.region);
+    snprintf(out->region_why, sizeof(out->region_why), "%s", c->region_why);
+    snprintf(out->endpoint, sizeof(out->endpoint), "%s://%s%s", c->endpoint.uri.tls ? "https" : "http",
+             c->endpoint.authority, c->endpoint.uri.path);
+    snprintf(out->endpoint_why, sizeof(out->endpoint_why), "%s", c->endpoint_why);
 }
 
 void client_state_get(struct aws_client *c, struct client_state *out)
@@ -146,7 +77,7 @@ void client_state_get(struct aws_client *c, struct client_state *out)
     out->endpoint = c->endpoint;
     out->region_confirmed = c->region_confirmed;
     out->now = clock_now().tv_sec + c->clock_offset_s;
-    memcpy(out->region, c->region, sizeof(out->region));
+    memcpy(out->region, c->endpoint.region, sizeof(out->region));
 }
 
 bool client_learn_region(struct aws_client *c, const char *region)
@@ -156,11 +87,12 @@ bool client_learn_region(struct aws_client *c, const char *region)
     if (!aws_region_valid(region))
         return false;
     LOCK_SCOPE(&c->lock);
-    if (!strcmp(c->region, region) || (!c->custom && !region_same_partition(c->region, region)) ||
-        resolve(c, region, &moved, NULL))
+    if (c->endpoint.fixed || !strcmp(c->endpoint.region, region) ||
+        (!c->custom && !region_same_partition(c->region, region)) || client_resolve(c, region, &moved, NULL))
         return false;
-    LOG_INFO("aws", "bucket %s is in region %s, not %s", c->bucket ? c->bucket : "", region, c->region);
+    LOG_INFO("aws", "bucket %s is in region %s, not %s", c->bucket ? c->bucket : "", region, c->endpoint.region);
     snprintf(c->region, sizeof(c->region), "%s", region);
+    snprintf(c->region_why, sizeof(c->region_why), "the bucket's own, as the server told");
     c->endpoint = moved;
     c->region_confirmed = true;
     return true;
@@ -169,7 +101,7 @@ bool client_learn_region(struct aws_client *c, const char *region)
 void client_confirm_region(struct aws_client *c, const char *region)
 {
     LOCK_SCOPE(&c->lock);
-    c->region_confirmed |= !strcmp(c->region, region);
+    c->region_confirmed |= !strcmp(c->endpoint.region, region);
 }
 
 void client_learn_clock(struct aws_client *c, time_t server_now)
@@ -228,7 +160,7 @@ enum err_code aws_presign(struct aws_client *c, const char *key, unsigned second
     const struct sigv4_request r = {
         .method = "GET", .path = buf_str(&path), .headers = headers, .payload = SIGV4_UNSIGNED};
     const struct sigv4_key k = {creds->access_key_id, creds->secret_access_key, creds->session_token};
-    const struct sigv4_scope s = {state.region, c->service, state.now};
+    const struct sigv4_scope s = {state.region, state.endpoint.signing_name, state.now};
     if ((code = sigv4_presign(&r, &k, &s, seconds, &query, e)))
         return code;
     add_origin(&state.endpoint, out);

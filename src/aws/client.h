@@ -17,16 +17,19 @@
 
 enum aws_addressing { AWS_ADDRESSING_AUTO, AWS_ADDRESSING_PATH, AWS_ADDRESSING_VIRTUAL };
 
+/* An option that need not be given: then environment and profile decide (aws/settings.h). */
+enum aws_choice { AWS_AS_SET, AWS_YES, AWS_NO };
+
 struct aws_client_config {
     const char *service;        /* "s3", "ssm", "sts": signing name and endpoint prefix */
     const char *endpoint;       /* URL, or NULL: AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, the profile's, AWS's own */
     const char *region;         /* NULL: aws_region_find()'s */
-    const char *bucket;         /* for s3: in the host or the path by `addressing`; NULL for others */
+    const char *bucket;         /* for s3: a name, or the ARN of an access point; NULL for others */
     const char *profile;
-    enum aws_addressing addressing;
-    bool dualstack, fips;
+    enum aws_addressing addressing; /* AUTO: as the profile has it */
+    enum aws_choice dualstack, fips;
     unsigned timeout_ms;        /* design.md section 9: timeout=; 0: 60,000 */
-    unsigned max_attempts;      /* 0: no limit */
+    unsigned max_attempts;      /* 0: AWS_MAX_ATTEMPTS or the profile's, else no limit */
 };
 
 struct aws_client;
@@ -40,6 +43,16 @@ CLEANUP_DEFINE(struct aws_client, aws_client_free)
 /* For messages: "https://host:port" and the region in use (which a redirect may have changed). Copied into `out`. */
 void aws_client_endpoint(struct aws_client *c, char *out, size_t size);
 void aws_client_region(struct aws_client *c, char *out, size_t size);
+
+/* What was chosen and where that stands, for people: "eu-west-1", "AWS_REGION", "https://bucket.s3.eu-west-1.amazonaws.com",
+ * "AWS's own". */
+struct aws_client_why {
+    char region[64], region_why[96];
+    char endpoint[800], endpoint_why[96];
+};
+
+/* What it is now: a reply may have told another region. Any thread. */
+void aws_client_why(struct aws_client *c, struct aws_client_why *out);
 
 /* The decoded reply. Borrowed for the callback. */
 struct aws_reply {

@@ -17,13 +17,15 @@ struct aws_client {
     struct creds_provider *creds;
     struct retry_budget *budget;
     char *service, *bucket, *custom; /* the last two may be NULL */
-    enum aws_addressing addressing;
-    bool dualstack, fips, s3;
+    struct endpoint_query query;     /* all but the region; points to the above */
+    char endpoint_why[AWS_WHY_SIZE]; /* where the endpoint stands */
+    bool s3;
     struct exchange_limits limits;
 
     struct lock lock; /* what was learnt: */
     struct endpoint endpoint;
-    char region[AWS_REGION_SIZE];
+    char region[AWS_REGION_SIZE]; /* that was chosen or learnt; what is signed for stands in the endpoint */
+    char region_why[AWS_WHY_SIZE];
     bool region_confirmed;    /* a reply has shown that it is right */
     long long clock_offset_s; /* the server's clock minus ours */
 
@@ -41,6 +43,11 @@ struct client_state {
     bool region_confirmed;
     time_t now; /* by the server's clock */
 };
+
+/* client_config.c */
+enum err_code client_configure(struct aws_client *c, const struct aws_client_config *config, struct err *e) MUST_CHECK;
+enum err_code client_resolve(const struct aws_client *c, const char *region, struct endpoint *out,
+                             struct err *e) MUST_CHECK;
 
 void client_state_get(struct aws_client *c, struct client_state *out);
 

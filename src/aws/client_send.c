@@ -207,7 +207,7 @@ static enum err_code add_authorization(struct aws_job *job, const char *method, 
     const struct sigv4_request r = {
         .method = method, .path = path, .query = query, .headers = job->sign, .payload = payload};
     const struct sigv4_key k = {job->used->access_key_id, job->used->secret_access_key, job->used->session_token};
-    const struct sigv4_scope s = {job->state.region, job->c->service, job->state.now};
+    const struct sigv4_scope s = {job->state.region, job->state.endpoint.signing_name, job->state.now};
 
     return sigv4_authorization(&r, &k, &s, out, e);
 }

@@ -108,7 +108,7 @@ static enum err_code add_headers(const struct aws_param *headers, struct buf *ou
 
 static void add_path(struct buf *out, const char *path, const char *service)
 {
-    if (!strcmp(service, "s3")) {
+    if (str_starts(service, "s3")) {
         buf_add_str(out, path);
         return;
     }

@@ -1,7 +1,7 @@
 /*
  * AWS Signature Version 4, in headers and in the query. Pure: the clock, the credentials and the region come from
- * outside. S3 signs the path as it is on the wire; all other services normalise it and encode it once more (service
- * "s3" decides).
+ * outside. S3 signs the path as it is on the wire; all other services normalise it and encode it once more (a service
+ * whose name begins with "s3" decides).
  */
 #ifndef AWS_SIGV4_H
 #define AWS_SIGV4_H

@@ -2,6 +2,7 @@
 
 #include "aws/client.h"
 #include "aws/creds.h"
+#include "aws/settings.h"
 #include "backends/s3/s3.h"
 #include "backends/ssm/ssm.h"
 #include "cli/sdnotify.h"
@@ -31,10 +32,33 @@ static void lock_process(void)
     LOG_INFO("mount", "RLIMIT_MEMLOCK does not allow to lock the whole process: only the values held are locked");
 }
 
+static enum aws_choice choice(const struct options *o, const char *name, bool value)
+{
+    return !options_given(o, name) ? AWS_AS_SET : value ? AWS_YES : AWS_NO;
+}
+
+/* Certificates and time-outs are the profile's business too. */
+static enum err_code build_engine(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    CLEANUP(profiles_free) struct profiles *p = profiles_load(o->profile, e);
+    struct aws_settings settings;
+    BUF(bundle, PATH_MAX);
+
+    if (!p || aws_settings_read(p, &settings, e) != ERR_OK)
+        return e->code;
+    aws_settings_ca_bundle(p, &bundle);
+    const struct http_config http = {.insecure_tls = o->insecure_tls,
+                                     .connect_ms = settings.connect_ms,
+                                     .ca_bundle = bundle.len ? buf_str(&bundle) : NULL,
+                                     .user_agent = "awsfs/" AWSFS_VERSION};
+    s->engine = http_engine_new(&http, e);
+    return s->engine ? ERR_OK : e->code;
+}
+
 static enum err_code build_client(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
-    const struct http_config http = {.insecure_tls = o->insecure_tls, .user_agent = "awsfs/" AWSFS_VERSION};
     const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region};
     const struct aws_client_config config = {
         .service = s->source->is_ssm ? "ssm" : "s3",
@@ -43,13 +67,12 @@ static enum err_code build_client(struct stack *s, struct err *e)
         .bucket = s->source->bucket,
         .profile = o->profile,
         .addressing = (enum aws_addressing)o->addressing,
-        .dualstack = o->dualstack,
-        .fips = o->fips,
+        .dualstack = choice(o, "dualstack", o->dualstack),
+        .fips = choice(o, "fips", o->fips),
         .timeout_ms = (unsigned)o->timeout_ms,
     };
 
-    s->engine = http_engine_new(&http, e);
-    if (s->engine)
+    if (build_engine(s, e) == ERR_OK)
         s->creds = creds_provider_new(s->engine, &who, e);
     if (s->creds)
         s->client = aws_client_new(s->engine, s->creds, &config, e);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,6 +83,63 @@ static void at_an_endpoint_of_ones_own_only_the_signing_region_follows_the_bucke
         assert_string_equal(endpoint, script_url(server));
         script_stop(server);
     }
+}
+
+static struct aws_client *bare_client(const char *bucket, const char *region)
+{
+    const struct aws_client_config config = {.service = "s3", .bucket = bucket, .region = region};
+    struct err e = ERR_INIT;
+    struct aws_client *c = aws_client_new(engine, creds, &config, &e);
+
+    if (!c)
+        fail_msg("%s", e.msg);
+    return c;
+}
+
+static void it_says_what_was_chosen_and_why(void **state)
+{
+    static const char ap[] = "arn:aws:s3:ap-south-1:123456789012:accesspoint/ap";
+    struct aws_client_why why;
+
+    CLEANUP(aws_client_free) struct aws_client *plain = bare_client("bkt", NULL);
+    aws_client_why(plain, &why);
+    assert_string_equal(why.region, "us-east-1");
+    assert_non_null(strstr(why.region_why, "none is set"));
+    assert_string_equal(why.endpoint, "https://bkt.s3.us-east-1.amazonaws.com");
+    assert_string_equal(why.endpoint_why, "AWS's own");
+
+    CLEANUP(aws_client_free) struct aws_client *point = bare_client(ap, "eu-west-1");
+    aws_client_why(point, &why);
+    assert_string_equal(why.region, "ap-south-1");
+    assert_string_equal(why.region_why, "the access point's ARN");
+
+    SERVE({301, "x-amz-bucket-region: sa-east-1\r\n", ""}, {200, NULL, NULL});
+    setenv("AWS_ENDPOINT_URL_S3", script_url(server), 1);
+    setenv("AWS_REGION", "eu-west-1", 1);
+    CLEANUP(aws_client_free) struct aws_client *custom = bare_client("bkt", NULL);
+    aws_client_why(custom, &why);
+    assert_string_equal(why.region, "eu-west-1");
+    assert_string_equal(why.region_why, "AWS_REGION");
+    assert_string_equal(why.endpoint_why, "AWS_ENDPOINT_URL_S3");
+    struct outcome o;
+    assert_int_equal(call(custom, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    aws_client_why(custom, &why);
+    assert_string_equal(why.region, "sa-east-1");
+    assert_non_null(strstr(why.region_why, "the server told"));
+    script_stop(server);
+}
+
+static void the_profile_may_limit_the_attempts(void **state)
+{
+    SERVE({503, NULL, NULL});
+    struct outcome o;
+
+    setenv("AWS_MAX_ATTEMPTS", "2", 1);
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    assert_int_not_equal(call(c, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    assert_int_equal(o.attempts, 2);
+    assert_int_equal(script_count(server), 2);
+    script_stop(server);
 }
 
 static void a_redirect_without_region_asks_the_bucket(void **state)
@@ -263,6 +321,8 @@ int main(void)
         T(a_head_without_body_is_corrected_by_its_date),
         T(a_clock_that_is_refused_for_ever_is_an_error),
         T(at_an_endpoint_of_ones_own_only_the_signing_region_follows_the_bucket),
+        T(it_says_what_was_chosen_and_why),
+        T(the_profile_may_limit_the_attempts),
         T(a_redirect_without_region_asks_the_bucket),
         T(a_head_with_400_asks_the_bucket_where_it_is),
         T(redirects_that_lead_nowhere_end),
