@@ -1,5 +1,6 @@
 #include "cli/source.h"
 
+#include "aws/arn.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 
@@ -23,6 +24,22 @@ static bool bucket_ok(const char *b, size_t len)
     return true;
 }
 
+/* The length of the bucket's name, or of the ARN in its place. */
+static enum err_code measure_bucket(const char *s, const char *rest, size_t *len, struct err *e)
+{
+    struct arn arn;
+
+    *len = strcspn(rest, "/");
+    if (arn_is(rest)) {
+        enum err_code code = arn_parse(rest, &arn, len, e);
+        return code ? err_prefix(e, code, "source") : ERR_OK;
+    }
+    if (bucket_ok(rest, *len))
+        return ERR_OK;
+    return err_set(e, ERR_INVAL, "source %s: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens, as in "
+                                 "s3://bucket/prefix", s);
+}
+
 /* No component is empty, "." or "..". One slash at the end is fine. */
 static bool components_ok(const char *p)
 {
@@ -44,15 +61,15 @@ static enum err_code no_memory(struct source *out, struct err *e)
 static enum err_code parse_s3(const char *s, struct source *out, struct err *e)
 {
     const char *rest = s + strlen("s3://");
-    size_t len = strcspn(rest, "/");
-    const char *prefix = rest[len] ? rest + len + 1 : "";
+    size_t len;
 
-    if (!len && !*prefix)
+    if (!*rest || !strcmp(rest, "/"))
         return err_set(e, ERR_UNSUPPORTED, "source %s: mounting all buckets is not available in this version; name one, as in "
                                            "s3://bucket", s);
-    if (!bucket_ok(rest, len))
-        return err_set(e, ERR_INVAL, "source %s: a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens, as "
-                                     "in s3://bucket/prefix", s);
+    enum err_code code = measure_bucket(s, rest, &len, e);
+    if (code != ERR_OK)
+        return code;
+    const char *prefix = rest[len] ? rest + len + 1 : "";
     if (!components_ok(prefix) || !utf8_valid(prefix, strlen(prefix)) || strlen(prefix) >= S3_KEY_MAX)
         return err_set(e, ERR_INVAL, "source %s: a prefix is UTF-8 of less than %d bytes without empty components, \".\" and "
                                      "\"..\", as in s3://bucket/some/prefix", s, S3_KEY_MAX);

@@ -1,4 +1,4 @@
-/* What is mounted: "s3://bucket[/prefix]", "ssm:/path" or "ssm:". */
+/* What is mounted: "s3://bucket[/prefix]" (an access point's ARN may stand for the bucket), "ssm:/path" or "ssm:". */
 #ifndef CLI_SOURCE_H
 #define CLI_SOURCE_H
 
@@ -8,7 +8,7 @@
 
 struct source {
     bool is_ssm;
-    char *bucket; /* s3 */
+    char *bucket; /* s3: its name, or the ARN of an access point */
     char *prefix; /* s3: "" or "path/" */
     char *path;   /* ssm: "/" or "/prod/app" */
     char *text;   /* canonical form, for people, /proc/mounts and the state directory */

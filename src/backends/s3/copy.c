@@ -3,6 +3,7 @@
  * encryption nor ACL: these are sent, as the source has them. What the source has is told by the caller's metadata,
  * known because this store put it, or asked with one HEAD.
  */
+#include "aws/arn.h"
 #include "backends/s3/impl.h"
 #include "util/clock.h"
 #include "util/digest.h"
@@ -52,9 +53,13 @@ static enum err_code add_source(const struct copying *k, const char *etag, struc
 {
     BUF(encoded, 8192);
     const struct store_copy *c = k->c;
+    /* An access point's objects have the form ARN/object/KEY there. */
+    buf_add_str(&encoded, arn_is(k->s->bucket) ? "" : "/");
+    uri_encode(&encoded, k->s->bucket, strlen(k->s->bucket), true);
+    buf_add_str(&encoded, arn_is(k->s->bucket) ? "/object/" : "/");
     uri_encode(&encoded, k->s->prefix, k->s->prefix_len, true);
     uri_encode(&encoded, c->from, strlen(c->from), true);
-    params_addf(h, "x-amz-copy-source", "/%s/%s", k->s->bucket, buf_str(&encoded));
+    params_add(h, "x-amz-copy-source", buf_str(&encoded));
     if (etag != NULL)
         params_addf(h, "x-amz-copy-source-if-match", "\"%s\"", etag);
     return buf_check(&encoded, "key", e);

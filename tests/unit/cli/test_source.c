@@ -20,6 +20,15 @@ static void sources_are_taken_apart(void **state)
         {"s3://my.bucket-1/a", "my.bucket-1", "a/", NULL, "s3://my.bucket-1/a"},
         {"s3://bucket/a/b c/ä/", "bucket", "a/b c/ä/", NULL, "s3://bucket/a/b c/ä"},
         {"s3://data--use1-az4--x-s3", "data--use1-az4--x-s3", "", NULL, "s3://data--use1-az4--x-s3"},
+        {"s3://my-ap-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias/a", "my-ap-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias", "a/", NULL,
+         "s3://my-ap-hrzrlukc5m36ft7okagglf3gmwluquse1b-s3alias/a"},
+        {"s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", "", NULL,
+         "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap"},
+        {"s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap/a/b/", "arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", "a/b/",
+         NULL, "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap/a/b"},
+        {"s3://arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/ap/x",
+         "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/ap", "x/", NULL,
+         "s3://arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/ap/x"},
         {"ssm:", NULL, NULL, "/", "ssm:/"},
         {"ssm:/", NULL, NULL, "/", "ssm:/"},
         {"ssm:/prod/app", NULL, NULL, "/prod/app", "ssm:/prod/app"},
@@ -49,7 +58,7 @@ static void what_is_no_source_is_shown_with_what_is_legal(void **state)
     static const char *const cases[] = {
         "", "s3", "s3:", "s3:/bucket", "S3://bucket", "http://bucket", "/mnt", "s3://a", "s3://UPPER_case!", "s3://Bucket",
         "s3://bucket//x", "s3://bucket/x//y", "s3://bucket//", "s3://bucket/../x", "s3://bucket/./x", "s3://-bucket", "s3://bucket-",
-        "s3://a..b", "s3://under_score", "s3://buck et", "s3://bucket/\xff\xfe", "s3:///prefix", "ssm:relative", "ssm://x",
+        "s3://a..b", "s3://under_score", "s3://buck et", "s3://bucket/\xff\xfe", "s3:///prefix", "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap//x", "ssm:relative", "ssm://x",
         "ssm:/a//b", "ssm:/a b", "ssm:/ä", "ssm:/..", "ssm:/a/./b", "ssm:/a/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15",
         "s3://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     };
@@ -63,6 +72,16 @@ static void what_is_no_source_is_shown_with_what_is_legal(void **state)
         assert_true(strstr(e.msg, "ource") || strstr(e.msg, "SOURCE"));
         assert_true(strstr(e.msg, "s3://bucket") || strstr(e.msg, "ssm:/prod"));
     }
+}
+
+static void a_slip_in_an_arn_is_named(void **state)
+{
+    struct source s;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(source_parse("s3://arn:aws:s3:eu-west-1:12345:accesspoint/ap/x", &s, &e), ERR_INVAL);
+    assert_string_equal(e.msg, "source: the ARN 'arn:aws:s3:eu-west-1:12345:accesspoint/ap/x': the account '12345' is not 12 "
+                               "digits");
 }
 
 static void all_buckets_are_said_to_come_later(void **state)
@@ -99,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sources_are_taken_apart),
         cmocka_unit_test(what_is_no_source_is_shown_with_what_is_legal),
+        cmocka_unit_test(a_slip_in_an_arn_is_named),
         cmocka_unit_test(all_buckets_are_said_to_come_later),
         cmocka_unit_test(a_prefix_or_path_of_any_length_is_decided_without_a_crash),
     };
