@@ -126,10 +126,10 @@ static bool parse(int argc, char **argv, struct asked *a)
             a->client.addressing = addressing(optarg);
             break;
         case 'd':
-            a->client.dualstack = true;
+            a->client.dualstack = AWS_YES;
             break;
         case 'f':
-            a->client.fips = true;
+            a->client.fips = AWS_YES;
             break;
         case 'n':
             a->creds.anonymous = true;
