@@ -190,41 +190,33 @@ static char *take_next(struct uploads *u)
     return TAKE(*name);
 }
 
-static void put_back(struct uploads *u, char *name)
+/* One record: told, and removed where fn() says so; or set aside. */
+static enum err_code tell(const char *path, bool (*fn)(void *arg, const char *key, const char *upload_id), void *arg,
+                          struct err *e)
 {
-    LOCK_SCOPE(&u->lock);
-    u->left[--u->next] = name;
+    struct err why = ERR_INIT;
+    const char *key, *upload_id;
+    CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &key, &upload_id, &why);
+    if (!doc && why.code == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (!doc)
+        return why.code == ERR_NOMEM ? err_copy(e, &why) : set_aside(path, &why, e);
+    if (fn(arg, key, upload_id) && unlink(path) != 0 && errno != ENOENT)
+        return durable_failed(e, errno, "remove", path);
+    return ERR_OK;
 }
 
 enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id),
                                 void *arg, struct err *e)
 {
+    struct err first = ERR_INIT;
     for (char *name; (name = take_next(u)) != NULL;) {
         CLEANUP(free) char *owned = name;
-        struct err why = ERR_INIT;
-        const char *key, *upload_id;
         CLEANUP(free) char *path = str_printf("%s/%s", u->dir, name);
-        if (!path) {
-            put_back(u, TAKE(owned));
-            return err_set(e, ERR_NOMEM, "no memory for a path");
-        }
-        CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &key, &upload_id, &why);
-        if (!doc && why.code == ERR_NOMEM) {
-            put_back(u, TAKE(owned));
-            return err_copy(e, &why);
-        }
-        if (!doc && why.code == ERR_NOT_FOUND)
-            continue;
-        if (!doc) {
-            enum err_code code = set_aside(path, &why, e);
-            if (code)
-                return code;
-        } else if (!fn(arg, key, upload_id)) {
-            put_back(u, TAKE(owned));
-            return ERR_OK;
-        } else if (unlink(path) != 0 && errno != ENOENT) {
-            return durable_failed(e, errno, "remove", path);
-        }
+        struct err err = ERR_INIT;
+        enum err_code code = path ? tell(path, fn, arg, &err) : err_set(&err, ERR_NOMEM, "no memory for a path");
+        if (code && !first.code)
+            first = err;
     }
-    return ERR_OK;
+    return first.code ? err_copy(e, &first) : ERR_OK;
 }

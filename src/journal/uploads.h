@@ -23,8 +23,9 @@ enum err_code uploads_add(struct uploads *u, const char *key, const char *upload
 /* After finish or abort. */
 void uploads_remove(struct uploads *u, const char *upload_id);
 
-/* Calls fn for each upload that was recorded before uploads_open(), until it returns false; a record for which it returns true
- * is removed. Unreadable records are moved aside (`.bad`) and logged. */
+/* Calls fn once for each upload that was recorded before uploads_open(); a record for which it returns true is removed, the
+ * others are told of again after the next uploads_open(). Unreadable records are moved aside (`.bad`) and logged. An error is
+ * the first one; it does not keep the rest from being told. */
 enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id), void *arg,
                                 struct err *e) MUST_CHECK;
 

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 struct seen {
-    unsigned n, stop_after;
+    unsigned n;
+    const char *refuse; /* this key; NULL: none */
     char keys[8][64], ids[8][64];
 };
 
@@ -25,7 +26,7 @@ static bool see(void *arg, const char *key, const char *upload_id)
     snprintf(s->keys[s->n], sizeof(s->keys[0]), "%s", key);
     snprintf(s->ids[s->n], sizeof(s->ids[0]), "%s", upload_id);
     s->n++;
-    return s->stop_after == 0 || s->n < s->stop_after;
+    return !s->refuse || strcmp(key, s->refuse) != 0;
 }
 
 static struct uploads *open_uploads(const struct scratch *d)
@@ -75,21 +76,27 @@ static void only_what_a_dead_mount_left_is_told(void **state)
     scratch_remove(&d);
 }
 
-static void a_refusal_ends_the_walk_and_keeps_the_record(void **state)
+static void a_refusal_keeps_its_record_and_not_the_others(void **state)
 {
     struct scratch d;
     scratch_make(&d);
     struct uploads *u = open_uploads(&d);
     add(u, "a", "1");
     add(u, "b", "2");
+    add(u, "c", "3");
     uploads_free(u);
     u = open_uploads(&d);
-    struct seen s = {.stop_after = 1};
+    struct seen s = {.refuse = "b"};
     struct err e = ERR_INIT;
     assert_int_equal(uploads_each_left(u, see, &s, &e), ERR_OK);
+    assert_int_equal(s.n, 3);
+    assert_int_equal(scratch_count(&d, ".upload", NULL, 0), 1);
+    assert_int_equal(look(u).n, 0);
+    uploads_free(u);
+    u = open_uploads(&d);
+    s = look(u);
     assert_int_equal(s.n, 1);
-    assert_int_equal(scratch_count(&d, ".upload", NULL, 0), 2);
-    assert_int_equal(look(u).n, 2);
+    assert_string_equal(s.keys[0], "b");
     assert_int_equal(scratch_count(&d, ".upload", NULL, 0), 0);
     uploads_free(u);
     scratch_remove(&d);
@@ -145,7 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_a_dead_mount_left_is_told),
-        cmocka_unit_test(a_refusal_ends_the_walk_and_keeps_the_record),
+        cmocka_unit_test(a_refusal_keeps_its_record_and_not_the_others),
         cmocka_unit_test(damaged_records_are_set_aside),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error),
     };
