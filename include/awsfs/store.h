@@ -209,6 +209,16 @@ enum err_code store_upload_finish(struct store *s, const char *key, const char *
 enum err_code store_upload_abort(struct store *s, const char *key, const char *upload_id, const struct store_call *call,
                                  struct err *e) MUST_CHECK;
 
+/* Told of an upload that a call makes by itself. Both run on the caller's thread. */
+struct store_uploads {
+    /* Before its first part. An error ends the call with it. */
+    enum err_code (*begun)(void *arg, const char *key, const char *upload_id, struct err *e);
+    /* Once for each that begun() was told of. Unless `finished`, what is left of it is still in the store and is this
+     * callee's to abort, when there is time: the caller of the call may have been killed. Must not block. */
+    void (*ended)(void *arg, const char *key, const char *upload_id, bool finished);
+    void *arg;
+};
+
 struct store_copy {
     const char *from;
     const char *from_etag;      /* NULL: whatever is there; else another version is ERR_CONFLICT */
@@ -216,6 +226,7 @@ struct store_copy {
     const char *to;             /* may equal `from` (a change of metadata) */
     const struct store_meta *meta; /* NULL: all of the source's metadata goes along; else it replaces them */
     struct store_cond cond;     /* on the target */
+    const struct store_uploads *uploads; /* NULL: a copy by parts that fails aborts its upload before it returns */
 };
 
 /* Copies on the server; tags, ACL, storage class and encryption of the source go along. ERR_NOT_FOUND: the source. */

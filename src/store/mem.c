@@ -241,7 +241,20 @@ static enum err_code copy_or_rename(struct mem_store *m, enum mem_op op, const s
 static enum err_code mem_copy(void *impl, const struct store_copy *c, const struct store_call *call,
                               struct store_version *out, struct err *e)
 {
-    return copy_or_rename(impl, MEM_COPY, c, call, out, e);
+    struct mem_store *m = impl;
+    if (c->uploads == NULL || c->size <= m->caps.put_target)
+        return copy_or_rename(m, MEM_COPY, c, call, out, e);
+    char id[STORE_ID_SIZE];
+    enum err_code code = mem_upload_begin(m, c->to, c->meta, NULL, call, id, e);
+    if (code != ERR_OK)
+        return code;
+    code = c->uploads->begun(c->uploads->arg, c->to, id, e);
+    if (code == ERR_OK)
+        code = copy_or_rename(m, MEM_COPY, c, call, out, e);
+    if (code == ERR_OK)
+        mem_upload_used(m, c->to, id);
+    c->uploads->ended(c->uploads->arg, c->to, id, code == ERR_OK);
+    return code;
 }
 
 static enum err_code mem_rename(void *impl, const struct store_copy *c, const struct store_call *call, struct err *e)

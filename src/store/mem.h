@@ -2,6 +2,8 @@
  * A store in memory: the reference of the contract, and the double on which tests of the layers above stand. An ETag is
  * the MD5 of the bytes as on S3, so the same bytes put twice have the same version.
  *
+ * Copies of more than put_target bytes whose caller wants to be told of uploads are shown as one.
+ *
  * A test may look into every call (a hook that fails it, before or after it took effect, or delays it), hold calls
  * until it releases them, and choose what kind of store this one claims to be. All functions here may be called from
  * any thread.

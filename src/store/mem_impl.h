@@ -138,6 +138,8 @@ enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_
 enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                struct err *e);
 void mem_upload_free(struct mem_upload *u);
+/* It became an object: there is no such upload any more. */
+void mem_upload_used(struct mem_store *m, const char *key, const char *upload_id);
 enum err_code mem_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                                const struct store_call *call, struct buf *out, struct err *e);
 enum err_code mem_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,

@@ -198,6 +198,14 @@ enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_
     return code == ERR_OK ? mem_notify(m, &ev, MEM_AFTER, e) : code;
 }
 
+void mem_upload_used(struct mem_store *m, const char *key, const char *upload_id)
+{
+    LOCK_SCOPE(&m->lock);
+    size_t at = find_locked(m, key, upload_id);
+    if (at < m->n_uploads)
+        drop_locked(m, at);
+}
+
 enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                struct err *e)
 {
@@ -206,10 +214,6 @@ enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_i
     enum err_code code = mem_enter(m, &ev, call, e);
     if (code != ERR_OK)
         return code;
-    lock_take(&m->lock);
-    size_t at = find_locked(m, key, upload_id);
-    if (at < m->n_uploads)
-        drop_locked(m, at);
-    lock_drop(&m->lock);
+    mem_upload_used(m, key, upload_id);
     return mem_notify(m, &ev, MEM_AFTER, e);
 }

@@ -100,7 +100,8 @@ static void copy_one(void *arg)
     buf_add_str(&to, t->r->to_key);
     buf_add_str(&to, t->from + strlen(t->r->from_key));
     struct store_call call = call_of(t->caller);
-    struct store_copy copy = {.from = t->from, .from_etag = t->version.etag, .size = t->version.size, .to = buf_str(&to)};
+    struct store_copy copy = {.from = t->from, .from_etag = t->version.etag, .size = t->version.size, .to = buf_str(&to),
+                              .uploads = &t->v->copy_uploads};
     /* The target directory was found empty: only its own marker may be there. */
     bool marker = strcmp(buf_str(&to), t->r->to_key) == 0;
     copy.cond.kind = marker ? STORE_ALWAYS : STORE_IF_ABSENT;

@@ -144,12 +144,13 @@ struct vfs {
     struct dir_handle_list dir_handles;
     struct refused refused[VFS_REFUSED_SLOTS];
     unsigned background;    /* tasks under way that use the vfs */
-    bool closing;
+    struct cancel *ending;  /* fired when the vfs ends: what the next mount can do as well is given up */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
     struct timers *timers;
     struct uploads *uploads;
+    struct store_uploads copy_uploads; /* constant: for every store_copy() */
 };
 
 /* ---- inode.c */
@@ -369,6 +370,14 @@ struct upload {
 };
 /* Puts the frozen state: one request or by parts. */
 enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_version *out, struct err *e) MUST_CHECK;
+
+/* ---- left.c: uploads by parts that become no object */
+
+void left_init(struct vfs *v);
+/* Aborts in the background what a dead mount has left. */
+void left_begin(struct vfs *v);
+/* The vfs is about to be freed: aborts under way have two seconds, then they are the next mount's. */
+void left_end(struct vfs *v);
 
 /* ---- dirs.c */
 

@@ -18,36 +18,6 @@ static struct map_key ino_key(const void *value)
     return (struct map_key){&i->ino, sizeof(i->ino)};
 }
 
-/* ---- Uploads that a dead mount has left */
-
-static bool abort_left(void *arg, const char *key, const char *upload_id)
-{
-    struct vfs *v = arg;
-    struct err err = ERR_INIT;
-    if (store_upload_abort(v->store, key, upload_id, NULL, &err)) {
-        LOG_WARN("vfs", "an upload of \"%s\" that was cut off could not be aborted: %s", key, err.msg);
-        return false;
-    }
-    LOG_INFO("vfs", "an upload of \"%s\" that was cut off has been aborted", key);
-    return true;
-}
-
-static void background_done(struct vfs *v)
-{
-    LOCK_SCOPE(&v->tree);
-    v->background--;
-    cond_broadcast(&v->changed);
-}
-
-static void abort_run(void *arg)
-{
-    struct vfs *v = arg;
-    struct err err = ERR_INIT;
-    if (uploads_each_left(v->uploads, abort_left, v, &err))
-        LOG_WARN("vfs", "the record of uploads: %s", err.msg);
-    background_done(v);
-}
-
 /* ---- Construction */
 
 static enum err_code make_dir(char *path, struct err *e)
@@ -80,8 +50,9 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->by_ino = map_new(ino_key);
     v->pool = pool_new("vfs", POOL_THREADS, e);
     v->timers = timers_new(e);
+    v->ending = cancel_new();
     v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
-    if (!v->by_ino || !v->pool || !v->timers || !v->contents)
+    if (!v->by_ino || !v->pool || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     LOCK_SCOPE(&v->tree);
     v->root = inode_new_locked(v, NULL, "", "", INODE_DIR);
@@ -114,11 +85,8 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
         return NULL;
     }
     v->cfg.state_dir = NULL; /* the caller's string */
-    if (v->uploads) {
-        v->background++;
-        if (pool_submit(v->pool, abort_run, v, NULL))
-            v->background--;
-    }
+    left_init(v);
+    left_begin(v);
     return v;
 }
 
@@ -162,6 +130,7 @@ void vfs_free(struct vfs *v)
     if (!v)
         return;
     release_open(v);
+    left_end(v);
     wait_background(v);
     if (v->root)
         free_tree(v);
@@ -170,6 +139,7 @@ void vfs_free(struct vfs *v)
     timers_free(v->timers);
     contents_free(v->contents);
     uploads_free(v->uploads);
+    cancel_unref(v->ending);
     map_free(v->by_ino);
     cond_release(&v->changed);
     lock_release(&v->tree);

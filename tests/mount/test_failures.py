@@ -344,6 +344,47 @@ def test_an_upload_cut_off_by_kill_9_is_aborted_at_the_next_mount_and_others_are
     assert witness.keys() == []
 
 
+def start_large_rename(origin, bucket, mount, scripts, **faults):
+    """A rename of an object of more than 5 GiB that hangs in its first parts: witness, mount, the process that waits."""
+    witness = bucket(origin)
+    origin.synthetic(bucket=witness.name, key="large", size=6 << 30, seed=1)
+    disk = mount(witness, timeout=60)
+    assert os.stat(disk / "large").st_size == 6 << 30
+    origin.fault("hang", kind="UploadPartCopy")
+    for kind, action in faults.items():
+        origin.fault(action, kind=kind)
+    script = scripts("print('go'); os.rename(sys.argv[1] + '/large', sys.argv[1] + '/moved')", disk.path)
+    assert script.line() == "go"
+    wait_until(lambda: origin.requests().get("UploadPartCopy"), what="the first part")
+    return witness, disk, script
+
+
+def records(disk):
+    return [p for p in disk.state_files() if p.suffix == ".upload"]
+
+
+def test_a_large_copy_cut_off_by_kill_9_is_aborted_at_the_next_mount(origin, bucket, mount, scripts):
+    witness, disk, _ = start_large_rename(origin, bucket, mount, scripts)
+    assert len(records(disk)) == 1 and len(witness.uploads()) == 1
+    disk.kill9()
+    origin.heal()
+    disk.start()
+    wait_until(lambda: not witness.uploads(), what="the upload to be aborted")
+    wait_until(lambda: not records(disk), what="its record to go")
+    assert witness.keys() == ["large"]
+
+
+def test_who_is_killed_in_a_large_copy_does_not_wait_for_its_abort(origin, bucket, mount, scripts):
+    witness, disk, script = start_large_rename(origin, bucket, mount, scripts, AbortMultipartUpload="hang")
+    script.kill(signal.SIGKILL, 1.0)
+    wait_until(lambda: origin.requests().get("AbortMultipartUpload"), what="the abort")
+    assert len(records(disk)) == 1
+    origin.heal()
+    wait_until(lambda: not witness.uploads(), what="the upload to be aborted")
+    wait_until(lambda: not records(disk), what="its record to go")
+    assert witness.keys() == ["large"]
+
+
 @pytest.mark.parametrize("moment", ["CopyObject", "DeleteObject"])
 def test_after_a_crash_in_a_rename_at_least_one_name_exists(origin, bucket, mount, scripts, moment):
     witness = bucket(origin)

@@ -154,6 +154,57 @@ static void a_copy_by_parts_of_another_version_is_a_conflict(struct suite *s)
     assert_absent(s, key_of(s, "to"));
 }
 
+struct told {
+    unsigned begun, finished, left;
+    char key[256], id[STORE_ID_SIZE];
+    bool refuse;
+};
+
+static enum err_code begun(void *arg, const char *key, const char *upload_id, struct err *e)
+{
+    struct told *t = arg;
+    t->begun++;
+    (void)snprintf(t->key, sizeof(t->key), "%s", key);
+    (void)snprintf(t->id, sizeof(t->id), "%s", upload_id);
+    return t->refuse ? err_set(e, ERR_NOSPC, "no room for a record") : ERR_OK;
+}
+
+static void ended(void *arg, const char *key, const char *upload_id, bool finished)
+{
+    struct told *t = arg;
+    assert_string_equal(key, t->key);
+    assert_string_equal(upload_id, t->id);
+    t->finished += finished;
+    t->left += !finished;
+}
+
+static void a_copy_by_parts_tells_of_its_upload(struct suite *s)
+{
+    size_t len = 11 * 1024 * 1024;
+    char *p = pattern(len);
+    struct bytes b;
+    struct store_version v, w;
+    struct err e = ERR_INIT;
+    struct told told = {.refuse = true};
+    const struct store_uploads uploads = {begun, ended, &told};
+    assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), NULL, NULL, NULL, &v, &e), &e);
+    free(p);
+    const struct store_copy c = {
+        .from = key_of(s, "from"), .from_etag = v.etag, .size = len, .to = key_of(s, "to"), .uploads = &uploads};
+    assert_int_equal(store_copy(s->again, &c, NULL, &w, &e), ERR_NOSPC);
+    assert_int_equal(told.begun, 1);
+    assert_int_equal(told.left, 1);
+    assert_string_equal(told.key, c.to);
+    assert_ok(store_upload_abort(s->again, told.key, told.id, NULL, &e), &e);
+    assert_absent(s, c.to);
+
+    told = (struct told){0};
+    assert_ok(store_copy(s->again, &c, NULL, &w, &e), &e);
+    assert_int_equal(told.begun, 1);
+    assert_int_equal(told.finished, 1);
+    assert_int_equal(told.left, 0);
+}
+
 const struct suite_case copy_cases[] = {
     {"a copy has bytes and metadata", a_copy_has_bytes_and_metadata, 0},
     {"odd keys can be copied", odd_keys_can_be_copied, 0},
@@ -164,5 +215,6 @@ const struct suite_case copy_cases[] = {
     {"a copy by parts has bytes and metadata", a_copy_by_parts_has_bytes_and_metadata, 0},
     {"a copy by parts of another version is a conflict", a_copy_by_parts_of_another_version_is_a_conflict,
      NEED_SOURCE_PART},
+    {"a copy by parts tells of its upload", a_copy_by_parts_tells_of_its_upload, 0},
     {NULL, NULL, 0},
 };

@@ -260,30 +260,43 @@ static enum err_code copy_parts(const struct copying *k, const char *upload_id, 
     return failed == NULL ? ERR_OK : err_set(e, failed->code, "%s", failed->err.msg);
 }
 
-static enum err_code copy_by_parts(const struct copying *k, struct store_version *out, struct err *e)
+/* The upload that was created: its parts, then the complete. */
+static enum err_code fill_upload(const struct copying *k, const char *upload_id, struct store_version *out,
+                                 struct err *e)
 {
     uint64_t part_size = k->s->copy_max < COPY_PART ? k->s->copy_max : COPY_PART;
     if (k->size / part_size >= PARTS_MAX)
         part_size = k->size / PARTS_MAX + 1;
     size_t n = (size_t)((k->size + part_size - 1) / part_size);
-    char id[STORE_ID_SIZE];
     CLEANUP(free) struct store_part *parts = calloc(n, sizeof(*parts));
     if (parts == NULL)
         return err_set(e, ERR_NOMEM, "copy by %zu parts", n);
+    enum err_code code = copy_parts(k, upload_id, part_size, parts, n, e);
+    if (code != ERR_OK)
+        return code;
+    const struct s3_complete c = {.key = k->c->to,
+                                  .upload_id = upload_id,
+                                  .parts = parts,
+                                  .n = n,
+                                  .cond = &k->c->cond,
+                                  .sha512 = k->has_sha512 ? k->sha512 : NULL};
+    return s3_upload_complete(k->s, &c, k->call, out, e);
+}
+
+static enum err_code copy_by_parts(const struct copying *k, struct store_version *out, struct err *e)
+{
+    const struct store_uploads *u = k->c->uploads;
+    char id[STORE_ID_SIZE];
     enum err_code code = create(k, id, e);
     if (code != ERR_OK)
         return code;
-    code = copy_parts(k, id, part_size, parts, n, e);
-    if (code == ERR_OK) {
-        const struct s3_complete c = {.key = k->c->to,
-                                      .upload_id = id,
-                                      .parts = parts,
-                                      .n = n,
-                                      .cond = &k->c->cond,
-                                      .sha512 = k->has_sha512 ? k->sha512 : NULL};
-        code = s3_upload_complete(k->s, &c, k->call, out, e);
-    }
-    if (code != ERR_OK) {
+    if (u != NULL)
+        code = u->begun(u->arg, k->c->to, id, e);
+    if (code == ERR_OK)
+        code = fill_upload(k, id, out, e);
+    if (u != NULL) {
+        u->ended(u->arg, k->c->to, id, code == ERR_OK);
+    } else if (code != ERR_OK) {
         struct err ignored = ERR_INIT;
         (void)!s3_upload_abort(k->s, k->c->to, id, NULL, &ignored);
     }

@@ -186,6 +186,110 @@ static void an_upload_that_cannot_be_aborted_stays_recorded(void **state)
     rig_stop(&r);
 }
 
+/* Two that a dead mount has left. */
+static void record_two(struct rig *r, char first[STORE_ID_SIZE], char second[STORE_ID_SIZE])
+{
+    char dir[128];
+    snprintf(dir, sizeof(dir), "%s/uploads", r->state);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    expect_ok(r, store_upload_begin(r->store, "one", NULL, NULL, NULL, first, &r->err));
+    expect_ok(r, store_upload_begin(r->store, "two", NULL, NULL, NULL, second, &r->err));
+    struct uploads *u = uploads_open(dir, &r->err);
+    assert_non_null(u);
+    expect_ok(r, uploads_add(u, "one", first, &r->err));
+    expect_ok(r, uploads_add(u, "two", second, &r->err));
+    uploads_free(u);
+}
+
+static void one_that_cannot_be_aborted_does_not_keep_the_others(void **state)
+{
+    static const char *const failing[] = {"one", "two"};
+    for (int k = 0; k < 2; k++) {
+        struct rig r;
+        char first[STORE_ID_SIZE], second[STORE_ID_SIZE];
+        rig_store(&r, &small_target);
+        record_two(&r, first, second);
+        rig_fail(&r, MEM_UPLOAD_ABORT, failing[k], ERR_ACCESS, 1);
+        rig_mount(&r);
+        drain(&r);
+        assert_int_equal(mem_store_uploads(r.mem), 1);
+        assert_int_equal(state_files(&r, "uploads", ""), 1);
+        rig_unmount(&r);
+        rig_mount(&r);
+        drain(&r);
+        assert_int_equal(mem_store_uploads(r.mem), 0);
+        assert_int_equal(state_files(&r, "uploads", ""), 0);
+        rig_stop(&r);
+    }
+}
+
+struct renaming {
+    struct rig *r;
+    enum err_code code;
+};
+
+static void *rename_it(void *arg)
+{
+    struct renaming *n = arg;
+    n->code = try_rename(n->r, "big", "moved", 0);
+    return NULL;
+}
+
+static void the_upload_of_a_copy_is_recorded_while_it_is_made(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(12 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    expect_ok(&r, close_file(&r, h));
+    mem_store_hold(r.mem, MEM_COPY, "big");
+    struct renaming n = {&r, ERR_OK};
+    pthread_t t;
+    pthread_create(&t, NULL, rename_it, &n);
+    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 5000));
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    mem_store_unhold(r.mem, MEM_COPY);
+    pthread_join(t, NULL);
+    assert_int_equal(n.code, ERR_OK);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    expect_object(&r, "moved", text);
+    rig_stop(&r);
+}
+
+static void the_upload_of_a_copy_that_failed_is_aborted_in_the_background(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(12 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    write_big(&r, h, text);
+    expect_ok(&r, close_file(&r, h));
+    rig_fail(&r, MEM_COPY, "big", ERR_NET, 1);
+    mem_store_hold(r.mem, MEM_UPLOAD_ABORT, NULL);
+    expect_code(&r, ERR_NET, try_rename(&r, "big", "moved", 0));
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 5000));
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    mem_store_unhold(r.mem, MEM_UPLOAD_ABORT);
+    drain(&r);
+    assert_int_equal(mem_store_uploads(r.mem), 0);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+
+    /* An unmount gives it up after a while: it stays recorded, and the next mount aborts it. */
+    rig_fail(&r, MEM_COPY, "big", ERR_NET, 1);
+    mem_store_hold(r.mem, MEM_UPLOAD_ABORT, NULL);
+    expect_code(&r, ERR_NET, try_rename(&r, "big", "moved", 0));
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 5000));
+    vfs_free(TAKE(r.v));
+    mem_store_unhold(r.mem, MEM_UPLOAD_ABORT);
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    rig_mount(&r);
+    drain(&r);
+    assert_int_equal(mem_store_uploads(r.mem), 0);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +300,9 @@ int main(void)
         cmocka_unit_test(attributes_changed_between_two_writes_are_no_conflict),
         cmocka_unit_test(an_upload_that_a_dead_mount_left_is_aborted_and_no_other),
         cmocka_unit_test(an_upload_that_cannot_be_aborted_stays_recorded),
+        cmocka_unit_test(one_that_cannot_be_aborted_does_not_keep_the_others),
+        cmocka_unit_test(the_upload_of_a_copy_is_recorded_while_it_is_made),
+        cmocka_unit_test(the_upload_of_a_copy_that_failed_is_aborted_in_the_background),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

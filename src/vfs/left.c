@@ -1,0 +1,137 @@
+/*
+ * Uploads by parts that do not become an object: aborted by their ids in the state directory, in the background, by
+ * this mount or by the next one. What cannot be aborted stays recorded; ids that are not recorded are never touched
+ * (W5).
+ */
+#include "util/clock.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+#define GRACE_MS 2000
+
+/* Not while the vfs ends: the next mount does it. */
+static enum err_code abort_one(struct vfs *v, const char *key, const char *upload_id, struct err *e)
+{
+    struct store_call call = {.cancel = v->ending};
+    return store_upload_abort(v->store, key, upload_id, &call, e);
+}
+
+static void background_done(struct vfs *v)
+{
+    LOCK_SCOPE(&v->tree);
+    v->background--;
+    cond_broadcast(&v->changed);
+}
+
+static void background_submit(struct vfs *v, void (*fn)(void *arg), void *arg, enum err_code *code)
+{
+    lock_take(&v->tree);
+    v->background++;
+    lock_drop(&v->tree);
+    *code = pool_submit(v->pool, fn, arg, NULL);
+    if (*code)
+        background_done(v);
+}
+
+/* ---- Those that a dead mount has left */
+
+static bool abort_left(void *arg, const char *key, const char *upload_id)
+{
+    struct vfs *v = arg;
+    struct err err = ERR_INIT;
+    if (abort_one(v, key, upload_id, &err)) {
+        LOG_WARN("vfs", "an upload of \"%s\" that was cut off could not be aborted, the next mount tries again: %s",
+                 key, err.msg);
+        return false;
+    }
+    LOG_INFO("vfs", "an upload of \"%s\" that was cut off has been aborted", key);
+    return true;
+}
+
+static void abort_all(void *arg)
+{
+    struct vfs *v = arg;
+    struct err err = ERR_INIT;
+    if (uploads_each_left(v->uploads, abort_left, v, &err))
+        LOG_WARN("vfs", "the record of uploads: %s", err.msg);
+    background_done(v);
+}
+
+void left_begin(struct vfs *v)
+{
+    enum err_code code;
+    if (v->uploads)
+        background_submit(v, abort_all, v, &code);
+}
+
+void left_end(struct vfs *v)
+{
+    uint64_t until = clock_mono_ms() + GRACE_MS;
+    lock_take(&v->tree);
+    while (v->background > 0 && cond_wait(&v->changed, &v->tree, until))
+        continue;
+    lock_drop(&v->tree);
+    if (v->ending)
+        cancel_fire(v->ending);
+}
+
+/* ---- Those of copies, which the store makes by itself */
+
+struct left_task {
+    struct vfs *v;
+    char *key, *upload_id;
+};
+
+static void task_free(struct left_task *t)
+{
+    free(t->key);
+    free(t->upload_id);
+    free(t);
+}
+
+static void abort_copy(void *arg)
+{
+    struct left_task *t = arg;
+    struct vfs *v = t->v;
+    struct err err = ERR_INIT;
+    if (abort_one(v, t->key, t->upload_id, &err))
+        LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: %s", t->key, err.msg);
+    else if (v->uploads)
+        uploads_remove(v->uploads, t->upload_id);
+    task_free(t);
+    background_done(v);
+}
+
+static enum err_code begun(void *arg, const char *key, const char *upload_id, struct err *e)
+{
+    struct vfs *v = arg;
+    return v->uploads ? uploads_add(v->uploads, key, upload_id, e) : ERR_OK;
+}
+
+static void ended(void *arg, const char *key, const char *upload_id, bool finished)
+{
+    struct vfs *v = arg;
+    if (finished) {
+        if (v->uploads)
+            uploads_remove(v->uploads, upload_id);
+        return;
+    }
+    enum err_code code = ERR_NOMEM;
+    struct left_task *t = calloc(1, sizeof(*t));
+    if (t) {
+        *t = (struct left_task){v, strdup(key), strdup(upload_id)};
+        if (t->key && t->upload_id)
+            background_submit(v, abort_copy, t, &code);
+    }
+    if (!code)
+        return;
+    LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: out of memory", key);
+    if (t)
+        task_free(t);
+}
+
+void left_init(struct vfs *v)
+{
+    v->copy_uploads = (struct store_uploads){begun, ended, v};
+}
