@@ -132,8 +132,9 @@ def test_a_403_names_the_request(cli, origin, bucket):
 
 
 def test_a_missing_device_says_what_to_install(cli, witness):
-    # A mount namespace in which /dev/fuse is hidden.
-    command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh", mounts.program(), witness.source, cli.mnt, "-o",
+    # A mount namespace in which /dev/fuse is hidden. Only /dev is made private: in a chroot the root is no mount point.
+    command = ["unshare", "-m", "--propagation", "unchanged", "sh", "-c",
+               'mount --make-private /dev && mount -t tmpfs none /dev && exec "$@"', "sh", mounts.program(), witness.source, cli.mnt, "-o",
                ",".join(cli.base + ["endpoint=" + cli.endpoint])]
     if os.getuid():
         pytest.skip("only root can hide /dev/fuse")
