@@ -33,12 +33,17 @@ struct creds_options {
     const char *profile;   /* profile= option; NULL: AWS_DEFAULT_PROFILE, AWS_PROFILE, then "default" */
     bool anonymous;        /* sign nothing */
     const char *region;    /* for STS; NULL: as aws_region_find() finds */
+
+    /* Called once a source, in their order, when none has credentials: why not. May be NULL. */
+    void (*explain)(void *arg, const char *source, const char *why);
+    void *explain_arg;
 };
 
 struct creds_provider;
 
-/* Resolves the chain once, blocking (IMDS at most 2 s), so that a mount without credentials fails at once with a message that
- * says one line a source where it looked. `engine` outlives it. */
+/* Resolves the chain once, blocking (IMDS at most 2 s), so that a mount without credentials fails at once, and `explain` is told
+ * where it looked. ERR_AUTH when no source has any; a source that is set up and fails ends the chain with its error, whose message
+ * names it. `engine` outlives it. */
 struct creds_provider *creds_provider_new(struct http_engine *engine, const struct creds_options *o, struct err *e);
 
 /* A provider of one fixed set (tests; the caller keeps its reference). */

@@ -1,218 +1,185 @@
-#include "aws/creds_source.h"
+#include "aws/creds_sts.h"
 
-#include "aws/client_impl.h"
-#include "aws/region.h"
-#include "util/clock.h"
 #include "util/str.h"
-#include "util/xml.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* A chain of profiles: each assumes its role with the credentials of the next; the last has keys. */
-enum { CHAIN_MAX = 8, STS_TIMEOUT_MS = 20000 };
+/* A chain of profiles: each assumes its role with the credentials of the next; the last has credentials of its own. */
+enum { CHAIN_MAX = 8 };
 
-struct role_call {
-    const char *profile, *role_arn;
-    struct creds *creds;
-    enum err_code code;
-    struct err err;
+struct chain {
+    const char *profiles[CHAIN_MAX];
+    size_t n;
 };
-
-static void add_form(struct buf *body, const char *name, const char *value)
-{
-    if (!value)
-        return;
-    buf_addf(body, "&%s=", name);
-    uri_encode(body, value, strlen(value), false);
-}
-
-static enum err_code decode(const struct aws_reply *r, struct role_call *call)
-{
-    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(r->body, r->body_len, NULL);
-    const struct xml_node *root = doc ? xml_root(doc) : NULL;
-    const struct xml_node *found = xml_child(xml_child(root, "AssumeRoleResult"), "Credentials");
-    struct timespec expires;
-    char source[96];
-
-    if (!found || !time_parse_iso8601(xml_child_text(found, "Expiration"), &expires))
-        return err_set(&call->err, ERR_PROTO, "AssumeRole: the reply is malformed");
-    snprintf(source, sizeof(source), "role %.60s (profile %.15s)", call->role_arn, call->profile);
-    call->creds = creds_new(xml_child_text(found, "AccessKeyId"), xml_child_text(found, "SecretAccessKey"),
-                            xml_child_text(found, "SessionToken"), expires.tv_sec, source, &call->err);
-    return call->creds ? ERR_OK : err_set(&call->err, ERR_PROTO, "AssumeRole: the reply has malformed keys");
-}
-
-static void call_done(void *arg, enum err_code code, const struct aws_reply *r, const struct err *e)
-{
-    struct role_call *call = arg;
-
-    if (code)
-        call->code = err_copy(&call->err, e);
-    else
-        call->code = decode(r, call);
-}
-
-static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
-{
-    const struct buf *body = arg;
-
-    if (offset >= body->len)
-        return 0;
-    if (len > body->len - offset)
-        len = body->len - (size_t)offset;
-    memcpy(out, body->data + offset, len);
-    return (ssize_t)len;
-}
-
-static void build_body(const struct creds_context *ctx, const struct role_call *call, struct buf *body)
-{
-    const char *name = profiles_get(ctx->profiles, call->profile, "role_session_name", NULL);
-    const char *duration = profiles_get(ctx->profiles, call->profile, "duration_seconds", NULL);
-    char fallback[40];
-    uint64_t seconds;
-
-    snprintf(fallback, sizeof(fallback), "awsfs-session-%lld", (long long)clock_now().tv_sec);
-    buf_add_str(body, "Action=AssumeRole&Version=2011-06-15");
-    add_form(body, "RoleArn", call->role_arn);
-    add_form(body, "RoleSessionName", name ? name : fallback);
-    add_form(body, "ExternalId", profiles_get(ctx->profiles, call->profile, "external_id", NULL));
-    /* A value that is no number is ignored, as in the SDKs. */
-    if (duration && str_parse_u64(duration, &seconds))
-        add_form(body, "DurationSeconds", duration);
-}
-
-/* Any region's STS will do where none is configured. */
-static const char *choose_region(const struct creds_context *ctx, struct aws_region *found)
-{
-    return aws_region_find(ctx->profiles, ctx->region, NULL, NULL, found, NULL) ? "us-east-1" : found->name;
-}
 
 /* One AssumeRole signed with `with`. */
 static enum err_code assume(const struct creds_context *ctx, const char *profile, struct creds *with,
                             struct creds **out, struct err *e)
 {
-    struct role_call call = {.profile = profile, .role_arn = profiles_get(ctx->profiles, profile, "role_arn", NULL)};
-    static const struct aws_param headers[] = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"},
-                                               {0}};
-    struct aws_region found;
-    struct client_state state;
-    BUF(text, 16384);
+    const struct profiles *p = ctx->profiles;
+    const char *duration = profiles_get(p, profile, "duration_seconds", NULL);
+    const char *role = profiles_get(p, profile, "role_arn", NULL);
+    uint64_t seconds;
+    char label[96];
 
-    build_body(ctx, &call, &text);
-    enum err_code code = buf_check(&text, "AssumeRole request", e);
-    if (code)
-        return code;
-    CLEANUP(creds_provider_free) struct creds_provider *provider = creds_provider_static(with, e);
-    const struct aws_client_config config = {
-        .service = "sts",
-        .region = choose_region(ctx, &found),
-        .profile = profiles_explicit(ctx->profiles) ? profiles_active(ctx->profiles) : NULL,
-        .timeout_ms = STS_TIMEOUT_MS};
-    CLEANUP(aws_client_free)
-    struct aws_client *client = provider ? aws_client_new(ctx->engine, provider, &config, e) : NULL;
-    if (!client)
-        return e ? e->code : ERR_AUTH;
-    const struct http_body body = {text.len, read_body, &text};
-    const struct aws_request request = {.method = HTTP_POST,
-                                        .what = "AssumeRole",
-                                        .headers = headers,
-                                        .body = &body,
-                                        .reply_max = 65536,
-                                        .secret = true,
-                                        .done = call_done,
-                                        .arg = &call};
-    code = aws_call(client, &request, ctx->cancel, e);
-    if (!code && call.code)
-        code = err_copy(e, &call.err);
-    if (code)
-        return err_prefix(e, code, "profile %s", profile);
-    /* By our clock, which may be wrong. */
-    client_state_get(client, &state);
-    call.creds->expires -= state.now - clock_now().tv_sec;
-    *out = call.creds;
-    return ERR_OK;
+    /* A value that is no number is ignored, as in the SDKs. */
+    if (duration && !str_parse_u64(duration, &seconds))
+        duration = NULL;
+    snprintf(label, sizeof(label), "role %.60s (profile %.15s)", role, profile);
+    const struct aws_param form[] = {
+        {"ExternalId", profiles_get(p, profile, "external_id", NULL)}, {"DurationSeconds", duration}, {0}};
+    const struct sts_call call = {.action = "AssumeRole",
+                                  .role_arn = role,
+                                  .session_name = profiles_get(p, profile, "role_session_name", NULL),
+                                  .form = form,
+                                  .with = with,
+                                  .label = label};
+    enum err_code code = sts_assume(ctx, &call, out, e);
+    return code ? err_prefix(e, code, "profile %s", profile) : ERR_OK;
 }
 
-/* ERR_OK when profile `p` can assume a role without further questions; *source is the profile it uses. */
-static enum err_code check_profile(const struct profiles *p, const char *profile, const char **source, struct err *e)
+static bool has_keys(const struct profiles *p, const char *profile)
 {
-    *source = profiles_get(p, profile, "source_profile", NULL);
+    return profiles_get(p, profile, "aws_access_key_id", NULL) ||
+           profiles_get(p, profile, "aws_secret_access_key", NULL);
+}
+
+static bool has_role(const struct profiles *p, const char *profile)
+{
+    return profiles_get(p, profile, "role_arn", NULL) && !profiles_get(p, profile, "web_identity_token_file", NULL);
+}
+
+/* What a profile has beside roles: its sources in the order of the chain. */
+static enum err_code from_profile(const struct creds_context *ctx, const char *profile, const char *user,
+                                  struct creds **out, struct err *e)
+{
+    struct creds_context nested = *ctx;
+
+    nested.profile = profile;
+    nested.use_env = false;
+    for (size_t i = 0; i < creds_sources_count; i++) {
+        const struct creds_source *s = &creds_sources[i];
+        struct err local = ERR_INIT;
+        enum err_code code = s->of_profile ? s->load(&nested, out, &local) : ERR_NOT_FOUND;
+
+        if (code != ERR_NOT_FOUND)
+            return code ? err_set(e, code, "profile %s, the source_profile of %s: %s", profile, user, local.msg)
+                        : ERR_OK;
+    }
+    return err_set(e, ERR_AUTH, "profile %s, the source_profile of %s, has no credentials", profile, user);
+}
+
+static enum err_code from_source(const struct creds_context *ctx, const char *profile, const char *name,
+                                 struct creds **out, struct err *e)
+{
+    struct creds_context nested = *ctx;
+    struct err local = ERR_INIT;
+
+    /* The keys of the environment are what was asked for here, whoever chose the profile. */
+    nested.use_env = true;
+    for (size_t i = 0; i < creds_sources_count; i++) {
+        const struct creds_source *s = &creds_sources[i];
+
+        if (!s->canonical || strcmp(s->canonical, name))
+            continue;
+        enum err_code code = s->load(&nested, out, &local);
+        return code ? err_set(e, code == ERR_NOT_FOUND ? ERR_AUTH : code, "profile %s: credential_source = %s: %s",
+                              profile, name, local.msg)
+                    : ERR_OK;
+    }
+    return err_set(e, ERR_INVAL,
+                   "profile %s: credential_source = %s is unknown, legal are Environment, Ec2InstanceMetadata and "
+                   "EcsContainer",
+                   profile, name);
+}
+
+/* ERR_OK when the profile can assume its role without further questions. */
+static enum err_code check_profile(const struct profiles *p, const char *profile, struct err *e)
+{
+    const char *source = profiles_get(p, profile, "source_profile", NULL);
+    const char *named = profiles_get(p, profile, "credential_source", NULL);
+
     if (profiles_get(p, profile, "mfa_serial", NULL))
-        return err_set(e, ERR_UNSUPPORTED, "profile %s wants an MFA code (mfa_serial), and a mount has nobody to ask",
+        return err_set(e, ERR_UNSUPPORTED,
+                       "profile %s wants an MFA code (mfa_serial), and a mount has nobody to ask: get a session first, "
+                       "such as by aws sts get-session-token, and name the profile that holds it",
                        profile);
-    if (profiles_get(p, profile, "credential_source", NULL))
-        return *source ? err_set(e, ERR_INVAL, "profile %s has both source_profile and credential_source", profile)
-                       : err_set(e, ERR_UNSUPPORTED, "profile %s: credential_source is not supported", profile);
-    if (!*source)
-        return err_set(e, ERR_INVAL, "profile %s has role_arn but no source_profile", profile);
-    if (!profiles_has(p, *source))
-        return err_set(e, ERR_INVAL, "profile %s has source_profile = %s, which does not exist", profile, *source);
+    if (source && named)
+        return err_set(e, ERR_INVAL, "profile %s has both source_profile and credential_source", profile);
+    if (!source && !named)
+        return err_set(e, ERR_INVAL, "profile %s has role_arn but no source_profile and no credential_source", profile);
+    if (source && !profiles_has(p, source))
+        return err_set(e, ERR_INVAL, "profile %s has source_profile = %s, which does not exist", profile, source);
     return ERR_OK;
 }
 
-static enum err_code static_keys(const struct profiles *p, const char *profile, struct creds **out, struct err *e)
+/* "a -> b -> a" */
+static enum err_code circle(const struct chain *c, const char *profile, struct err *e)
 {
-    enum err_code code = creds_profile_keys(p, PROFILE_CREDENTIALS, profile, out, e);
+    BUF(path, 2048);
 
-    return code == ERR_NOT_FOUND ? creds_profile_keys(p, PROFILE_CONFIG, profile, out, e) : code;
+    for (size_t i = 0; i < c->n; i++)
+        buf_addf(&path, "%.40s -> ", c->profiles[i]);
+    buf_addf(&path, "%.40s", profile);
+    return err_set(e, ERR_INVAL, "source_profile goes in a circle: %s", buf_str(&path));
 }
 
-/* Fills chain[0..*n) with the profiles whose roles are assumed, the one that was asked for first, and *keys with what
- * the first call is signed with. A profile that has keys ends the chain even where it has a role as well. */
-static enum err_code build_chain(const struct profiles *p, const char **chain, size_t *n, struct creds **keys,
-                                 struct err *e)
+static bool was_visited(const struct chain *c, const char *profile)
 {
-    const char *profile = profiles_active(p), *source;
+    for (size_t i = 0; i < c->n; i++)
+        if (!strcmp(c->profiles[i], profile))
+            return true;
+    return false;
+}
 
-    for (*n = 0;; profile = source) {
-        for (size_t i = 0; i < *n; i++)
-            if (!strcmp(chain[i], profile) && !(i == *n - 1 && !static_keys(p, profile, keys, NULL)))
-                return err_set(e, ERR_INVAL, "source_profile goes in a circle: profile %s leads back to itself",
-                               profile);
-        if (*keys)
-            return ERR_OK;
-        if (*n && !profiles_get(p, profile, "role_arn", NULL)) {
-            enum err_code code = static_keys(p, profile, keys, e);
-            return code == ERR_NOT_FOUND ? err_set(e, ERR_AUTH, "profile %s, the source_profile of %s, has no keys",
-                                                   profile, chain[*n - 1])
-                                         : code;
-        }
-        if (*n && !static_keys(p, profile, keys, NULL))
-            return ERR_OK;
-        if (*n == CHAIN_MAX)
+/* Fills `c` with the profiles whose roles are assumed, the one that was asked for first, and *keys with what the first
+ * call is signed with. A profile with keys ends the chain even where it has a role as well; so it may be its own
+ * source. */
+static enum err_code build_chain(const struct creds_context *ctx, struct chain *c, struct creds **keys, struct err *e)
+{
+    const struct profiles *p = ctx->profiles;
+    const char *profile = ctx->profile;
+
+    for (;;) {
+        if (c->n == CHAIN_MAX)
             return err_set(e, ERR_INVAL, "source_profile: more than %d roles in a chain", CHAIN_MAX);
-        chain[(*n)++] = profile;
-        enum err_code code = check_profile(p, profile, &source, e);
+        enum err_code code = check_profile(p, profile, e);
         if (code)
             return code;
+        c->profiles[c->n++] = profile;
+        const char *named = profiles_get(p, profile, "credential_source", NULL);
+        if (named)
+            return from_source(ctx, profile, named, keys, e);
+        const char *source = profiles_get(p, profile, "source_profile", NULL);
+        if (was_visited(c, source) && (strcmp(source, profile) || !has_keys(p, source)))
+            return circle(c, source, e);
+        if (has_keys(p, source) || !has_role(p, source))
+            return from_profile(ctx, source, profile, keys, e);
+        profile = source;
     }
 }
 
 enum err_code creds_assume_role_load(const struct creds_context *ctx, struct creds **out, struct err *e)
 {
-    const char *profile = profiles_active(ctx->profiles), *chain[CHAIN_MAX];
     CLEANUP(creds_unref) struct creds *keys = NULL;
     struct err local = ERR_INIT;
-    size_t n;
+    struct chain c = {0};
 
-    if (!profiles_get(ctx->profiles, profile, "role_arn", NULL))
-        return err_set(e, ERR_NOT_FOUND, "profile %s has no role_arn", profile);
-    if (profiles_get(ctx->profiles, profile, "web_identity_token_file", NULL))
-        return err_set(e, ERR_NOT_FOUND, "profile %s has web_identity_token_file", profile);
-    enum err_code code = build_chain(ctx->profiles, chain, &n, &keys, &local);
-    while (!code && n) {
+    if (!creds_setting(ctx, "role_arn"))
+        return err_set(e, ERR_NOT_FOUND, "profile %s has no role_arn", ctx->profile);
+    if (creds_setting(ctx, "web_identity_token_file"))
+        return err_set(e, ERR_NOT_FOUND, "the role of profile %s is one for web identity", ctx->profile);
+    enum err_code code = build_chain(ctx, &c, &keys, &local);
+    while (!code && c.n) {
         struct creds *next = NULL;
 
-        code = assume(ctx, chain[--n], keys, &next, &local);
+        code = assume(ctx, c.profiles[--c.n], keys, &next, &local);
         if (!code) {
             creds_unref(keys);
             keys = next;
         }
     }
-    /* Configured and failed: never "not configured". */
-    if (code == ERR_NOT_FOUND)
-        code = local.code = ERR_AUTH;
     if (code)
         return err_copy(e, &local);
     *out = TAKE(keys);

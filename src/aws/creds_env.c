@@ -16,7 +16,7 @@ enum err_code creds_env_load(const struct creds_context *ctx, struct creds **out
     struct timespec expires = {0};
     struct err local = ERR_INIT;
 
-    if (profiles_explicit(ctx->profiles))
+    if (!ctx->use_env)
         return err_set(e, ERR_NOT_FOUND, "not asked, profile= is given");
     if (!id)
         return err_set(e, ERR_NOT_FOUND, "AWS_ACCESS_KEY_ID is not set");

@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-enum err_code creds_profile_keys(const struct profiles *p, enum profile_file file, const char *profile,
-                                 struct creds **out, struct err *e)
+/* The keys that a profile has in one file. */
+static enum err_code profile_keys(const struct profiles *p, enum profile_file file, const char *profile,
+                                  struct creds **out, struct err *e)
 {
     const char *id = profiles_get_from(p, file, profile, "aws_access_key_id");
     const char *secret = profiles_get_from(p, file, profile, "aws_secret_access_key");
@@ -12,6 +13,8 @@ enum err_code creds_profile_keys(const struct profiles *p, enum profile_file fil
     struct err local = ERR_INIT;
     char source[96];
 
+    if (profiles_unreadable(p, file))
+        return err_set(e, ERR_ACCESS, "%s cannot be read", path);
     if (!id && *profiles_problem(p, file))
         return err_set(e, ERR_NOT_FOUND, "%s %s", path, profiles_problem(p, file));
     if (!id)
@@ -28,10 +31,10 @@ enum err_code creds_profile_keys(const struct profiles *p, enum profile_file fil
 
 enum err_code creds_shared_file_load(const struct creds_context *ctx, struct creds **out, struct err *e)
 {
-    return creds_profile_keys(ctx->profiles, PROFILE_CREDENTIALS, profiles_active(ctx->profiles), out, e);
+    return profile_keys(ctx->profiles, PROFILE_CREDENTIALS, ctx->profile, out, e);
 }
 
 enum err_code creds_config_file_load(const struct creds_context *ctx, struct creds **out, struct err *e)
 {
-    return creds_profile_keys(ctx->profiles, PROFILE_CONFIG, profiles_active(ctx->profiles), out, e);
+    return profile_keys(ctx->profiles, PROFILE_CONFIG, ctx->profile, out, e);
 }

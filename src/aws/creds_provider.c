@@ -18,12 +18,20 @@
 
 enum { RETRY_FIRST_MS = 1000, RETRY_MAX_MS = 30000, RECHECK_MS = 5000 };
 
+/* In the order of the SDK for Python. */
 const struct creds_source creds_sources[] = {
-    {"environment", false, creds_env_load},
-    {"assume role", false, creds_assume_role_load},
-    {"credentials file", false, creds_shared_file_load},
-    {"config file", false, creds_config_file_load},
-    {"instance metadata", true, creds_imds_load},
+    {"environment", "Environment", .load = creds_env_load},
+    {"role", .load = creds_assume_role_load},
+    {"web identity", .of_profile = true, .load = creds_web_identity_load},
+    {"SSO", .of_profile = true, .load = creds_sso_load},
+    {"credentials file", .of_profile = true, .load = creds_shared_file_load},
+    {"login", .of_profile = true, .load = creds_login_load},
+    {"process", .of_profile = true, .load = creds_process_load},
+    {"config file", .of_profile = true, .load = creds_config_file_load},
+    {"file of the EC2 tools", .load = creds_ec2_file_load},
+    {"file of Boto 2", .load = creds_boto_file_load},
+    {"container", "EcsContainer", .load = creds_container_load},
+    {"instance metadata", "Ec2InstanceMetadata", .extends = true, .load = creds_imds_load},
 };
 const size_t creds_sources_count = ARRAY_LEN(creds_sources);
 
@@ -54,34 +62,59 @@ static uint32_t random_u32(void)
     return r;
 }
 
-/* Asks `only`, or where it is NULL one source after the other. */
-static enum err_code load(struct creds_provider *p, const struct creds_source *only, const struct creds_source **from,
-                          struct creds **out, struct err *e)
-{
-    CLEANUP(profiles_free) struct profiles *profiles = profiles_load(p->profile, e);
-    BUF(looked, 4096);
+/* Who is told why each source has nothing. */
+struct listener {
+    void (*fn)(void *arg, const char *source, const char *why);
+    void *arg;
+};
 
-    if (!profiles)
-        return e->code;
-    const struct creds_context ctx = {
-        .engine = p->engine, .cancel = p->cancel, .profiles = profiles, .region = p->region};
+/* One source after the other; *from is the one that had some. */
+static enum err_code ask_all(const struct creds_context *ctx, const struct listener *to,
+                             const struct creds_source **from, struct creds **out, struct err *e)
+{
+    struct err why[ARRAY_LEN(creds_sources)];
+
     for (size_t i = 0; i < creds_sources_count; i++) {
         const struct creds_source *s = &creds_sources[i];
-        struct err local = ERR_INIT;
 
-        if (only && s != only)
-            continue;
-        enum err_code code = s->load(&ctx, out, &local);
+        why[i] = (struct err)ERR_INIT;
+        enum err_code code = s->load(ctx, out, &why[i]);
         if (!code) {
             *from = s;
             return ERR_OK;
         }
-        LOG_DEBUG("aws", "credentials: %s: %s", s->name, local.msg);
+        LOG_DEBUG("aws", "credentials: %s: %s", s->name, why[i].msg);
         if (code != ERR_NOT_FOUND)
-            return err_set(e, code, "credentials: %s: %s", s->name, local.msg);
-        buf_addf(&looked, "%s%s: %s", looked.len ? "; " : "", s->name, local.msg);
+            return err_set(e, code, "credentials: %s: %s", s->name, why[i].msg);
     }
-    return err_set(e, ERR_AUTH, "no credentials (%s)", buf_str(&looked));
+    for (size_t i = 0; to->fn && i < creds_sources_count; i++)
+        to->fn(to->arg, creds_sources[i].name, why[i].msg);
+    return err_set(
+        e, ERR_AUTH,
+        "no credentials: none of %zu sources has any (docs/credentials.md); for a public bucket use the option "
+        "anonymous",
+        creds_sources_count);
+}
+
+/* Asks `only`, or where it is NULL all. */
+static enum err_code load(struct creds_provider *p, const struct creds_source *only, const struct listener *to,
+                          const struct creds_source **from, struct creds **out, struct err *e)
+{
+    CLEANUP(profiles_free) struct profiles *profiles = profiles_load(p->profile, e);
+    struct err local = ERR_INIT;
+
+    if (!profiles)
+        return e->code;
+    const struct creds_context ctx = {.engine = p->engine,
+                                      .cancel = p->cancel,
+                                      .profiles = profiles,
+                                      .profile = profiles_active(profiles),
+                                      .use_env = !profiles_explicit(profiles),
+                                      .region = p->region};
+    if (!only)
+        return ask_all(&ctx, to, from, out, e);
+    enum err_code code = only->load(&ctx, out, &local);
+    return code ? err_set(e, code, "%s: %s", only->name, local.msg) : ERR_OK;
 }
 
 static bool same_keys(const struct creds *a, const struct creds *b)
@@ -153,10 +186,22 @@ static void take_failure_locked(struct creds_provider *p, const struct err *why)
     p->retry_ms = p->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : p->retry_ms * 2;
 }
 
+/* The source has the same set still, as one that hands out a cached set until shortly before its end: it is asked again
+ * when half of what is left is over. */
+static void take_same_locked(struct creds_provider *p)
+{
+    long long left = (long long)(p->current->expires - clock_now().tv_sec);
+
+    lock_assert_held(&p->lock);
+    p->failure = (struct err)ERR_INIT;
+    p->retry_ms = RETRY_FIRST_MS;
+    p->next_ms = clock_mono_ms() + (left > 2 ? 500 * (uint64_t)left : RETRY_FIRST_MS);
+}
+
 /* The lock is dropped while the source is asked. */
 static void refresh_locked(struct creds_provider *p)
 {
-    const struct creds_source *from = p->source;
+    const struct listener nobody = {0};
     struct creds *fresh = NULL;
     struct err why = ERR_INIT;
 
@@ -164,12 +209,16 @@ static void refresh_locked(struct creds_provider *p)
     p->wanted = false;
     p->busy = true;
     lock_drop(&p->lock);
-    enum err_code code = load(p, p->source, &from, &fresh, &why);
+    enum err_code code = load(p, p->source, &nobody, NULL, &fresh, &why);
     lock_take(&p->lock);
     p->busy = false;
     if (!code && fresh->expires && fresh->expires == p->current->expires && same_keys(fresh, p->current)) {
         code = err_set(&why, ERR_AUTH, "%s has no newer ones", fresh->source);
         creds_unref(fresh);
+        if (!p->refused && p->current->expires > clock_now().tv_sec) {
+            take_same_locked(p);
+            return;
+        }
     }
     if (code)
         take_failure_locked(p, &why);
@@ -218,6 +267,7 @@ static enum err_code copy_options(struct creds_provider *p, const struct creds_o
 struct creds_provider *creds_provider_new(struct http_engine *engine, const struct creds_options *o, struct err *e)
 {
     CLEANUP(creds_provider_free) struct creds_provider *p = provider_new(e);
+    const struct listener to = {o->explain, o->explain_arg};
     struct err why = ERR_INIT;
 
     if (!p || copy_options(p, o, e))
@@ -225,7 +275,7 @@ struct creds_provider *creds_provider_new(struct http_engine *engine, const stru
     if (p->anonymous)
         return TAKE(p);
     p->engine = engine;
-    if (load(p, NULL, &p->source, &p->current, &why)) {
+    if (load(p, NULL, &to, &p->source, &p->current, &why)) {
         err_copy(e, &why);
         return NULL;
     }

@@ -17,15 +17,20 @@ struct creds_context {
     struct http_engine *engine;
     struct cancel *cancel;
     const struct profiles *profiles;
-    const char *region; /* option, or NULL */
+    const char *profile; /* whose settings count: the active one, or a source_profile */
+    bool use_env;        /* keys and role of the environment count: not with profile=, not for a source_profile */
+    const char *region;  /* option, or NULL */
 };
 
 struct creds_source {
-    const char *name; /* for messages */
-    bool extends;     /* what it gave stays in use beyond its expiry while it cannot be reached (static stability) */
+    const char *name;      /* for messages */
+    const char *canonical; /* its name in credential_source, or NULL */
+    bool of_profile;       /* what a source_profile may have */
+    bool extends; /* what it gave stays in use beyond its expiry while it cannot be reached (static stability) */
 
-    /* Blocks (files, network). ERR_OK: *out is a reference for the caller. ERR_NOT_FOUND: not configured here, `e` says
-     * where it looked; the next source is asked. Any other error: it is configured and failed, the chain ends. */
+    /* Blocks (files, network, processes). ERR_OK: *out is a reference for the caller. ERR_NOT_FOUND: not configured
+     * here, `e` says where it looked; the next source is asked. Any other error: it is configured and failed, the chain
+     * ends. */
     enum err_code (*load)(const struct creds_context *ctx, struct creds **out, struct err *e);
 };
 
@@ -34,13 +39,19 @@ extern const size_t creds_sources_count;
 
 enum err_code creds_env_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
 enum err_code creds_assume_role_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_web_identity_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_sso_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
 enum err_code creds_shared_file_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_login_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_process_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
 enum err_code creds_config_file_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_ec2_file_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_boto_file_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
+enum err_code creds_container_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
 enum err_code creds_imds_load(const struct creds_context *ctx, struct creds **out, struct err *e) MUST_CHECK;
 
-/* The keys that a profile has in one file. ERR_NOT_FOUND when it has none, ERR_INVAL for one without the other. */
-enum err_code creds_profile_keys(const struct profiles *p, enum profile_file file, const char *profile,
-                                 struct creds **out, struct err *e) MUST_CHECK;
+/* A value of the profile, NULL when absent or empty. Borrowed. */
+const char *creds_setting(const struct creds_context *ctx, const char *key);
 
 enum {
     CREDS_ADVISORY_S = 15 * 60,  /* so long before the expiry a refresh begins */

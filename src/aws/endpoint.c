@@ -240,8 +240,12 @@ enum err_code endpoint_resolve(const struct endpoint_query *query, struct endpoi
 /* "AWS_ENDPOINT_URL_SSM" */
 static const char *service_variable(const char *service)
 {
-    static const char *const names[][2] = {
-        {"s3", "AWS_ENDPOINT_URL_S3"}, {"ssm", "AWS_ENDPOINT_URL_SSM"}, {"sts", "AWS_ENDPOINT_URL_STS"}};
+    static const char *const names[][2] = {{"s3", "AWS_ENDPOINT_URL_S3"},
+                                           {"ssm", "AWS_ENDPOINT_URL_SSM"},
+                                           {"sts", "AWS_ENDPOINT_URL_STS"},
+                                           {"sso", "AWS_ENDPOINT_URL_SSO"},
+                                           {"sso_oidc", "AWS_ENDPOINT_URL_SSO_OIDC"},
+                                           {"signin", "AWS_ENDPOINT_URL_SIGNIN"}};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (!strcmp(names[i][0], service))

@@ -28,6 +28,18 @@ static void transfer_done(void *arg, struct http_reply_view *r)
     cond_broadcast(&w->ended_cond);
 }
 
+static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
+{
+    const struct buf *body = arg;
+
+    if (offset >= body->len)
+        return 0;
+    if (len > body->len - offset)
+        len = body->len - (size_t)offset;
+    memcpy(out, body->data + offset, len);
+    return (ssize_t)len;
+}
+
 static void cancel_transfer(void *arg)
 {
     http_cancel(arg);
@@ -61,10 +73,12 @@ enum err_code fetch_run(struct http_engine *h, const struct fetch *f, struct can
 {
     struct waiter w = {.reply = out};
     struct cancel_hook hook = {0};
+    const struct http_body body = {f->body ? f->body->len : 0, read_body, (void *)f->body};
     struct http_request request = {
         .method = f->method,
         .url = f->url,
         .headers = f->headers,
+        .body = f->body ? &body : NULL,
         .reply_max = f->reply_max,
         .secret = f->secret,
         .first_byte_ms = f->timeout_ms,
@@ -90,4 +104,58 @@ enum err_code fetch_run(struct http_engine *h, const struct fetch *f, struct can
     cond_release(&w.ended_cond);
     lock_release(&w.lock);
     return w.err.code ? err_copy(e, &w.err) : buf_check(&out->body, "reply", e);
+}
+
+struct pause {
+    struct lock lock;
+    struct cond over_cond;
+    bool over;
+};
+
+static void end_pause(void *arg)
+{
+    struct pause *p = arg;
+
+    LOCK_SCOPE(&p->lock);
+    p->over = true;
+    cond_broadcast(&p->over_cond);
+}
+
+/* Sleeps, unless `cancel` fires. */
+static void pause_for(unsigned ms, struct cancel *cancel)
+{
+    struct pause p = {0};
+    struct cancel_hook hook = {0};
+    uint64_t end = clock_mono_ms() + ms;
+
+    lock_init(&p.lock, "pause", LOCK_LEAF);
+    cond_init(&p.over_cond);
+    cancel_hook_add(cancel, &hook, end_pause, &p);
+    lock_take(&p.lock);
+    while (!p.over && clock_mono_ms() < end)
+        (void)cond_wait(&p.over_cond, &p.lock, end);
+    lock_drop(&p.lock);
+    cancel_hook_remove(cancel, &hook);
+    cond_release(&p.over_cond);
+    lock_release(&p.lock);
+}
+
+static bool may_pass(enum err_code code, int status)
+{
+    return code ? code == ERR_NET || code == ERR_TIMEOUT : status >= 500 || status == 429;
+}
+
+enum err_code fetch_retry(struct http_engine *h, const struct fetch *f, unsigned attempts, unsigned pause_ms,
+                          struct cancel *cancel, struct fetch_reply *out, struct err *e)
+{
+    enum err_code code = fetch_run(h, f, cancel, out, e);
+
+    for (unsigned n = 1; n < attempts && may_pass(code, out->status); n++) {
+        pause_for(pause_ms, cancel);
+        if (cancel && cancel_fired(cancel))
+            return err_set(e, ERR_CANCELED, "not waited for");
+        fetch_reply_release(out);
+        code = fetch_run(h, f, cancel, out, e);
+    }
+    return code;
 }

@@ -1,4 +1,4 @@
-/* One small HTTP exchange without signature and without repetition, waited for: metadata services. */
+/* One small HTTP exchange without signature, waited for: metadata services, and what hands out credentials. */
 #ifndef AWS_FETCH_H
 #define AWS_FETCH_H
 
@@ -11,6 +11,7 @@ struct fetch {
     enum http_method method;
     const char *url;
     const char *const *headers; /* "Name: value", NULL at the end; may be NULL */
+    const struct buf *body;     /* NULL: none */
     unsigned timeout_ms;        /* for everything, name resolution to last byte */
     size_t reply_max;
     bool secret;
@@ -30,5 +31,10 @@ void fetch_reply_release(struct fetch_reply *r);
  * engine's thread. */
 enum err_code fetch_run(struct http_engine *h, const struct fetch *f, struct cancel *cancel, struct fetch_reply *out,
                         struct err *e) MUST_CHECK;
+
+/* The same, again after `pause_ms` while there is no answer, one that is no success but may pass (5xx, 429), as long as
+ * there are `attempts`. */
+enum err_code fetch_retry(struct http_engine *h, const struct fetch *f, unsigned attempts, unsigned pause_ms,
+                          struct cancel *cancel, struct fetch_reply *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -1,15 +1,13 @@
 #include "aws/ini.h"
 
+#include "aws/secret_file.h"
 #include "util/log.h"
 #include "util/secret.h"
 #include "util/str.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct ini_section {
     const char *name;
@@ -30,7 +28,7 @@ struct ini {
     char *text; /* secret memory */
     char *name;
     const char *problem;
-    bool present;
+    bool present, unreadable;
     struct ini_section *sections;
     size_t n_sections;
     struct ini_entry *entries;
@@ -267,50 +265,32 @@ struct ini *ini_parse(const char *name, const char *text, size_t len, struct err
     return parse_text(ini, len, e) ? NULL : TAKE(ini);
 }
 
-/* Reads an open regular file of about `size` bytes, at most one byte more than legal. */
-static struct ini *read_file(const char *path, int fd, size_t size, struct err *e)
-{
-    size_t room = size < INI_FILE_MAX - 4096 ? size + 4096 : INI_FILE_MAX + 1, len = 0;
-    CLEANUP(secret_free) void *text = secret_alloc(room);
-
-    if (!text) {
-        err_set(e, ERR_NOMEM, "no memory to read %s", path);
-        return NULL;
-    }
-    while (len < room) {
-        ssize_t n = read(fd, (char *)text + len, room - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_sys(e, errno, "read %s", path);
-            return NULL;
-        }
-        if (!n)
-            break;
-        len += (size_t)n;
-    }
-    return ini_parse(path, text, len, e);
-}
-
 struct ini *ini_load(const char *path, bool secret, struct err *e)
 {
-    __attribute__((cleanup(close_cleanup))) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    struct ini *missing;
+    BUF_SECRET(text, INI_FILE_MAX);
+    struct err local = ERR_INIT;
+    enum err_code code = secret_file_read(path, secret, &text, &local);
 
-    if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
-        if (secret && st.st_mode & (S_IRGRP | S_IROTH))
-            LOG_WARN("aws", "%s can be read by other users: chmod 600 it", path);
-        return read_file(path, fd, (size_t)st.st_size, e);
+    if (!code)
+        return ini_parse(path, buf_str(&text), text.len, e);
+    if (code == ERR_NOMEM || code == ERR_TOO_BIG) {
+        err_copy(e, &local);
+        return NULL;
     }
-    bool unreadable = fd < 0 && errno != ENOENT && errno != ENOTDIR;
+    bool unreadable = code != ERR_NOT_FOUND;
     if (unreadable)
-        LOG_WARN("aws", "%s cannot be read: %s", path, strerror(errno));
-    missing = ini_new(path, e);
-    if (missing)
+        LOG_WARN("aws", "%s", local.msg);
+    struct ini *missing = ini_new(path, e);
+    if (missing) {
         missing->problem = unreadable ? "cannot be read" : "does not exist";
+        missing->unreadable = unreadable;
+    }
     return missing;
+}
+
+bool ini_unreadable(const struct ini *ini)
+{
+    return ini->unreadable;
 }
 
 bool ini_present(const struct ini *ini)

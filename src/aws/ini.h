@@ -9,13 +9,14 @@
 #ifndef AWS_INI_H
 #define AWS_INI_H
 
+#include "aws/secret_file.h"
 #include "awsfs/err.h"
 #include "util/cleanup.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { INI_FILE_MAX = 1 << 20, INI_ENTRIES_MAX = 5000, INI_SECTIONS_MAX = 1000 };
+enum { INI_FILE_MAX = SECRET_FILE_MAX, INI_ENTRIES_MAX = 5000, INI_SECTIONS_MAX = 1000 };
 
 struct ini;
 
@@ -32,6 +33,7 @@ CLEANUP_DEFINE(struct ini, ini_free)
 /* False when the file was missing or unreadable; ini_problem() then says which, "" otherwise. */
 bool ini_present(const struct ini *ini);
 const char *ini_problem(const struct ini *ini);
+bool ini_unreadable(const struct ini *ini); /* there, but it cannot be read */
 
 size_t ini_sections(const struct ini *ini);
 

@@ -1,6 +1,7 @@
 #include "aws/profile.h"
 
 #include "aws/ini.h"
+#include "util/shlex.h"
 #include "util/str.h"
 
 #include <ctype.h>
@@ -90,38 +91,18 @@ void profile_expand_path(struct buf *out, const char *path)
     }
 }
 
-/* One word of a section's name as a shell splits it: quotes and backslashes are taken off. Returns what follows, or
- * NULL where a quote is not closed. */
-static const char *next_word(const char *s, struct buf *word)
-{
-    char quote = '\0';
-
-    while (isspace((unsigned char)*s))
-        s++;
-    for (; *s && (quote || !isspace((unsigned char)*s)); s++) {
-        if (quote ? *s == quote : *s == '\'' || *s == '"') {
-            quote = quote ? '\0' : *s;
-            continue;
-        }
-        if (*s == '\\' && s[1] && quote != '\'')
-            s++;
-        buf_add_char(word, *s);
-    }
-    return quote ? NULL : s;
-}
-
-/* Whether a section of the config file is `[KIND NAME]`. */
+/* Whether a section of the config file is `[KIND NAME]`, split into words as a shell does. */
 static bool section_is(const char *section, const char *kind, const char *name)
 {
-    BUF(first, 512);
-    BUF(second, 512);
-    BUF(third, 512);
-    const char *rest = next_word(section, &first);
+    BUF(words, 2048);
+    size_t len = strlen(kind), second;
 
-    if (!rest || strcmp(buf_str(&first), kind) || !(rest = next_word(rest, &second)))
+    if (!str_starts(section, kind) || shlex_next(&section, &words) != SHLEX_WORD || words.len != len)
         return false;
-    rest = next_word(rest, &third);
-    return rest && !third.len && !strcmp(buf_str(&second), name);
+    second = words.len;
+    if (shlex_next(&section, &words) != SHLEX_WORD || words.failed || strcmp(buf_str(&words) + second, name))
+        return false;
+    return shlex_next(&section, &words) == SHLEX_END;
 }
 
 /* The section of a profile; [profile default] goes before [default]. -1: none. */
@@ -185,6 +166,30 @@ enum err_code profiles_service_get(const struct profiles *p, const char *profile
     }
     return err_set(e, ERR_INVAL, "profile %s names services = %s, but %s has no section [services %s]", profile,
                    services, p->paths[PROFILE_CONFIG], services);
+}
+
+/* -1: none */
+static ssize_t find_session(const struct profiles *p, const char *name)
+{
+    const struct ini *ini = p->files[PROFILE_CONFIG];
+
+    for (size_t i = 0; i < ini_sections(ini); i++)
+        if (section_is(ini_section_name(ini, i), "sso-session", name))
+            return (ssize_t)i;
+    return -1;
+}
+
+bool profiles_has_session(const struct profiles *p, const char *name)
+{
+    return find_session(p, name) >= 0;
+}
+
+const char *profiles_session_get(const struct profiles *p, const char *name, const char *key)
+{
+    ssize_t section = find_session(p, name);
+    const char *value = section < 0 ? NULL : ini_get(p->files[PROFILE_CONFIG], (size_t)section, key, NULL);
+
+    return value && *value ? value : NULL;
 }
 
 void profiles_free(struct profiles *p)
@@ -269,4 +274,9 @@ const char *profiles_path(const struct profiles *p, enum profile_file file)
 const char *profiles_problem(const struct profiles *p, enum profile_file file)
 {
     return ini_problem(p->files[file]);
+}
+
+bool profiles_unreadable(const struct profiles *p, enum profile_file file)
+{
+    return ini_unreadable(p->files[file]);
 }

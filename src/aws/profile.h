@@ -33,6 +33,9 @@ const char *profiles_path(const struct profiles *p, enum profile_file file);
 /* "does not exist", "cannot be read", or "" */
 const char *profiles_problem(const struct profiles *p, enum profile_file file);
 
+/* The file is there and cannot be read (a warning was logged). */
+bool profiles_unreadable(const struct profiles *p, enum profile_file file);
+
 bool profiles_has(const struct profiles *p, const char *profile);
 
 /* A value of a profile from either file; `sub` names an element of a nested block ("s3", "addressing_style") or is
@@ -46,6 +49,12 @@ const char *profiles_get_from(const struct profiles *p, enum profile_file file, 
  * there is no such section. *value is NULL when absent. Borrowed. */
 enum err_code profiles_service_get(const struct profiles *p, const char *profile, const char *service, const char *key,
                                    const char **value, struct err *e) MUST_CHECK;
+
+/* The section [sso-session NAME] of the config file: whether it is there, and a value of it, NULL when absent or empty.
+ * Borrowed.
+ */
+bool profiles_has_session(const struct profiles *p, const char *name);
+const char *profiles_session_get(const struct profiles *p, const char *name, const char *key);
 
 /* Appends `path` with "~", "~user", "$NAME" and "${NAME}" replaced; what is unknown stays as it is. */
 void profile_expand_path(struct buf *out, const char *path);

@@ -56,10 +56,17 @@ static enum err_code build_engine(struct stack *s, struct err *e)
     return s->engine ? ERR_OK : e->code;
 }
 
+/* The error itself has room for one line only. Standard error is the command's until the mount serves. */
+static void say_why_not(void *arg, const char *source, const char *why)
+{
+    fprintf(stderr, "awsfs: credentials: %s: %s\n", source, why);
+}
+
 static enum err_code build_client(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
-    const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region};
+    const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region,
+                                       .explain = say_why_not};
     const struct aws_client_config config = {
         .service = s->source->is_ssm ? "ssm" : "s3",
         .endpoint = o->endpoint,

@@ -98,9 +98,12 @@ def test_the_mount_helper_has_the_form_that_mount_8_calls(cli, witness, tmp_path
     assert os.listdir(cli.mnt) == ["f"]
 
 
-def test_no_credentials_names_where_it_looked(cli, witness):
-    line = one_line(cli.mount(witness.source, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}))
-    assert "credential" in line.lower() and "AWS_ACCESS_KEY_ID" in line
+def test_without_credentials_each_source_says_why_in_a_line(cli, witness):
+    result = cli.mount(witness.source, env={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None})
+    *sources, last = result.stderr.splitlines()
+    assert result.returncode == 1 and last.startswith("awsfs: no credentials: none of %d sources" % len(sources))
+    assert len(sources) == 12 and all(line.startswith("awsfs: credentials: ") for line in sources)
+    assert "AWS_ACCESS_KEY_ID is not set" in sources[0] and "AWS_EC2_METADATA_DISABLED" in sources[-1]
 
 
 def test_an_endpoint_that_is_not_reachable_is_named(cli, witness):

@@ -44,6 +44,18 @@ struct creds *resolve(const char *profile)
     return c;
 }
 
+static void note(void *arg, const char *source, const char *why)
+{
+    buf_addf(arg, "%s: %s\n", source, why);
+}
+
+struct creds_provider *provider_explained(const char *profile, struct buf *lines, struct err *e)
+{
+    const struct creds_options o = {.profile = profile, .explain = note, .explain_arg = lines};
+
+    return creds_provider_new(engine, &o, e);
+}
+
 void expect_failure(const char *profile, enum err_code code, const char *says)
 {
     struct err e = ERR_INIT;

@@ -17,6 +17,9 @@ int leave(void **state);
 /* creds_provider_new() with that profile or NULL. */
 struct creds_provider *provider(const char *profile, struct err *e);
 
+/* The same; what it explains is appended, "SOURCE: WHY" a line. */
+struct creds_provider *provider_explained(const char *profile, struct buf *lines, struct err *e);
+
 /* The set that the chain gives; a failure fails the test. */
 struct creds *resolve(const char *profile);
 

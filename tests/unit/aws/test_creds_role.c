@@ -76,14 +76,15 @@ static void role_profiles_that_cannot_work_are_refused_with_the_reason(void **st
         enum err_code code;
         const char *says;
     } table[] = {
-        {"loop1", ERR_INVAL, "circle: profile loop1"},
+        {"loop1", ERR_INVAL, "circle: loop1 -> loop2 -> loop3 -> loop1"},
         {"mfa", ERR_UNSUPPORTED, "mfa_serial"},
         {"via-mfa", ERR_UNSUPPORTED, "profile mfa wants an MFA code"},
-        {"no-source", ERR_INVAL, "no source_profile"},
+        {"no-source", ERR_INVAL, "no source_profile and no credential_source"},
         {"both", ERR_INVAL, "both source_profile and credential_source"},
-        {"cs", ERR_UNSUPPORTED, "credential_source"},
+        {"cs", ERR_AUTH, "credential_source = Environment: AWS_ACCESS_KEY_ID is not set"},
+        {"cs-unknown", ERR_INVAL, "credential_source = Sun is unknown, legal are Environment"},
         {"dangling", ERR_INVAL, "source_profile = nowhere"},
-        {"keyless", ERR_AUTH, "has no keys"},
+        {"keyless", ERR_AUTH, "profile empty, the source_profile of keyless, has no credentials"},
     };
 
     sandbox_write(".aws/config",
@@ -95,6 +96,7 @@ static void role_profiles_that_cannot_work_are_refused_with_the_reason(void **st
                   "[profile no-source]\nrole_arn = a\n"
                   "[profile both]\nrole_arn = a\nsource_profile = empty\ncredential_source = Environment\n"
                   "[profile cs]\nrole_arn = a\ncredential_source = Environment\n"
+                  "[profile cs-unknown]\nrole_arn = a\ncredential_source = Sun\n"
                   "[profile dangling]\nrole_arn = a\nsource_profile = nowhere\n"
                   "[profile keyless]\nrole_arn = a\nsource_profile = empty\n"
                   "[profile empty]\nregion = eu-west-1\n");
