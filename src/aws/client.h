@@ -77,6 +77,7 @@ struct aws_request {
     unsigned timeout_ms;           /* 0: the client's */
     unsigned first_byte_ms;        /* 0: the engine's; completes and copies use 300,000, which is then also how long an
                                       attempt under way may take beyond timeout_ms */
+    bool slow;                     /* it may well take that long: has its turn among its like (HTTP_SLOW of net/http.h) */
     unsigned max_attempts;         /* 0: the client's */
     size_t reply_max;              /* collected reply; 0: 1 MiB */
     bool secret;                   /* body and reply hold secrets */

@@ -292,13 +292,15 @@ static enum err_code build(struct aws_job *job, enum http_method method, const c
     return build_headers(job, method_names[method], buf_str(&path), query, e);
 }
 
-/* A body to be received in pieces, or one that is more than a moment's sending. */
+/* A body to be received in pieces, or one that is more than a moment's sending; an answer that may take minutes. */
 static enum http_share share_of(const struct aws_job *job)
 {
     if (job->step != STEP_REQUEST)
         return HTTP_SHORT;
     if (job->r.data)
         return HTTP_DOWNLOAD;
+    if (job->r.slow)
+        return HTTP_SLOW;
     return job->r.body && job->r.body->size > SHORT_MAX ? HTTP_UPLOAD : HTTP_SHORT;
 }
 

@@ -169,6 +169,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct request r = request_make(req, ino, run_flush);
 
     r.file = file_of(fi);
+    r.changes = true;
     request_serve(&r);
 }
 
@@ -186,14 +187,14 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     struct request r = request_make(req, ino, run_fsync);
 
     r.file = file_of(fi);
-    request_defer(&r);
+    request_change(&r);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     struct request r = request_make(req, ino, run_fsync);
 
-    request_defer(&r);
+    request_change(&r);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

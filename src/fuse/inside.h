@@ -46,7 +46,7 @@ struct session {
     struct fuse_session *se;
     struct session_config config;
     char *mountpoint, *source;
-    struct pool *pool;
+    struct pool *pool, *changes; /* what looks, and what changes, which may wait for minutes */
     struct lock lock;        /* what follows, to `signals_running` */
     struct cond landed;
     struct flight *flights;
@@ -81,6 +81,7 @@ struct request {
     /* Calls the vfs. ERR_OK: it has replied. Otherwise it has not, and has changed nothing where it is ERR_AGAIN. */
     enum err_code (*run)(struct request *r, struct err *e);
     int (*to_errno)(enum err_code code); /* NULL: errno_of() */
+    bool changes;                        /* may wait for an upload or a copy: has threads of its own */
     bool armed;                          /* an interrupt function is registered */
 
     /* The arguments, as each operation needs them. Borrowed while on the worker, copied when deferred. */
@@ -102,8 +103,11 @@ struct request request_make(fuse_req_t req, fuse_ino_t ino, enum err_code (*run)
 /* Tries it here, defers it on ERR_AGAIN. It is answered, now or later. */
 void request_serve(struct request *r);
 
-/* Hands a copy to the pool. It is answered later (or at once, without memory). */
+/* Hands a copy to a pool, by r->changes. It is answered later (or at once, without memory). */
 void request_defer(struct request *r);
+
+/* The same for what changes something in the store. */
+void request_change(struct request *r);
 
 /* Drops a reference that a flight's hold() took. */
 void request_release(void *held);

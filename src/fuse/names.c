@@ -56,7 +56,7 @@ static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
     r.name = name;
     r.mode = mode;
-    request_defer(&r);
+    request_change(&r);
 }
 
 static enum err_code run_mkdir(struct request *r, struct err *e)
@@ -75,7 +75,7 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
     r.name = name;
     r.mode = mode;
-    request_defer(&r);
+    request_change(&r);
 }
 
 static enum err_code run_symlink(struct request *r, struct err *e)
@@ -94,7 +94,7 @@ static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
     r.name = name;
     r.new_name = target;
-    request_defer(&r);
+    request_change(&r);
 }
 
 static enum err_code run_unlink(struct request *r, struct err *e)
@@ -111,7 +111,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct request r = request_make(req, parent, run_unlink);
 
     r.name = name;
-    request_defer(&r);
+    request_change(&r);
 }
 
 static enum err_code run_rmdir(struct request *r, struct err *e)
@@ -128,7 +128,7 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct request r = request_make(req, parent, run_rmdir);
 
     r.name = name;
-    request_defer(&r);
+    request_change(&r);
 }
 
 static enum err_code run_rename(struct request *r, struct err *e)
@@ -150,7 +150,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     r.new_parent = new_parent;
     r.new_name = new_name;
     r.flags = (int)flags;
-    request_defer(&r);
+    request_change(&r);
 }
 
 /* No store has hard links; EPERM is what link(2) says for such a filesystem, and programs fall back on it. */

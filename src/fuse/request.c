@@ -205,6 +205,7 @@ static struct deferred *deferred_new(const struct request *r)
 void request_defer(struct request *r)
 {
     struct session *s = r->session;
+    struct pool *pool = r->changes ? s->changes : s->pool;
     struct deferred *d = deferred_new(r);
     struct err e = ERR_INIT;
 
@@ -217,7 +218,7 @@ void request_defer(struct request *r)
     flight_start(s, &d->flight);
     d->r.armed = true;
     fuse_req_interrupt_func(d->r.req, on_interrupt, d);
-    if (pool_submit(s->pool, run_deferred, d, &e) != ERR_OK) {
+    if (pool_submit(pool, run_deferred, d, &e) != ERR_OK) {
         int queued = QUEUED;
         if (atomic_compare_exchange_strong(&d->state, &queued, RUNNING)) {
             answer_failure(&d->r, ERR_NOMEM, &e);
@@ -227,6 +228,12 @@ void request_defer(struct request *r)
         }
     }
     drop(d);
+}
+
+void request_change(struct request *r)
+{
+    r->changes = true;
+    request_defer(r);
 }
 
 void request_serve(struct request *r)

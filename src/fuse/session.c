@@ -34,8 +34,10 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
     s->config = *config;
     s->config.mountpoint = s->mountpoint = strdup(config->mountpoint);
     s->config.source = s->source = strdup(config->source);
-    s->pool = pool_new("awsfs-wait", config->waiters ? config->waiters : WAITERS, e);
-    if (!s->pool || interrupt_start(s, e) != ERR_OK)
+    unsigned waiters = config->waiters ? config->waiters : WAITERS;
+    s->pool = pool_new("awsfs-wait", waiters, e);
+    s->changes = pool_new("awsfs-change", waiters, e);
+    if (!s->pool || !s->changes || interrupt_start(s, e) != ERR_OK)
         return NULL;
     if (!s->mountpoint || !s->source) {
         err_set(e, ERR_NOMEM, "no memory for a mount");
@@ -249,6 +251,7 @@ void session_free(struct session *s)
     if (!s)
         return;
     pool_free(s->pool);
+    pool_free(s->changes);
     interrupt_stop(s);
     if (s->se) {
         fuse_session_unmount(s->se);

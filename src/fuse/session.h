@@ -24,7 +24,8 @@ struct session_config {
     bool noexec, noatime, nodiratime, sync, dirsync; /* generic mount options that the kernel carries out */
     bool secret;              /* what is written is wiped from the buffer of the kernel's requests */
     unsigned workers;         /* 0: 10 */
-    unsigned waiters;         /* threads for requests that wait for the network; 0: 64 */
+    unsigned waiters;         /* threads for requests that wait for the network, as many for those that look as for those
+                                 that change something; 0: 64 */
     /* The mount answers from now on. Called once, on a worker; must not block on the mount. May be NULL. */
     void (*ready)(void *arg);
     /* The mount is about to end ("finishing what is being written"): once, on any thread. May be NULL. */

@@ -98,6 +98,7 @@ struct http_engine *http_engine_new(const struct http_config *config, struct err
         return NULL;
     }
     h->max_parallel = config->max_parallel ? config->max_parallel : 64;
+    h->max_slow = (h->max_parallel + 1) / 2;
     h->connect_ms = config->connect_ms ? config->connect_ms : 5000;
     h->first_byte_ms = config->first_byte_ms ? config->first_byte_ms : 20000;
     h->stall_ms = config->stall_ms ? config->stall_ms : 20000;
@@ -108,7 +109,7 @@ struct http_engine *http_engine_new(const struct http_config *config, struct err
     h->idle = calloc(h->max_parallel, sizeof(*h->idle));
     h->multi = curl_multi_init();
     if (!h->user_agent || !h->idle || !h->multi ||
-        curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->max_parallel) != CURLM_OK) {
+        curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)(h->max_parallel + h->max_slow)) != CURLM_OK) {
         err_set(e, ERR_NOMEM, "no memory for the HTTP engine");
         return NULL;
     }

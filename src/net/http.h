@@ -1,7 +1,7 @@
 /*
  * The HTTP engine: one thread that owns libcurl's multi handle, for any number of requests at once. Connections are kept and
- * reused; a limit on concurrency queues what is over it, in order of arrival within a priority. Downloads and uploads have
- * shares of that limit, so that however many of them are stuck, short requests still find a place. TLS is always verified
+ * reused; a limit on concurrency queues what is over it, in order of arrival within a priority. Downloads, uploads and slow
+ * requests have shares of it, so that however many of them are stuck, short requests still find a place. TLS is always verified
  * unless `insecure_tls`; proxies (HTTPS_PROXY, NO_PROXY) and CA bundles (AWS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE) come from the
  * environment. Only http and https; no redirect is followed here.
  *
@@ -23,7 +23,7 @@ struct http_transfer;
 struct http_reply_view;
 
 struct http_config {
-    unsigned max_parallel;    /* transfers under way at once; 0: 64 */
+    unsigned max_parallel;    /* transfers under way at once, but the slow; 0: 64 */
     unsigned connect_ms;      /* 0: 5,000; includes DNS and TLS */
     unsigned first_byte_ms;   /* from the last byte sent to the first received; 0: 20,000 */
     unsigned stall_ms;        /* no byte in either direction; 0: 20,000 */
@@ -40,8 +40,9 @@ struct http_engine *http_engine_new(const struct http_config *config, struct err
 void http_engine_free(struct http_engine *h);
 CLEANUP_DEFINE(struct http_engine, http_engine_free)
 
-/* Of the transfers under way at once, downloads are at most 3/4 and uploads at most 3/16 (each at least one). */
-enum http_share { HTTP_SHORT, HTTP_DOWNLOAD, HTTP_UPLOAD, HTTP_SHARES };
+/* Of the transfers under way at once, downloads are at most 3/4 and uploads at most 3/16 (each at least one). The slow, whose
+ * server may be silent for minutes and which cost nothing meanwhile, are under way beside those: half as many (at least one). */
+enum http_share { HTTP_SHORT, HTTP_DOWNLOAD, HTTP_UPLOAD, HTTP_SLOW, HTTP_SHARES };
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE };
 

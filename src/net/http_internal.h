@@ -41,7 +41,7 @@ struct http_engine {
     _Atomic unsigned refs; /* the owner's and one for each transfer: it outlives both */
 
     /* Constant once the thread runs. */
-    unsigned max_parallel, connect_ms, first_byte_ms, stall_ms;
+    unsigned max_parallel, max_slow, connect_ms, first_byte_ms, stall_ms;
     bool insecure_tls;
     char *user_agent;
     struct http_env env;

@@ -84,11 +84,13 @@ void transfer_cancel(void *transfer)
 static bool has_room(const struct http_engine *h, enum http_share share)
 {
     unsigned n = h->max_parallel, most = n;
+    if (share == HTTP_SLOW)
+        return h->running_of[HTTP_SLOW] < h->max_slow;
     if (share == HTTP_DOWNLOAD)
         most = n - n / 4;
     else if (share == HTTP_UPLOAD)
         most = n < 6 ? 1 : n * 3 / 16;
-    return h->running_n < n && h->running_of[share] < most;
+    return h->running_n - h->running_of[HTTP_SLOW] < n && h->running_of[share] < most;
 }
 
 /* The first to come, of those that may go. */

@@ -2,6 +2,7 @@
 import errno
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -342,6 +343,33 @@ def test_an_upload_cut_off_by_kill_9_is_aborted_at_the_next_mount_and_others_are
     disk.start()
     wait_until(lambda: [u["UploadId"] for u in witness.uploads()] == [foreign], what="our upload to be aborted")
     assert witness.keys() == []
+
+
+def rename_in(directory):
+    os.rename(directory + "/old", directory + "/new")
+
+
+def test_a_hundred_copies_that_hang_delay_no_look_at_another_file(origin, bucket, mount):
+    witness = bucket(origin)
+    for i in range(100):
+        witness.put("d%d/old" % i, b"x")
+    witness.put("other/known", b"x")
+    disk = mount(witness, timeout=60, ttl=0)
+    origin.fault("hang", kind="CopyObject")
+    renames = [threading.Thread(target=rename_in, args=(str(disk / ("d%d" % i)),)) for i in range(100)]
+    for one in renames:
+        one.start()
+    try:
+        wait_until(lambda: origin.requests().get("CopyObject", 0) >= 32, what="the copies")
+        time.sleep(0.5)
+        assert os.stat(disk / "other/known").st_size == 1
+        assert (disk / "other/known").read_bytes() == b"x"
+        assert all(one.is_alive() for one in renames)
+    finally:
+        origin.heal()
+        for one in renames:
+            one.join()
+    assert os.listdir(disk / "d7") == ["new"]
 
 
 def start_large_rename(origin, bucket, mount, scripts, **faults):

@@ -98,6 +98,7 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         .timeout_ms = timeout_of(r),
         .max_attempts = r->max_attempts,
         .first_byte_ms = r->slow ? SLOW_MS : 0,
+        .slow = r->slow,
         .reply_max = reply_max,
         .urgent = r->call != NULL && r->call->urgent,
         .xml_error_in_200 = r->xml_error_in_200,

@@ -263,6 +263,35 @@ static void however_many_transfers_hang_a_short_request_finds_a_place(void **sta
     http_engine_free(h);
 }
 
+static void the_slow_are_under_way_beside_the_others(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 4, HUNG = 10 };
+    struct http_engine *h = test_engine((struct http_config){.max_parallel = N, .first_byte_ms = 60000});
+    struct call hung[HUNG] = {0}, c[N] = {0};
+    struct http_counters n;
+    for (int i = 0; i < HUNG; i++)
+        call_start(&hung[i], h, server_url(f->s), "/hang", (struct http_request){.urgent = true, .share = HTTP_SLOW});
+    for (int i = 0; i < N; i++)
+        call_start(&c[i], h, server_url(f->s), i < N - 1 ? "/hang" : "/x", (struct http_request){0});
+    call_wait(&c[N - 1]);
+    assert_int_equal(c[N - 1].status, 200);
+    http_engine_counters(h, &n);
+    assert_int_equal(n.running, N / 2 + N - 1);
+    assert_int_equal(n.queued, HUNG - N / 2);
+    for (int i = 0; i < HUNG; i++) {
+        http_cancel(hung[i].t);
+        call_wait(&hung[i]);
+        call_release(&hung[i]);
+    }
+    for (int i = 0; i < N; i++) {
+        http_cancel(c[i].t);
+        call_wait(&c[i]);
+        call_release(&c[i]);
+    }
+    http_engine_free(h);
+}
+
 static void shares_are_at_least_one_and_serve_all(void **state)
 {
     struct fixture *f = *state;
@@ -317,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_more_than_max_parallel_run_at_once_and_all_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(the_urgent_go_before_others_that_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(however_many_transfers_hang_a_short_request_finds_a_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_slow_are_under_way_beside_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(shares_are_at_least_one_and_serve_all, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_sent_is_refused_at_once, setup, teardown),
     };
