@@ -137,6 +137,28 @@ enum err_code try_truncate(struct rig *r, const char *path, uint64_t size);
 
 void drain(struct rig *r);
 
+/* ---- Calls on a thread of their own, in the root directory */
+
+enum call_kind { CALL_FLUSH, CALL_UNLINK, CALL_RMDIR, CALL_RENAME, CALL_DRAIN };
+
+struct call {
+    struct rig *r;
+    enum call_kind kind;
+    struct vfs_handle *h;
+    const char *a, *b; /* names */
+    unsigned flags;    /* of a rename */
+    enum err_code code;
+    bool ended; /* atomic */
+    pthread_t thread;
+};
+void call_start(struct call *c);
+bool call_ended(void *call);
+/* Waits for it; what it returned. */
+enum err_code call_end(struct call *c);
+
+/* A text of that length, to be freed. */
+char *bytes_of(size_t len);
+
 /* Files in the state directory's folder whose names end in `ending`. */
 unsigned state_files(struct rig *r, const char *folder, const char *ending);
 /* Content of the first of them. */

@@ -12,16 +12,6 @@
 
 static const struct rig_kind small_target = {.put_target = 9 * MIB};
 
-static char *bytes_of(size_t len)
-{
-    char *p = malloc(len + 1);
-    assert_non_null(p);
-    for (size_t k = 0; k < len; k++)
-        p[k] = (char)('a' + (k * 7 + k / 4096) % 26);
-    p[len] = 0;
-    return p;
-}
-
 static void write_big(struct rig *r, struct vfs_handle *h, const char *text)
 {
     for (size_t at = 0, len = strlen(text); at < len; at += MIB) {

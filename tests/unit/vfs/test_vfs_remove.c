@@ -6,18 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static char *bytes_of(size_t len)
-{
-    char *p = malloc(len + 1);
-    assert_non_null(p);
-    for (size_t k = 0; k < len; k++)
-        p[k] = (char)('a' + (k * 7 + k / 4096) % 26);
-    p[len] = 0;
-    return p;
-}
-
-
-
 static void a_removed_file_keeps_its_bytes_for_those_who_have_it_open(void **state)
 {
     struct rig r;
@@ -59,30 +47,6 @@ static void a_new_file_removed_before_its_put_sends_nothing(void **state)
     rig_stop(&r);
 }
 
-struct call {
-    struct rig *r;
-    struct vfs_handle *h;
-    const char *a, *b;
-    enum err_code code;
-};
-
-static void *call_flush(void *arg)
-{
-    struct call *c = arg;
-    struct err e = ERR_INIT;
-    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
-    return NULL;
-}
-
-static void *call_unlink(void *arg)
-{
-    struct call *c = arg;
-    struct err e = ERR_INIT;
-    c->code = vfs_unlink(c->r->v, VFS_ROOT, c->a, &c->r->who, &e);
-    return NULL;
-}
-
-
 static void a_file_removed_during_its_put_does_not_come_back(void **state)
 {
     for (int fresh = 0; fresh < 2; fresh++) {
@@ -93,16 +57,14 @@ static void a_file_removed_during_its_put_does_not_come_back(void **state)
         struct vfs_handle *h = fresh ? create_at(&r, "f") : open_at(&r, "f", O_RDWR | O_TRUNC);
         write_at(&r, h, 0, "bytes");
         mem_store_hold(r.mem, MEM_PUT, "f");
-        struct call put = {.r = &r, .h = h}, removal = {.r = &r, .a = "f"};
-        pthread_t t, u;
-        pthread_create(&t, NULL, call_flush, &put);
+        struct call put = {.r = &r, .kind = CALL_FLUSH, .h = h}, removal = {.r = &r, .kind = CALL_UNLINK, .a = "f"};
+        call_start(&put);
         assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
-        pthread_create(&u, NULL, call_unlink, &removal);
+        call_start(&removal);
         usleep(100 * 1000);
         mem_store_unhold(r.mem, MEM_PUT);
-        pthread_join(t, NULL);
-        pthread_join(u, NULL);
-        assert_int_equal(removal.code, ERR_OK);
+        (void)call_end(&put);
+        assert_int_equal(call_end(&removal), ERR_OK);
         expect_bytes(&r, h, "bytes");
         expect_ok(&r, close_file(&r, h));
         drain(&r);
@@ -119,17 +81,15 @@ static void a_put_that_begins_during_a_removal_waits_for_it(void **state)
     others_put(&r, "f", "old");
     struct vfs_handle *h = open_at(&r, "f", O_RDWR);
     mem_store_hold(r.mem, MEM_REMOVE, "f");
-    struct call removal = {.r = &r, .a = "f"}, put = {.r = &r, .h = h};
-    pthread_t t, u;
-    pthread_create(&u, NULL, call_unlink, &removal);
+    struct call removal = {.r = &r, .kind = CALL_UNLINK, .a = "f"}, put = {.r = &r, .kind = CALL_FLUSH, .h = h};
+    call_start(&removal);
     assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
     write_at(&r, h, 0, "bytes");
-    pthread_create(&t, NULL, call_flush, &put);
+    call_start(&put);
     usleep(200 * 1000);
     mem_store_unhold(r.mem, MEM_REMOVE);
-    pthread_join(u, NULL);
-    pthread_join(t, NULL);
-    assert_int_equal(removal.code, ERR_OK);
+    (void)call_end(&put);
+    assert_int_equal(call_end(&removal), ERR_OK);
     release(&r, h);
     drain(&r);
     assert_int_equal(mem_store_objects(r.mem), 0);
@@ -242,14 +202,6 @@ static void rmdir_right_after_the_last_file_leaves_no_marker(void **state)
     rig_stop(&r);
 }
 
-static void *call_rmdir(void *arg)
-{
-    struct call *c = arg;
-    struct err e = ERR_INIT;
-    c->code = vfs_rmdir(c->r->v, VFS_ROOT, c->a, &c->r->who, &e);
-    return NULL;
-}
-
 static void a_marker_that_is_being_put_does_not_bring_a_removed_directory_back(void **state)
 {
     struct rig r;
@@ -258,13 +210,11 @@ static void a_marker_that_is_being_put_does_not_bring_a_removed_directory_back(v
     mem_store_hold(r.mem, MEM_PUT, "d/");
     expect_ok(&r, try_unlink(&r, "d/f"));
     assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 3000));
-    struct call c = {.r = &r, .a = "d"};
-    pthread_t t;
-    pthread_create(&t, NULL, call_rmdir, &c);
+    struct call c = {.r = &r, .kind = CALL_RMDIR, .a = "d"};
+    call_start(&c);
     usleep(200 * 1000);
     mem_store_unhold(r.mem, MEM_PUT);
-    pthread_join(t, NULL);
-    assert_int_equal(c.code, ERR_OK);
+    assert_int_equal(call_end(&c), ERR_OK);
     drain(&r);
     assert_int_equal(mem_store_objects(r.mem), 0);
     expect_absent(&r, "d");

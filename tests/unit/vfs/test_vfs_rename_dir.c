@@ -6,31 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-struct call {
-    struct rig *r;
-    struct vfs_handle *h;
-    const char *a, *b;
-    enum err_code code;
-};
-
-static void *call_flush(void *arg)
-{
-    struct call *c = arg;
-    struct err e = ERR_INIT;
-    c->code = vfs_flush(c->r->v, c->h, &c->r->who, &e);
-    return NULL;
-}
-
-static void *call_rename(void *arg)
-{
-    struct call *c = arg;
-    struct err e = ERR_INIT;
-    c->code = vfs_rename(c->r->v, VFS_ROOT, c->a, VFS_ROOT, c->b, 0, &c->r->who, &e);
-    return NULL;
-}
-
-
-
 static void a_directory_is_renamed_with_everything_below(void **state)
 {
     struct rig r;
@@ -73,18 +48,15 @@ static void bytes_written_below_during_the_rename_come_to_the_new_name(void **st
         others_put(&r, "d/log", "line 1\n");
         struct vfs_handle *h = open_at(&r, "d/log", O_RDWR);
         mem_store_hold(r.mem, where[k], NULL);
-        struct call c = {.r = &r, .a = "d", .b = "e"}, put = {.r = &r, .h = h};
-        pthread_t t, u;
-        pthread_create(&t, NULL, call_rename, &c);
+        struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"}, put = {.r = &r, .kind = CALL_FLUSH, .h = h};
+        call_start(&c);
         assert_true(mem_store_wait_held(r.mem, where[k], 1, 2000));
         write_at(&r, h, 7, "line 2\n");
-        pthread_create(&u, NULL, call_flush, &put);
+        call_start(&put);
         usleep(200 * 1000);
         mem_store_unhold(r.mem, where[k]);
-        pthread_join(t, NULL);
-        pthread_join(u, NULL);
-        assert_int_equal(c.code, ERR_OK);
-        assert_int_equal(put.code, ERR_OK);
+        assert_int_equal(call_end(&c), ERR_OK);
+        assert_int_equal(call_end(&put), ERR_OK);
         expect_ok(&r, close_file(&r, h));
         drain(&r);
         expect_object(&r, "e/log", "line 1\nline 2\n");
@@ -157,14 +129,12 @@ static void what_others_changed_between_copy_and_deletion_stays(void **state)
     others_put(&r, "d/g", "g");
     walk(&r, "d");
     mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
-    struct call c = {.r = &r, .a = "d", .b = "e"};
-    pthread_t t;
-    pthread_create(&t, NULL, call_rename, &c);
+    struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
+    call_start(&c);
     assert_true(mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000));
     others_put(&r, "d/f", "theirs");
     mem_store_unhold(r.mem, MEM_REMOVE_MANY);
-    pthread_join(t, NULL);
-    assert_int_equal(c.code, ERR_OK);
+    assert_int_equal(call_end(&c), ERR_OK);
     expect_object(&r, "d/f", "theirs");
     expect_no_object(&r, "d/g");
     expect_file(&r, "e/f", "old");
@@ -181,15 +151,13 @@ static void a_copy_that_others_changed_is_not_undone(void **state)
     walk(&r, "d");
     rig_fail(&r, MEM_COPY, "d/g", ERR_ACCESS, 1);
     mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
-    struct call c = {.r = &r, .a = "d", .b = "e"};
-    pthread_t t;
-    pthread_create(&t, NULL, call_rename, &c);
+    struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
+    call_start(&c);
     bool undoes = mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000);
     if (undoes)
         others_put(&r, "e/f", "theirs");
     mem_store_unhold(r.mem, MEM_REMOVE_MANY);
-    pthread_join(t, NULL);
-    assert_int_equal(c.code, ERR_ACCESS);
+    assert_int_equal(call_end(&c), ERR_ACCESS);
     assert_int_equal(there(&r, "e/f"), undoes); /* the failure may come before the copy of the other */
     expect_object(&r, "d/f", "f");
     expect_object(&r, "d/g", "g");
