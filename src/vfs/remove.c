@@ -1,32 +1,10 @@
 /* unlink and rmdir. They return when the store has done it. */
 #include "util/clock.h"
-#include "vfs/stage_use.h"
 #include "vfs/tree.h"
 
 #include <string.h>
 
 #define REMOVE_ATTEMPTS 4
-
-void preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c)
-{
-    lock_take(&v->tree);
-    bool open = i->kind == INODE_FILE && i->active && i->active->opens > 0 && i->size > 0 && !(i->flags & INODE_NEW);
-    lock_drop(&v->tree);
-    struct err err = ERR_INIT;
-    if (!open || stage_open(v, i, false, &err)) {
-        if (err.code)
-            LOG_WARN("vfs", "an open file that is removed cannot be kept: %s", err.msg);
-        return;
-    }
-    lock_take(&v->tree);
-    struct stage *s = i->active ? i->active->stage : NULL;
-    struct content *content = i->content ? content_ref(i->content) : NULL;
-    lock_drop(&v->tree);
-    if (s && !stage_complete(s, false) && stage_complete_from(s, content, false, c ? c->cancel : NULL, &err))
-        LOG_WARN("vfs", "readers of a file that was removed may miss bytes: %s", err.msg);
-    if (content)
-        content_unref(content);
-}
 
 void removed_locked(struct vfs *v, struct inode *dir, struct inode *i)
 {
@@ -113,8 +91,9 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
     if (in_store) {
         if (c->nowait)
             return ERR_AGAIN;
-        preserve(v, i, c);
-        code = remove_version(v, key, etag, c, e);
+        code = preserve(v, i, c, e);
+        if (!code)
+            code = remove_version(v, key, etag, c, e);
         if (code)
             return code;
     }

@@ -166,9 +166,9 @@ static enum err_code rename_in_store(struct vfs *v, struct rename *r, const stru
     CLEANUP(store_meta_unref) struct store_meta *meta = NULL;
     uint64_t attr_gen;
     struct store_version version = {.etag = ""};
-    if (r->target)
-        preserve(v, r->target, c);
-    enum err_code code = carried_meta(v, r->from, c, &meta, &attr_gen, e);
+    enum err_code code = r->target ? preserve(v, r->target, c, e) : ERR_OK;
+    if (!code)
+        code = carried_meta(v, r->from, c, &meta, &attr_gen, e);
     if (code)
         return code;
     lock_take(&v->tree);

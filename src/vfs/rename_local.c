@@ -14,8 +14,9 @@
 enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
 {
     struct inode *i = r->from;
-    if (r->target)
-        preserve(v, r->target, c);
+    enum err_code code = r->target ? preserve(v, r->target, c, e) : ERR_OK;
+    if (code)
+        return code;
     lock_take(&v->tree);
     uint64_t gen = i->active ? i->active->gen : 0, attr_gen = i->active ? i->active->attr_gen : 0;
     struct stage *stage = i->active ? i->active->stage : NULL;
@@ -32,7 +33,7 @@ enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vf
     struct upload u = {.key = r->to_key, .stage = stage, .meta = meta, .cancel = c->cancel};
     u.cond = etag ? (struct store_cond){STORE_IF_MATCH, etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
     struct store_version version;
-    enum err_code code = stage_freeze(stage, e);
+    code = stage_freeze(stage, e);
     if (code)
         return code;
     code = upload_put(v, &u, &version, e);

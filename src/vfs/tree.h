@@ -386,10 +386,14 @@ void dir_keep_locked(struct vfs *v, struct inode *dir);
 enum err_code dir_new_locked(struct inode *i, struct err *e) MUST_CHECK;
 void dir_free(struct dir *d);
 
+/* ---- preserve.c */
+
+/* Open readers of an inode whose object is about to go keep its bytes, where that is little (preserve.c has the rule). The inode
+ * is held by the caller. An error means that nothing may be removed: the readers would lose what they can still have. */
+enum err_code preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+
 /* ---- remove.c */
 
-/* Open readers of an inode whose object is about to go keep its bytes: fetches what is not held into a stage. */
-void preserve(struct vfs *v, struct inode *i, const struct vfs_caller *c);
 /* The name is gone: a mark of our own removal stays, so that an older listing does not bring it back. */
 void removed_locked(struct vfs *v, struct inode *dir, struct inode *i);
 /* True if it has files that the store does not know. */

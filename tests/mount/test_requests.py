@@ -1,10 +1,11 @@
 """Requests are money and time: what each operation may send, counted by the server."""
+import errno
 import os
 import time
 
 import pytest
 
-from support.work import run, wait_until
+from support.work import errno_of, pattern, run, wait_until
 
 
 @pytest.fixture
@@ -141,6 +142,36 @@ def test_an_unlink_is_one_delete(origin, counted):
     disk = counted({"f": b"x", "g": b"x"})
     (disk / "f").unlink()
     assert origin.requests() == {"DeleteObject": 1}
+
+
+def test_rm_of_a_large_file_that_is_open_fetches_nothing(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.synthetic(bucket=witness.name, key="big", size=1 << 30, seed=1)
+    disk = mount(witness)
+    fd = os.open(disk / "big", os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+    head = os.pread(fd, 4096, 0)
+    origin.reset_counts()
+    (disk / "big").unlink()
+    assert origin.requests() == {"DeleteObject": 1}
+    assert os.pread(fd, 4096, 0) == head
+    assert errno_of(os.pread, fd, 4096, 900 << 20) == errno.ESTALE
+    os.close(fd)
+
+
+def test_rm_of_a_small_file_that_is_open_fetches_what_was_not_read_once(origin, bucket, mount):
+    witness = bucket(origin)
+    data = pattern(3 << 20)
+    witness.put("f", data)
+    disk = mount(witness)
+    fd = os.open(disk / "f", os.O_RDONLY)
+    origin.reset_counts()
+    (disk / "f").unlink()
+    counts = origin.counts()
+    assert counts["bytes_out"] < len(data) * 1.1
+    assert witness.keys() == []
+    assert os.pread(fd, 4 << 20, 0) == data
+    os.close(fd)
 
 
 def test_a_random_read_of_4_kib_fetches_at_most_128_kib(origin, bucket, mount, rng):
