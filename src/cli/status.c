@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define DIRTY_MAX 1000
+#define FILES_MAX 1000
 
 static void text(struct buf *out, const char *name, const char *value)
 {
@@ -38,16 +38,20 @@ static void one_count(void *arg, const char *kind, uint64_t count)
     buf_addf(p->out, ":%llu", (unsigned long long)count);
 }
 
-static void one_dirty(void *arg, const char *path, uint64_t size, const char *error)
+static void one_file(void *arg, const struct vfs_unsent *file)
 {
     struct pairs *p = arg;
 
-    if (p->n >= DIRTY_MAX)
+    if (p->n >= FILES_MAX)
         return;
     buf_add_str(p->out, p->n++ ? ",{" : "{");
-    text(p->out, "path", path);
-    text(p->out, "error", error);
-    buf_addf(p->out, "\"bytes\":%llu}", (unsigned long long)size);
+    text(p->out, "path", file->path);
+    text(p->out, "error", file->error);
+    if (*file->file)
+        text(p->out, "file", file->file);
+    if (*file->time)
+        text(p->out, "time", file->time);
+    buf_addf(p->out, "\"bytes\":%llu}", (unsigned long long)file->size);
 }
 
 struct number {
@@ -137,10 +141,12 @@ void stack_status(struct stack *s, struct buf *out)
     kernel_numbers(s, out);
     file_numbers(s, out);
     network_numbers(s, out);
-    struct pairs counts = {.out = out}, dirty = {.out = out};
+    struct pairs counts = {.out = out}, dirty = {.out = out}, failed = {.out = out};
     buf_add_str(out, "\"requests\":{");
     store_each_count(s->store, one_count, &counts);
     buf_add_str(out, "},\"dirty\":[");
-    vfs_each_dirty(s->vfs, one_dirty, &dirty);
+    vfs_each_unsent(s->vfs, false, one_file, &dirty);
+    buf_add_str(out, "],\"failed\":[");
+    vfs_each_unsent(s->vfs, true, one_file, &failed);
     buf_add_str(out, "]}");
 }

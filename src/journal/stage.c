@@ -43,6 +43,11 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
     return s;
 }
 
+const char *stage_path(const struct stage *s)
+{
+    return s->path;
+}
+
 void stage_free(struct stage *s)
 {
     if (!s)

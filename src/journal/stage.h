@@ -37,6 +37,9 @@ CLEANUP_DEFINE(struct stage, stage_free)
 enum err_code stage_abandon(struct stage *s, const char *key, const char *reason, char *path, size_t path_size,
                             struct err *e) MUST_CHECK;
 
+/* The staging file's path, constant; NULL in memory. */
+const char *stage_path(const struct stage *s);
+
 /* All or nothing. Grows the size when it writes beyond it (a gap is a HOLE). ERR_NOSPC, ERR_TOO_BIG (over the memory_max). */
 enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
 
@@ -78,5 +81,16 @@ enum err_code stage_thaw(struct stage *s, struct err *e) MUST_CHECK;
 /* Logs each staging file in `dir` that an earlier mount left without saying what it is: it was killed while the file was being
  * written. Call before the first stage_new() there, with the directory to oneself. Returns how many. */
 size_t stage_report_left(const char *dir);
+
+/* What stage_abandon() left, as its description says. */
+struct stage_left {
+    const char *path;   /* the staging file's */
+    const char *key, *reason, *time; /* "" where the description is not readable */
+    uint64_t size;
+};
+
+/* Calls fn for each staging file in `dir` that was abandoned, by this mount or an earlier one, and is still there; in no order.
+ * Reads local files. Any thread, no lock needed. */
+void stage_each_left(const char *dir, void (*fn)(void *arg, const struct stage_left *left), void *arg);
 
 #endif

@@ -39,6 +39,7 @@ static bool has_names_locked(const struct inode *dir)
 struct marker_task {
     struct vfs *v;
     struct inode *dir;
+    struct deferred deferred;
 };
 
 static ssize_t read_nothing(void *arg, uint64_t offset, void *buf, size_t len)
@@ -120,8 +121,7 @@ static void marker_put(void *arg)
         marker_end_locked(v, dir, code, &version);
     dir->dir->marker_due = false;
     inode_unref_locked(v, dir);
-    v->background--;
-    cond_broadcast(&v->changed);
+    deferred_end_locked(v, &t->deferred, false);
     lock_drop(&v->tree);
 }
 
@@ -149,6 +149,6 @@ void dir_keep_locked(struct vfs *v, struct inode *dir)
         return;
     *t = (struct marker_task){.v = v, .dir = inode_ref_locked(dir)};
     dir->dir->marker_due = true;
-    v->background++;
+    deferred_begin_locked(v, &t->deferred);
     timer_arm(v->timers, &dir->dir->marker_timer, clock_mono_ms() + MARKER_DELAY_MS, marker_timer, t);
 }

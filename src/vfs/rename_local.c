@@ -68,6 +68,7 @@ struct put_off {
     struct vfs *v;
     struct inode *mark; /* the INODE_NONE that stands for the name; carries the ETag of what is to go */
     struct timer timer;
+    struct deferred deferred;
 };
 
 static void put_off_run(void *arg)
@@ -83,16 +84,19 @@ static void put_off_run(void *arg)
     mark->etag = NULL;
     lock_drop(&v->tree);
     struct err err = ERR_INIT;
-    if (key && etag && store_remove(v->store, key, etag, NULL, &err))
+    enum err_code code = key && etag ? store_remove(v->store, key, etag, NULL, &err) : ERR_OK;
+    bool failed = code && code != ERR_CONFLICT;
+    if (code == ERR_CONFLICT)
+        LOG_WARN("vfs", "\"%s\" was renamed away, and changed by others meanwhile: theirs stays", key);
+    else if (failed)
         LOG_ERROR("vfs", "\"%s\" was renamed away but could not be removed: %s", key, err.msg);
     lock_take(&v->tree);
     if (key)
         inode_changed_locked(v, mark);
-    if (err.code)
+    if (code)
         mark->flags |= INODE_STALE;
     inode_unref_locked(v, mark);
-    v->background--;
-    cond_broadcast(&v->changed);
+    deferred_end_locked(v, &p->deferred, failed);
     lock_drop(&v->tree);
 }
 
@@ -114,7 +118,7 @@ static void put_off_locked(struct vfs *v, struct inode *mark, const char *etag, 
     }
     p->v = v;
     p->mark = inode_ref_locked(mark);
-    v->background++;
+    deferred_begin_locked(v, &p->deferred);
     timer_arm(v->timers, &p->timer, clock_mono_ms() + PUT_OFF_MS, put_off_timer, p);
 }
 

@@ -121,7 +121,9 @@ static void later(void *arg)
     struct inode *i = t->inode;
     lock_take(&v->tree);
     i->active->timer_armed = false;
-    if (inode_unsent(i) && !send_has_failed(i->active) && inode_placed(i))
+    if (inode_unsent(i) && i->active->opens == 0 && send_has_failed(i->active))
+        send_last_close_locked(v, i);
+    else if (inode_unsent(i) && !send_has_failed(i->active) && inode_placed(i))
         send_start_locked(v, i);
     inode_settle_locked(v, i);
     inode_unref_locked(v, i);
@@ -199,38 +201,59 @@ struct abandon_task {
     struct stage *stage;
     char *key;
     struct err failure;
+    struct deferred deferred;
 };
+
+static void abandon(struct stage *stage, const char *key, const struct err *failure)
+{
+    char path[512] = "";
+    struct err err = ERR_INIT;
+    if (stage_abandon(stage, key, failure->msg, path, sizeof(path), &err))
+        LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", key, failure->msg);
+    else
+        LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", key, failure->msg, path);
+}
 
 static void abandon_run(void *arg)
 {
     struct abandon_task *t = arg;
-    char path[512] = "";
-    struct err err = ERR_INIT;
-    if (stage_abandon(t->stage, t->key, t->failure.msg, path, sizeof(path), &err))
-        LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", t->key, t->failure.msg);
-    else
-        LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", t->key, t->failure.msg, path);
+    abandon(t->stage, t->key, &t->failure);
     lock_take(&t->v->tree);
-    t->v->background--;
-    cond_broadcast(&t->v->changed);
+    deferred_end_locked(t->v, &t->deferred, false);
     lock_drop(&t->v->tree);
     free(t->key);
     free(t);
 }
 
-void send_give_up_locked(struct vfs *v, struct inode *i)
+/* False without memory: then the stage is still the inode's. */
+static bool abandon_start_locked(struct vfs *v, struct inode *i)
 {
     struct active *a = i->active;
-    struct abandon_task *t = a->stage && active_dirty(a) ? calloc(1, sizeof(*t)) : NULL;
-    if (t) {
+    struct abandon_task *t = calloc(1, sizeof(*t));
+    if (t)
         *t = (struct abandon_task){.v = v, .stage = a->stage, .key = inode_key_dup_locked(i), .failure = a->failure};
-        if (t->key && !pool_submit(v->pool, abandon_run, t, NULL)) {
-            a->stage = NULL;
-            v->background++;
-        } else {
+    if (!t || !t->key || pool_submit(v->pool, abandon_run, t, NULL)) {
+        if (t)
             free(t->key);
-            free(t);
+        free(t);
+        return false;
+    }
+    a->stage = NULL;
+    deferred_begin_locked(v, &t->deferred); /* the task waits for this lock before it ends it */
+    return true;
+}
+
+void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
+{
+    struct active *a = i->active;
+    bool staged = a->stage && active_dirty(a);
+    if (staged && !abandon_start_locked(v, i)) {
+        if (!at_end) { /* the bytes stay the file's until it can be done, at the end of the vfs at the latest */
+            if (!v->closing)
+                send_later_locked(v, i);
+            return;
         }
+        abandon(TAKE(a->stage), i->name, &a->failure);
     }
     a->sent_gen = a->gen;
     a->attr_sent_gen = a->attr_gen;
@@ -256,7 +279,7 @@ void send_last_close_locked(struct vfs *v, struct inode *i)
         a->attr_sent_gen = a->attr_gen;
         send_dirty_locked(v, i);
     } else if (send_has_failed(a)) {
-        send_give_up_locked(v, i);
+        send_give_up_locked(v, i, false);
     } else if (active_dirty(a)) {
         send_start_locked(v, i);
     } else {

@@ -115,6 +115,14 @@ struct active {
 
 TAILQ_HEAD(active_list, active);
 
+/* Something put off that a drain waits for: a marker, a removal, the leaving of bytes in the state directory (drain.c). */
+struct deferred {
+    uint64_t seq;
+    TAILQ_ENTRY(deferred) link;
+};
+
+TAILQ_HEAD(deferred_list, deferred);
+
 #define VFS_REFUSED_SLOTS 32
 
 struct refused { /* refused.c */
@@ -145,6 +153,9 @@ struct vfs {
     struct refused refused[VFS_REFUSED_SLOTS];
     unsigned background;    /* tasks under way that use the vfs */
     struct cancel *ending;  /* fired when the vfs ends: what the next mount can do as well is given up */
+    struct deferred_list deferred; /* those of them that a drain waits for, in order of seq */
+    uint64_t deferred_seq, deferred_failed;
+    bool closing;           /* the vfs is being freed: nothing is put off any more */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
@@ -337,13 +348,21 @@ void send_dirty_locked(struct vfs *v, struct inode *i);
 void send_last_close_locked(struct vfs *v, struct inode *i);
 /* True if the present state could not be sent. */
 bool send_has_failed(const struct active *a);
-/* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. */
-void send_give_up_locked(struct vfs *v, struct inode *i);
+/* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. Where there is no memory
+ * for that now, it is put off; `at_end` (of the vfs): it is done at once, with the lock held. */
+void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end);
 /* After a sending or a hold: what was changed meanwhile is sent or put off, as its state asks. */
 void send_rest_locked(struct vfs *v, struct inode *i);
 /* Marks a sending as begun (`cancel` is taken over, may be NULL) and as ended. */
 void send_begin_locked(struct vfs *v, struct inode *i, struct cancel *cancel);
 void send_end_locked(struct vfs *v, struct inode *i);
+
+/* ---- drain.c */
+
+/* Frames what is put off: drains that begin meanwhile wait for it, and so does the end of the vfs. `failed`: something that the
+ * program was told is done could not be. `d` lies in the task. */
+void deferred_begin_locked(struct vfs *v, struct deferred *d);
+void deferred_end_locked(struct vfs *v, struct deferred *d, bool failed);
 
 /* ---- hold.c */
 

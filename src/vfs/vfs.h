@@ -213,7 +213,17 @@ struct vfs_stats {
 };
 void vfs_stats(struct vfs *v, struct vfs_stats *out);
 
-/* Files that are not in the store yet: path below the mount, bytes, "" or the last error. Called with no lock held. */
-void vfs_each_dirty(struct vfs *v, void (*fn)(void *arg, const char *path, uint64_t size, const char *error), void *arg);
+/* A file that is not in the store. Strings are never NULL. */
+struct vfs_unsent {
+    const char *path;  /* below the mount; of what an earlier mount left, its key */
+    const char *file;  /* the local file with its bytes; "": none (attributes alone, or in memory) */
+    const char *error; /* "": has not failed */
+    const char *time;  /* of what was left in the state directory: when */
+    uint64_t size;
+};
+
+/* Files that are not in the store yet or, with `failed`, could not be put there: those still open, and those left in the state
+ * directory by this mount or an earlier one. Called with no lock held; may read local files. */
+void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const struct vfs_unsent *file), void *arg);
 
 #endif

@@ -309,6 +309,53 @@ static void what_a_killed_mount_left_is_reported(void **state)
     assert_int_equal(stage_report_left("/nowhere/at/all"), 0);
 }
 
+static void note_left(void *arg, const struct stage_left *left)
+{
+    const char *slash = strrchr(left->path, '/');
+    size_t at = strlen(arg);
+    snprintf((char *)arg + at, 400 - at, "%s|%s|%s|%d|%llu\n", slash ? slash + 1 : "", left->key, left->reason,
+             *left->time != '\0', (unsigned long long)left->size);
+}
+
+static void put_text(const struct scratch *d, const char *name, const char *text)
+{
+    char path[400];
+    snprintf(path, sizeof(path), "%s/%s", d->path, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void what_was_abandoned_is_found_again_whatever_became_of_its_description(void **state)
+{
+    static const struct {
+        const char *bytes, *info, *expected;
+    } cases[] = {
+        {"abc", "{\"key\":\"k\",\"reason\":\"403\",\"time\":\"now\"}", "stage-1|k|403|1|3\n"},
+        {"abc", "", "stage-1|||0|3\n"},
+        {"abc", "{\"key\":\"k\"", "stage-1|||0|3\n"},
+        {"abc", "[1,2]", "stage-1|||0|3\n"},
+        {"abc", "{\"key\":7,\"reason\":{}}", "stage-1|||0|3\n"},
+        {NULL, "{\"key\":\"k\"}", ""}, /* its owner has taken the bytes */
+        {"abc", NULL, ""},              /* being written */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scratch d;
+        char told[400] = "";
+        scratch_make(&d);
+        if (cases[i].bytes)
+            put_text(&d, "stage-1", cases[i].bytes);
+        if (cases[i].info)
+            put_text(&d, "stage-1.info", cases[i].info);
+        put_text(&d, "other.info", "{}");
+        stage_each_left(d.path, note_left, told);
+        assert_string_equal(told, cases[i].expected);
+        scratch_remove(&d);
+    }
+    stage_each_left("/nowhere/at/all", note_left, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),
         cmocka_unit_test(appends_and_freezes_run_in_parallel),
         cmocka_unit_test(what_a_killed_mount_left_is_reported),
+        cmocka_unit_test(what_was_abandoned_is_found_again_whatever_became_of_its_description),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

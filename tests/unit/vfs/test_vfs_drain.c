@@ -44,6 +44,79 @@ static void a_drain_ends_while_a_program_writes_on(void **state)
     rig_stop(&r);
 }
 
+struct late {
+    struct rig *r;
+    unsigned calls;
+    uint64_t files;
+};
+
+/* While the drain waits for the marker of "d": that of "e" is put off too, and the first may go on. */
+static void put_off_another(void *arg, uint64_t files, uint64_t bytes)
+{
+    struct late *l = arg;
+    if (l->calls++ > 0)
+        return;
+    l->files = files;
+    expect_ok(l->r, try_unlink(l->r, "e/f"));
+    assert_true(mem_store_release_one(l->r->mem, MEM_PUT, "d/"));
+}
+
+static void a_drain_waits_for_what_was_put_off_before_it_began_and_for_nothing_later(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "x");
+    others_put(&r, "e/f", "x");
+    mem_store_hold(r.mem, MEM_PUT, NULL);
+    expect_ok(&r, try_unlink(&r, "d/f"));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 5000));
+    struct late l = {.r = &r};
+    expect_ok(&r, vfs_drain(r.v, put_off_another, &l, &r.err));
+    assert_int_equal(l.calls, 1);
+    assert_int_equal(l.files, 1);
+    expect_object(&r, "d/", "");
+    expect_no_object(&r, "e/");
+    mem_store_unhold(r.mem, MEM_PUT);
+    drain(&r);
+    expect_object(&r, "e/", "");
+    rig_stop(&r);
+}
+
+static void one_failed(void *arg, const struct vfs_unsent *file)
+{
+    buf_addf(arg, "%s %llu %d %s\n", file->path, (unsigned long long)file->size, access(file->file, R_OK), file->error);
+}
+
+static void expect_failed(struct rig *r, const char *expected)
+{
+    BUF(out, 4096);
+    vfs_each_unsent(r->v, true, one_failed, &out);
+    assert_string_equal(buf_str(&out), expected);
+}
+
+static void failed_uploads_are_told_with_path_and_local_file_also_after_a_remount(void **state)
+{
+    struct rig r;
+    struct err e = ERR_INIT;
+    rig_start(&r, NULL);
+    others_put(&r, "d/", "");
+    expect_failed(&r, "");
+    struct vfs_handle *h = create_at(&r, "d/f"), *fine = create_at(&r, "g");
+    write_at(&r, h, 0, "bytes");
+    write_at(&r, fine, 0, "more");
+    rig_fail(&r, MEM_PUT, "d/f", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, flush(&r, h));
+    expect_failed(&r, "/d/f 5 0 made to fail\n");
+    release(&r, h);
+    release(&r, fine);
+    assert_int_equal(vfs_drain(r.v, NULL, NULL, &e), ERR_OK);
+    expect_failed(&r, "/d/f 5 0 made to fail\n");
+    rig_unmount(&r);
+    rig_mount(&r);
+    expect_failed(&r, "/d/f 5 0 made to fail\n");
+    rig_stop(&r);
+}
+
 static void unlink_takes_what_is_there_also_where_others_have_changed_it(void **state)
 {
     struct rig r;
@@ -101,6 +174,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_drain_ends_while_a_program_writes_on),
+        cmocka_unit_test(a_drain_waits_for_what_was_put_off_before_it_began_and_for_nothing_later),
+        cmocka_unit_test(failed_uploads_are_told_with_path_and_local_file_also_after_a_remount),
         cmocka_unit_test(unlink_takes_what_is_there_also_where_others_have_changed_it),
         cmocka_unit_test(a_rewrite_replaces_what_others_have_put_meanwhile),
         cmocka_unit_test(attributes_are_not_put_over_another_version),

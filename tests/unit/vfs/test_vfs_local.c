@@ -42,6 +42,21 @@ static void a_local_name_never_reaches_the_store(void **state)
     rig_stop(&r);
 }
 
+static void a_removal_that_was_put_off_and_fails_is_an_error_of_the_drain(void **state)
+{
+    struct rig r;
+    struct err e = ERR_INIT;
+    rig_start(&r, &small_values);
+    others_put(&r, "f", "value");
+    expect_ok(&r, try_rename(&r, "f", "f~", 0));
+    rig_fail(&r, MEM_REMOVE, "f", ERR_ACCESS, 1);
+    assert_int_equal(vfs_drain(r.v, NULL, NULL, &e), ERR_IO);
+    assert_int_equal(rig_count(&r, MEM_REMOVE), 1);
+    expect_file(&r, "f", "value");
+    drain(&r);
+    rig_stop(&r);
+}
+
 /* vim makes its swap file empty and fills it later. */
 static void a_local_file_stays_while_it_is_empty(void **state)
 {
@@ -250,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_local_name_never_reaches_the_store),
+        cmocka_unit_test(a_removal_that_was_put_off_and_fails_is_an_error_of_the_drain),
         cmocka_unit_test(a_local_file_stays_while_it_is_empty),
         cmocka_unit_test(a_local_file_may_be_larger_than_a_value),
         cmocka_unit_test(the_sequence_of_sed),

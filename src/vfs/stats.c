@@ -1,0 +1,109 @@
+/* What status shows: counters, and what is not in the store. */
+#include "util/str.h"
+#include "vfs/tree.h"
+
+#include <string.h>
+
+void vfs_stats(struct vfs *v, struct vfs_stats *out)
+{
+    struct content_stats c;
+    contents_stats(v->contents, &c);
+    LOCK_SCOPE(&v->tree);
+    *out = (struct vfs_stats){
+        .inodes = map_size(v->by_ino),
+        .names = v->n_inodes,
+        .handles = v->n_handles,
+        .failed_uploads = v->failed_uploads,
+        .memory_used = c.memory_used,
+        .memory_limit = v->cfg.memory,
+        .parked_reads = c.parked,
+        .bytes_read = __atomic_load_n(&v->bytes_read, __ATOMIC_RELAXED),
+        .bytes_fetched = c.fetched_bytes,
+        .bytes_written = v->bytes_written,
+        .bytes_sent = v->bytes_sent,
+        .block_hits = c.hits,
+        .block_misses = c.misses,
+    };
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        out->dirty_files++;
+        out->dirty_bytes += active_dirty(a) ? a->inode->size : 0;
+    }
+}
+
+struct note {
+    char *path, *file;
+    uint64_t size;
+    char error[ERR_MSG_SIZE];
+};
+
+static bool note_locked(const struct active *a, struct note *out)
+{
+    BUF(path, KEY_BUF_MAX);
+    inode_path_locked(a->inode, &path);
+    const char *file = a->stage ? stage_path(a->stage) : NULL;
+    *out = (struct note){.path = buf_take(&path), .file = strdup(file ? file : ""), .size = a->inode->size};
+    if (send_has_failed(a))
+        memcpy(out->error, a->failure.msg, sizeof(out->error));
+    return out->path && out->file;
+}
+
+static void note_release(struct note *n)
+{
+    free(n->path);
+    free(n->file);
+}
+
+static size_t take_notes(struct vfs *v, bool failed, struct note **out)
+{
+    size_t n = 0, cap = 0;
+    struct active *a;
+    LOCK_SCOPE(&v->tree);
+    TAILQ_FOREACH(a, &v->unsent, link)
+        cap++;
+    *out = calloc(cap + 1, sizeof(**out));
+    if (!*out)
+        return 0;
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        if (failed && !send_has_failed(a))
+            continue;
+        if (!note_locked(a, *out + n)) {
+            note_release(*out + n);
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+struct teller {
+    void (*fn)(void *arg, const struct vfs_unsent *file);
+    void *arg;
+};
+
+static void tell_left(void *arg, const struct stage_left *left)
+{
+    const struct teller *t = arg;
+    struct vfs_unsent file = {left->path, left->path, left->reason, left->time, left->size};
+    CLEANUP(free) char *path = *left->key ? str_printf("/%s", left->key) : NULL;
+    if (path)
+        file.path = path;
+    if (!*file.error)
+        file.error = "not stored; its description cannot be read";
+    t->fn(t->arg, &file);
+}
+
+void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const struct vfs_unsent *file), void *arg)
+{
+    struct note *notes;
+    size_t n = take_notes(v, failed, &notes);
+    for (size_t k = 0; k < n; k++) {
+        struct vfs_unsent file = {notes[k].path, notes[k].file, notes[k].error, "", notes[k].size};
+        fn(arg, &file);
+        note_release(&notes[k]);
+    }
+    free(notes);
+    struct teller teller = {fn, arg};
+    if (failed && v->stage_dir)
+        stage_each_left(v->stage_dir, tell_left, &teller);
+}
