@@ -45,9 +45,12 @@ class Sandbox:
         return str(file)
 
     def run(self, *arguments):
-        """The program's result: exit status, standard output and error."""
-        return subprocess.run([self.program, *arguments], env={**self.env, **self.sanitizer}, capture_output=True,
-                              text=True, timeout=60, check=False)
+        """The program's result: exit status, standard output and error. It logs all it can, and what is secret in any test has
+        MARKER in it: that is never shown."""
+        env = {**self.env, **self.sanitizer, "AWSFS_RESOLVE_DEBUG": "1"}
+        result = subprocess.run([self.program, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert "MARKER" not in result.stdout + result.stderr
+        return result
 
     def awsfs(self, *arguments):
         """{"credentials": {...}, "client": {...}} as tests/aws/resolve.c says."""
