@@ -44,7 +44,16 @@ enum {
     STORE_SLOW_COPY = 1 << 11,    /* a copy moves the bytes through here */
     STORE_UNORDERED = 1 << 12,    /* a listing's order holds only inside a page; with a delimiter a common prefix may come on
                                      several pages */
+    STORE_CONTAINERS = 1 << 13,   /* the first level holds containers of objects (buckets) only, see below */
 };
+
+/*
+ * With STORE_CONTAINERS a key is "container/rest". "container/" stands for the container itself, which has neither bytes nor
+ * metadata: a stat tells whether it is there (ERR_OK also where nothing in it may be used), a put with STORE_IF_ABSENT
+ * makes it, a remove deletes it (ERR_NOT_EMPTY). It is not in the listing of what it holds. Anything else to be made at the
+ * first level is ERR_PERM; a copy from one container to another is ERR_CROSS. The first level is listed with a delimiter
+ * only (ERR_ACCESS: containers can be used by name), and start_after works inside of containers.
+ */
 
 struct store_caps {
     unsigned flags;

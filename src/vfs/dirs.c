@@ -141,7 +141,7 @@ void dir_keep_locked(struct vfs *v, struct inode *dir)
             dir->flags |= dir->parent ? INODE_LOCAL : 0;
         return;
     }
-    bool has_marker = dir->etag || !dir->parent;
+    bool has_marker = dir->etag || !dir->parent || is_container_locked(v, dir);
     if (has_marker || has_names_locked(dir) || dir->dir->marker_due)
         return;
     struct marker_task *t = malloc(sizeof(*t));

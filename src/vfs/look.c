@@ -15,7 +15,7 @@ bool look_needed_locked(const struct vfs *v, const struct inode *i)
 {
     if (!vfs_has(v, STORE_POSIX) || i->meta || !i->parent || i->kind == INODE_NONE || (i->flags & (INODE_NEW | INODE_LOCAL)))
         return false;
-    if (i->kind == INODE_DIR && (i->flags & INODE_NO_MARKER))
+    if (i->kind == INODE_DIR && ((i->flags & INODE_NO_MARKER) || is_container_locked(v, i)))
         return false;
     switch (v->cfg.attrs) {
     case VFS_ATTRS_HEAD:
@@ -105,7 +105,7 @@ enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const st
 static bool known_locked(const struct vfs *v, const struct inode *i)
 {
     return i->meta || (i->flags & (INODE_NEW | INODE_LOCAL)) || !vfs_has(v, STORE_POSIX) || !i->parent ||
-           (i->kind == INODE_DIR && (i->flags & INODE_NO_MARKER));
+           (i->kind == INODE_DIR && ((i->flags & INODE_NO_MARKER) || is_container_locked(v, i)));
 }
 
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
@@ -214,7 +214,7 @@ static bool known_posix_locked(const struct inode *dir, const struct inode *firs
 
 enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c, struct err *e)
 {
-    if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO)
+    if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO || holds_containers(v, dir))
         return ERR_OK;
     struct inode *sample[SAMPLE] = {NULL};
     lock_take(&v->tree);

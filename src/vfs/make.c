@@ -152,9 +152,10 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
     struct inode *i = link_new_locked(v, p, name, kind, INODE_OUR_MTIME, meta, e);
     if (!i)
         return ERR_NOMEM;
-    code = inode_set_version_locked(v, i, &version, NULL, e);
+    if (!is_container_locked(v, i))
+        code = inode_set_version_locked(v, i, &version, NULL, e);
     if (kind == INODE_DIR) {
-        /* It is empty, and carries attributes: nothing has to be asked to know that. */
+        /* It is empty, and what this mount puts into it carries attributes: nothing has to be asked to know that. */
         i->dir->listed = true;
         i->dir->listed_ms = i->checked_ms;
         i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
@@ -187,9 +188,11 @@ enum err_code vfs_mkdir(struct vfs *v, uint64_t parent, const char *name, mode_t
     } else if (!code && c->nowait) {
         code = ERR_AGAIN;
     } else if (!code) {
-        CLEANUP(store_meta_unref) struct store_meta *meta = attr_new_meta(v, p.dir, S_IFDIR | (mode & 07777), c);
-        code = meta ? put_new(v, &p, name, INODE_DIR, meta, (struct bytes){"", 0}, c, out, e)
-                    : err_set(e, ERR_NOMEM, "out of memory");
+        bool plain = holds_containers(v, p.dir);
+        CLEANUP(store_meta_unref) struct store_meta *meta =
+            plain ? NULL : attr_new_meta(v, p.dir, S_IFDIR | (mode & 07777), c);
+        code = meta || plain ? put_new(v, &p, name, INODE_DIR, meta, (struct bytes){"", 0}, c, out, e)
+                             : err_set(e, ERR_NOMEM, "out of memory");
     }
     place_release(v, &p);
     return code;

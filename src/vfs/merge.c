@@ -172,6 +172,8 @@ static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char
         if (i->kind == INODE_DIR && strcmp(i->component, component) == 0) {
             if (i->changed_seq <= m->seq)
                 i->flags &= (uint16_t)~INODE_LOCAL;
+            if (m->complete)
+                i->flags &= (uint16_t)~INODE_UNLISTED;
             confirm(i, m);
             *out = i;
             return ERR_OK;
@@ -181,7 +183,8 @@ static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char
     }
     if (!i && outdated(dir, m))
         return ERR_OK;
-    *out = replace(v, dir, name, component, INODE_DIR, 0, m, e);
+    bool unlisted = holds_containers(v, dir) && !m->complete && dir->dir->listed;
+    *out = replace(v, dir, name, component, INODE_DIR, unlisted ? INODE_UNLISTED : 0, m, e);
     return *out ? ERR_OK : ERR_NOMEM;
 }
 
@@ -304,6 +307,20 @@ static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct 
     return merge_object_locked(v, dir, buf_str(&name), f->component, &f->object, m, NULL, e);
 }
 
+/* A container that is in use and not in the list: it was deleted, or is another account's. Who uses its name asks for it; so
+ * a name that was asked for and is not there says more than the list. True if that is what it is. */
+static bool leave_unlisted(struct vfs *v, struct inode *i)
+{
+    if (i->kind == INODE_NONE)
+        return inode_fresh_locked(v, i);
+    if (!i->ino)
+        return false;
+    i->flags |= INODE_UNLISTED | INODE_STALE;
+    if (v->cfg.notify.entry && i->parent->ino)
+        v->cfg.notify.entry(v->cfg.notify.arg, i->parent->ino, i->name);
+    return true;
+}
+
 /* Names that were not among all there are. */
 static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct merge *m)
 {
@@ -311,7 +328,8 @@ static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct 
     for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
         if (i->mark == mark || ours(i, m) || holds_ours(i, m) || (i->flags & (INODE_VIRTUAL | INODE_SELF)))
             continue;
-        inode_expel_locked(v, i);
+        if (!holds_containers(v, dir) || !leave_unlisted(v, i))
+            inode_expel_locked(v, i);
     }
 }
 

@@ -45,7 +45,7 @@ static enum err_code take_names_locked(struct vfs *v, struct vfs_dir_handle *d, 
     d->names = calloc(map_size(children) + 1, sizeof(*d->names));
     size_t cursor = 0;
     for (struct inode *i; d->names && (i = map_next(children, &cursor));) {
-        if (i->kind == INODE_NONE || (i->flags & INODE_VIRTUAL))
+        if (i->kind == INODE_NONE || (i->flags & (INODE_VIRTUAL | INODE_UNLISTED)))
             continue;
         char *name = strdup(i->name);
         if (!name)

@@ -336,6 +336,25 @@ static enum err_code settle(struct vfs *v, struct inode *i, const struct vfs_cal
     return dirty ? send_wait(v, i, true, c, e) : ERR_OK;
 }
 
+/* What an object is in, at the first level; the inode itself where it stands there. */
+static const struct inode *top_locked(const struct inode *i)
+{
+    while (i->parent && i->parent->parent)
+        i = i->parent;
+    return i;
+}
+
+/* Containers have their names for good, and nothing moves from one to another in the store. */
+static enum err_code check_containers(struct vfs *v, const struct rename *r, struct err *e)
+{
+    if (!vfs_has(v, STORE_CONTAINERS))
+        return ERR_OK;
+    LOCK_SCOPE(&v->tree);
+    if (r->from->parent && r->to_dir->parent && !is_container_locked(v, r->from) && top_locked(r->from) == top_locked(r->to_dir))
+        return ERR_OK;
+    return err_set(e, ERR_CROSS, "\"%s\" cannot be renamed from or to the level of containers, or into another", r->name);
+}
+
 static enum err_code rename_found(struct vfs *v, struct rename *r, const char *name, unsigned flags,
                                   const struct vfs_caller *c, struct err *e)
 {
@@ -343,7 +362,9 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
         return ERR_OK;
     if (r->target && (flags & RENAME_NOREPLACE))
         return err_set(e, ERR_EXISTS, "\"%s\" exists", r->name);
-    enum err_code code = settle(v, r->from, c, e);
+    enum err_code code = check_containers(v, r, e);
+    if (!code)
+        code = settle(v, r->from, c, e);
     if (!code)
         code = check_inside(v, r, e);
     struct hold hold = {.a = r->from, .b = r->target, .into = r->to_dir};

@@ -36,7 +36,7 @@ enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char 
         *out = i->kind == INODE_NONE ? NULL : i;
         return ERR_OK;
     }
-    if (!i && dir_fresh_locked(v, dir) && !is_virtual(v, name))
+    if (!i && dir_fresh_locked(v, dir) && !is_virtual(v, name) && !holds_containers(v, dir))
         return ERR_OK;
     return ERR_AGAIN;
 }
@@ -183,6 +183,21 @@ static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *
     return object && below ? ERR_OK : ask_directly(a, !object && *a->key, !below, e);
 }
 
+/* A container is asked for by its name, and by nothing of what is in it: it may be empty, or this user may not look into it. */
+static enum err_code ask_container(struct ask *a, struct err *e)
+{
+    struct store_call call = call_of(a->caller);
+    struct store_object o = {0};
+    BUF(key, KEY_BUF_MAX);
+    buf_add_str(&key, a->key);
+    buf_add_char(&key, '/');
+    enum err_code code = store_stat(a->v->store, buf_str(&key), &call, &o, e);
+    store_object_release(&o);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
+    return code ? code : found_dir_put(a->found, a->component, NULL, true, e);
+}
+
 /* Without positioned listings: what is known of the name says which question comes first. */
 static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct err *e)
 {
@@ -194,6 +209,14 @@ static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct er
     if (code || found_dir_get(a->found, a->component))
         return code;
     return ask_directly(a, known != INODE_FILE, known != INODE_DIR, e);
+}
+
+/* Fills a->found. */
+static enum err_code ask_store(struct ask *a, enum inode_kind known, char **last_key, struct err *e)
+{
+    if (holds_containers(a->v, a->dir))
+        return ask_container(a, e);
+    return vfs_has(a->v, STORE_START_AFTER) ? ask_positioned(a, last_key, e) : ask_by_kind(a, known, e);
 }
 
 static enum err_code merge_answer_locked(struct ask *a, const char *last_key, struct err *e)
@@ -234,8 +257,10 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     else
         buf_add_str(&key, component);
     a.key = buf_str(&key);
-    /* An empty component stands for what is behind a second slash: its key is the directory's own. */
-    enum err_code code = *component ? store_check(v->store, a.key, true, NULL, e) : ERR_OK;
+    /* An empty component stands for what is behind a second slash: its key is the directory's own. A container may be one that
+     * could not be made today. */
+    bool check = *component && !holds_containers(v, dir);
+    enum err_code code = check ? store_check(v->store, a.key, true, NULL, e) : ERR_OK;
     if (code && !is_virtual(v, name)) /* no such key can exist */
         return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;
     CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();
@@ -243,7 +268,7 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
         return err_set(e, ERR_NOMEM, "out of memory");
     a.found = found;
     CLEANUP(free) char *last_key = NULL;
-    code = vfs_has(v, STORE_START_AFTER) ? ask_positioned(&a, &last_key, e) : ask_by_kind(&a, kind, e);
+    code = ask_store(&a, kind, &last_key, e);
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);
@@ -274,6 +299,8 @@ static struct inode *take_child(struct vfs *v, struct inode *dir, const char *na
 static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct err *e)
 {
     BUF(component, 1024);
+    if (holds_containers(v, dir)) /* no container's name needs an escape */
+        return ask(v, dir, name, name, c, e);
     enum name_meaning meaning = name_to_component(name, &component);
     if (meaning == NAME_DEPENDS)
         return list_dir(v, dir, c, e);

@@ -47,12 +47,12 @@ static void apply(const struct vfs_setattr *s, struct store_meta *m)
     m->has |= STORE_HAS_CTIME;
 }
 
-/* A store that keeps no attributes: what changes nothing is fine, and so are times, which programs set without need. */
+/* What keeps no attributes (parameters, containers): what changes nothing is fine, and so are times, which programs set without need. */
 static enum err_code refuse_change(const struct vfs_setattr *s, const struct stat *shown, struct err *e)
 {
     if (((s->set & VFS_SET_MODE) && (s->mode & 07777) != (shown->st_mode & 07777)) ||
         ((s->set & VFS_SET_UID) && s->uid != shown->st_uid) || ((s->set & VFS_SET_GID) && s->gid != shown->st_gid))
-        return err_set(e, ERR_PERM, "this store keeps no mode and no owner");
+        return err_set(e, ERR_PERM, "no mode and no owner is kept of this");
     return ERR_OK;
 }
 
@@ -60,7 +60,7 @@ static enum err_code set_attributes_locked(struct vfs *v, struct inode *i, const
 {
     struct vfs_attr shown;
     attr_fill_locked(v, i, &shown);
-    if (!vfs_has(v, STORE_POSIX) && !(i->flags & INODE_LOCAL))
+    if ((!vfs_has(v, STORE_POSIX) || is_container_locked(v, i)) && !(i->flags & INODE_LOCAL))
         return refuse_change(s, &shown.st, e);
     CLEANUP(store_meta_unref) struct store_meta *m = store_meta_copy(i->meta);
     if (!m || inode_activate_locked(v, i, e))

@@ -49,6 +49,7 @@ enum {
     INODE_ASKED = 1 << 6,   /* a lookup has just asked: the open that follows need not */
     INODE_NO_MARKER = 1 << 7, /* a directory known to have no marker object */
     INODE_CONFLICT = 1 << 9, /* others have the name now: what is written on through open handles is put beside it */
+    INODE_UNLISTED = 1 << 10, /* a container that is there by its name (another account's) and not in the list of them */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
@@ -467,6 +468,16 @@ static inline struct store_call call_of(const struct vfs_caller *c)
 static inline bool vfs_has(const struct vfs *v, unsigned flag)
 {
     return (v->caps->flags & flag) != 0;
+}
+
+/* STORE_CONTAINERS: the root holds containers only; their directories have no marker and no attributes of their own. */
+static inline bool holds_containers(const struct vfs *v, const struct inode *dir)
+{
+    return vfs_has(v, STORE_CONTAINERS) && dir == v->root;
+}
+static inline bool is_container_locked(const struct vfs *v, const struct inode *i)
+{
+    return i->parent && holds_containers(v, i->parent);
 }
 
 /* Keys may be this long in memory (longer ones are refused before). */

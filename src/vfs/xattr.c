@@ -37,7 +37,7 @@ static enum err_code property_get(struct vfs *v, struct inode *i, const char *pr
         return code;
     struct store_object object = {0};
     lock_take(&v->tree);
-    bool none = !i->etag || (i->flags & INODE_LOCAL);
+    bool none = (!i->etag && !is_container_locked(v, i)) || (i->flags & INODE_LOCAL);
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     inode_version_locked(i, &object.version);
     CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(i->meta);
@@ -101,7 +101,10 @@ enum err_code vfs_listxattr(struct vfs *v, uint64_t ino, const struct vfs_caller
 static enum err_code store_changed(struct vfs *v, struct inode *i, struct store_meta *meta, const struct vfs_caller *c,
                                    struct err *e)
 {
-    enum err_code code = store_check_meta(v->store, "", meta, e);
+    lock_take(&v->tree);
+    CLEANUP(free) char *key = inode_key_dup_locked(i);
+    lock_drop(&v->tree);
+    enum err_code code = key ? store_check_meta(v->store, key, meta, e) : err_set(e, ERR_NOMEM, "out of memory");
     if (code)
         return code;
     lock_take(&v->tree);
@@ -120,8 +123,11 @@ static enum err_code store_changed(struct vfs *v, struct inode *i, struct store_
 static enum err_code plain_set(struct vfs *v, struct inode *i, const char *name, const void *value, size_t size, int flags,
                                const struct vfs_caller *c, struct err *e)
 {
-    if (!vfs_has(v, STORE_POSIX))
-        return err_set(e, ERR_UNSUPPORTED, "this store keeps no attributes of its own");
+    lock_take(&v->tree);
+    bool keeps = vfs_has(v, STORE_POSIX) && !is_container_locked(v, i);
+    lock_drop(&v->tree);
+    if (!keeps)
+        return err_set(e, ERR_UNSUPPORTED, "no attributes are kept of this");
     enum err_code code = look_always(v, i, c, e);
     if (code)
         return code;
