@@ -94,13 +94,17 @@ static void settings(struct server *s, const json_t *in, struct reply *p)
     char **ownership = b ? &b->ownership : &s->ownership;
     char **region = b ? &b->region : &s->region;
 
-    if (name && !b)
+    if (name && !b) {
         fail(p, 404, "no such bucket");
-    else if (!set_text(ownership, json_object_get(in, "ownership")) || !set_text(region, json_object_get(in, "region")))
+        return;
+    }
+    if (!set_text(ownership, json_object_get(in, "ownership")) || !set_text(region, json_object_get(in, "region"))) {
         fail(p, 400, "settings: ownership and region are strings");
-    else
-        reply_json(p, 200,
-                   json_pack("{s:s, s:s}", "ownership", *ownership ? *ownership : s->ownership, "region", *region));
+        return;
+    }
+    if (b)
+        b->foreign = json_is_true(json_object_get(in, "foreign"));
+    reply_json(p, 200, json_pack("{s:s, s:s}", "ownership", *ownership ? *ownership : s->ownership, "region", *region));
 }
 
 enum { MD5_MAX = 16 << 20, COUNT_MAX = 10000000 };

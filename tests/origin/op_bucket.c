@@ -13,7 +13,7 @@ static bool listed_bucket(const struct request *r, const struct bucket *b)
     const char *prefix = request_param(r, "prefix");
     const char *region = request_param(r, "bucket-region");
 
-    return (!prefix || strncmp(b->name, prefix, strlen(prefix)) == 0) && (!region || strcmp(region, b->region) == 0);
+    return !b->foreign && (!prefix || strncmp(b->name, prefix, strlen(prefix)) == 0) && (!region || strcmp(region, b->region) == 0);
 }
 
 /* The continuation token is the name of the bucket that the page starts with. */
@@ -76,6 +76,8 @@ enum op_result op_CreateBucket(struct server *s, struct request *r, struct reply
         reply_error(p, r, "InvalidBucketName");
     } else if (region && strcmp(region, "us-east-1") == 0) {
         reply_error(p, r, "IllegalLocationConstraintException");
+    } else if (present && present->foreign) {
+        reply_error(p, r, "BucketAlreadyExists");
     } else if (present && strcmp(present->region, "us-east-1") != 0) {
         reply_error(p, r, "BucketAlreadyOwnedByYou");
     } else {

@@ -13,6 +13,7 @@ static const struct {
     {"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
     {"BadDigest", 400, "The Content-MD5 or checksum value that you specified did not match what the server received."},
     {"BadRequest", 400, "Bad Request"},
+    {"BucketAlreadyExists", 409, "The requested bucket name is not available"},
     {"BucketAlreadyOwnedByYou", 409,
      "Your previous request to create the named bucket succeeded and you already own it."},
     {"BucketNotEmpty", 409, "The bucket you tried to delete is not empty"},

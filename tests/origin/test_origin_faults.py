@@ -132,6 +132,15 @@ def test_settings_of_the_server_and_of_one_bucket(origin, s3):
     assert b"BucketOwnerEnforced" in origin.http("GET", "/new?ownershipControls").body
 
 
+def test_a_foreign_bucket_is_not_listed_and_its_name_is_taken(origin, s3):
+    s3.create_bucket(Bucket="theirs")
+    s3.put_object(Bucket="theirs", Key="a", Body=b"x")
+    origin.control("POST", "settings", bucket="theirs", foreign=True)
+    assert [b["Name"] for b in s3.list_buckets()["Buckets"]] == ["bkt"]
+    assert origin.http("PUT", "/theirs").status == 409
+    assert s3.get_object(Bucket="theirs", Key="a")["Body"].read() == b"x"
+
+
 def test_delay_comes_before_the_operation(a):
     a.fault({"delay_ms": 300})
     start = time.monotonic()
