@@ -20,7 +20,7 @@ static void help(FILE *out)
           "       awsfs status [DIR] [--json]                    what the mounts of this user do\n"
           "       awsfs --help | --version\n"
           "\n"
-          "SOURCE is s3://bucket, s3://bucket/prefix, ssm:/path or ssm: (all parameters).\n"
+          "SOURCE is s3://bucket, s3://bucket/prefix, s3:// (all buckets), ssm:/path or ssm: (all parameters).\n"
           "  -f  stays in the foreground and logs to stderr\n"
           "Credentials come from the environment, the shared files of AWS or the instance, never from options.\n"
           "\n"

@@ -63,9 +63,11 @@ static enum err_code parse_s3(const char *s, struct source *out, struct err *e)
     const char *rest = s + strlen("s3://");
     size_t len;
 
-    if (!*rest || !strcmp(rest, "/"))
-        return err_set(e, ERR_UNSUPPORTED, "source %s: mounting all buckets is not available in this version; name one, as in "
-                                           "s3://bucket", s);
+    if (!*rest || !strcmp(rest, "/")) {
+        out->prefix = str_printf("%s", "");
+        out->text = str_printf("s3://");
+        return out->prefix && out->text ? ERR_OK : no_memory(out, e);
+    }
     enum err_code code = measure_bucket(s, rest, &len, e);
     if (code != ERR_OK)
         return code;
@@ -110,7 +112,7 @@ enum err_code source_parse(const char *s, struct source *out, struct err *e)
         return parse_s3(s, out, e);
     if (str_starts(s, "ssm:"))
         return parse_ssm(s, out, e);
-    return err_set(e, ERR_INVAL, "SOURCE \"%s\": legal are s3://bucket, s3://bucket/prefix, ssm:/path and ssm:", s);
+    return err_set(e, ERR_INVAL, "SOURCE \"%s\": legal are s3://bucket, s3://bucket/prefix, s3://, ssm:/path and ssm:", s);
 }
 
 void source_release(struct source *s)

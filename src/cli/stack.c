@@ -3,6 +3,7 @@
 #include "aws/client.h"
 #include "aws/creds.h"
 #include "aws/settings.h"
+#include "backends/buckets/buckets.h"
 #include "backends/s3/s3.h"
 #include "backends/ssm/ssm.h"
 #include "cli/sdnotify.h"
@@ -62,16 +63,15 @@ static void say_why_not(void *arg, const char *source, const char *why)
     fprintf(stderr, "awsfs: credentials: %s: %s\n", source, why);
 }
 
-static enum err_code build_client(struct stack *s, struct err *e)
+/* `bucket` NULL: the service itself. */
+static struct aws_client *new_client(const struct stack *s, const char *bucket, const char *region, struct err *e)
 {
     const struct options *o = s->options;
-    const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region,
-                                       .explain = say_why_not};
     const struct aws_client_config config = {
         .service = s->source->is_ssm ? "ssm" : "s3",
         .endpoint = o->endpoint,
-        .region = o->region,
-        .bucket = s->source->bucket,
+        .region = region,
+        .bucket = bucket,
         .profile = o->profile,
         .addressing = (enum aws_addressing)o->addressing,
         .dualstack = choice(o, "dualstack", o->dualstack),
@@ -79,18 +79,27 @@ static enum err_code build_client(struct stack *s, struct err *e)
         .timeout_ms = (unsigned)o->timeout_ms,
     };
 
+    return aws_client_new(s->engine, s->creds, &config, e);
+}
+
+static enum err_code build_client(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region,
+                                       .explain = say_why_not};
+
     if (build_engine(s, e) == ERR_OK)
         s->creds = creds_provider_new(s->engine, &who, e);
     if (s->creds)
-        s->client = aws_client_new(s->engine, s->creds, &config, e);
+        s->client = new_client(s, s->source->bucket, o->region, e);
     return s->client ? ERR_OK : e->code;
 }
 
-static enum err_code build_store(struct stack *s, struct err *e)
+static struct store *new_s3_store(const struct stack *s, struct aws_client *client, const char *bucket, struct err *e)
 {
     const struct options *o = s->options;
     const struct s3_options s3 = {
-        .bucket = s->source->bucket,
+        .bucket = bucket,
         .prefix = s->source->prefix,
         .requester_pays = o->requester_pays,
         .sse = o->sse == SSE_KMS ? S3_SSE_KMS : o->sse == SSE_S3 ? S3_SSE_S3 : S3_SSE_DEFAULT,
@@ -98,6 +107,37 @@ static enum err_code build_store(struct stack *s, struct err *e)
         .storage_class = o->storage_class,
         .acl = o->acl,
         .read_only = o->read_only,
+    };
+
+    return s3_store_new(client, &s3, e);
+}
+
+/* Where a bucket's region is not known it is looked for from the mount's. */
+static struct aws_client *bucket_client(void *arg, const char *bucket, const char *region, struct err *e)
+{
+    const struct stack *s = arg;
+    char own[64];
+
+    aws_client_region(s->client, own, sizeof(own));
+    return new_client(s, bucket, region ? region : own, e);
+}
+
+static struct store *bucket_store(void *arg, struct aws_client *client, const char *bucket, struct err *e)
+{
+    return new_s3_store(arg, client, bucket, e);
+}
+
+static struct store *new_store(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    struct store_caps bucket_caps;
+    const struct buckets_options buckets = {
+        .caps = &bucket_caps,
+        .read_only = o->read_only,
+        .anonymous = o->anonymous,
+        .client_for = bucket_client,
+        .store_for = bucket_store,
+        .arg = s,
     };
     const struct ssm_options ssm = {
         .path = s->source->path,
@@ -108,9 +148,20 @@ static enum err_code build_store(struct stack *s, struct err *e)
         .newline = (enum ssm_newline)o->newline,
         .read_only = o->read_only,
     };
-    const struct store_call probe = {.timeout_ms = (unsigned)o->timeout_ms, .urgent = true};
 
-    s->store = s->source->is_ssm ? ssm_store_new(s->client, &ssm, e) : s3_store_new(s->client, &s3, e);
+    if (s->source->is_ssm)
+        return ssm_store_new(s->client, &ssm, e);
+    if (s->source->bucket)
+        return new_s3_store(s, s->client, s->source->bucket, e);
+    s3_bucket_caps(&bucket_caps);
+    return buckets_store_new(s->client, &buckets, e);
+}
+
+static enum err_code build_store(struct stack *s, struct err *e)
+{
+    const struct store_call probe = {.timeout_ms = (unsigned)s->options->timeout_ms, .urgent = true};
+
+    s->store = new_store(s, e);
     return s->store ? store_probe(s->store, &probe, e) : e->code;
 }
 

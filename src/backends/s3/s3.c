@@ -72,21 +72,28 @@ static const struct store_ops ops = {
     .free = s3_free,
 };
 
-static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *caps)
+void s3_bucket_caps(struct store_caps *out)
 {
-    char endpoint[96];
-    *caps = (struct store_caps){
-        .flags = STORE_POSIX | STORE_MARKERS | STORE_MULTIPART,
+    *out = (struct store_caps){
+        .flags = STORE_POSIX | STORE_MARKERS | STORE_MULTIPART | STORE_START_AFTER,
         .max_object = 5 * 1024 * GIB,
         .put_max = 5 * GIB,
         .put_target = 8 * MIB,
         .part_min = 5 * MIB,
         .part_max = 5 * GIB,
         .max_parts = 10000,
-        .max_key = KEY_MAX - s->prefix_len,
+        .max_key = KEY_MAX,
         .xattr_prefix = "user.s3.",
     };
-    caps->flags |= s->directory_bucket ? STORE_UNORDERED : STORE_START_AFTER;
+}
+
+static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *caps)
+{
+    char endpoint[96];
+    s3_bucket_caps(caps);
+    caps->max_key -= s->prefix_len;
+    if (s->directory_bucket)
+        caps->flags = (caps->flags & ~(unsigned)STORE_START_AFTER) | STORE_UNORDERED;
     if (read_only)
         caps->flags |= STORE_READ_ONLY;
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));

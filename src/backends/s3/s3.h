@@ -24,4 +24,7 @@ struct s3_options {
 /* The client outlives the store. No request is sent. ERR_INVAL names the option. */
 struct store *s3_store_new(struct aws_client *client, const struct s3_options *o, struct err *e);
 
+/* What the store of a whole general purpose bucket can do; without a name. */
+void s3_bucket_caps(struct store_caps *out);
+
 #endif

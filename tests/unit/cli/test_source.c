@@ -84,13 +84,15 @@ static void a_slip_in_an_arn_is_named(void **state)
                                "digits");
 }
 
-static void all_buckets_are_said_to_come_later(void **state)
+static void s3_alone_is_all_buckets(void **state)
 {
-    struct source s;
-    struct err e = ERR_INIT;
+    CLEANUP_RELEASE(source_release) struct source s;
 
-    assert_int_equal(source_parse("s3://", &s, &e), ERR_UNSUPPORTED);
-    assert_non_null(strstr(e.msg, "not available in this version"));
+    assert_int_equal(source_parse("s3://", &s, NULL), ERR_OK);
+    assert_null(s.bucket);
+    assert_string_equal(s.prefix, "");
+    assert_string_equal(s.text, "s3://");
+    assert_false(s.is_ssm);
 }
 
 static void a_prefix_or_path_of_any_length_is_decided_without_a_crash(void **state)
@@ -119,7 +121,7 @@ int main(void)
         cmocka_unit_test(sources_are_taken_apart),
         cmocka_unit_test(what_is_no_source_is_shown_with_what_is_legal),
         cmocka_unit_test(a_slip_in_an_arn_is_named),
-        cmocka_unit_test(all_buckets_are_said_to_come_later),
+        cmocka_unit_test(s3_alone_is_all_buckets),
         cmocka_unit_test(a_prefix_or_path_of_any_length_is_decided_without_a_crash),
     };
 
