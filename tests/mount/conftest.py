@@ -1,7 +1,6 @@
 """Fixtures of the mount tests: servers, buckets, mounts. Nothing they start outlives the test, or the session."""
 import os
 import random
-import re
 import subprocess
 
 import pytest
@@ -11,6 +10,8 @@ from support import buckets, mounts, servers
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; only with tests/run --long")
+    config.addinivalue_line("markers", "quiet: needs the machine for itself; run alone, after the others")
+    config.addinivalue_line("markers", "tsan: many threads at work; run once more with the program built with ThreadSanitizer")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -92,7 +93,7 @@ def mount(request, tmp_path):
     """mount(witness, option=value, ...): mounts a bucket or a parameter tree; underscores as the option has them.
 
     binary= and env= choose the program and add to its environment; source= replaces the whole bucket as source."""
-    who = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)[:150]
+    who = mounts.name_of(request.node)
     made = []
     marker = request.node.get_closest_marker("timeout")
     patience = (marker.args[0] if marker else request.config.getoption("timeout")) or 180

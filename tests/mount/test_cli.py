@@ -15,7 +15,8 @@ from support.work import wait_until
 class Cli:
     """awsfs as a person runs it: in the background unless told otherwise."""
 
-    def __init__(self, directory, endpoint):
+    def __init__(self, directory, endpoint, who):
+        self.who = who
         self.mnt = directory / "mnt"
         self.mnt.mkdir()
         self.directory = directory
@@ -23,9 +24,12 @@ class Cli:
                      "log=%s" % (directory / "log")]
         self.endpoint = endpoint
 
+    def environment(self, extra=None):
+        return mounts.environment(self.who, extra)
+
     def run(self, *arguments, env=None, timeout=60):
         return subprocess.run([mounts.program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                              env=mounts.environment("cli", env), check=False)
+                              env=self.environment(env), check=False)
 
     def mount(self, source, *options, env=None, endpoint=True, timeout=60):
         chosen = self.base + (["endpoint=" + self.endpoint] if endpoint else []) + list(options)
@@ -51,12 +55,12 @@ class Cli:
         finally:
             if self.daemon():
                 os.kill(self.daemon(), signal.SIGKILL)
-        assert not mounts.sanitizer_reports("cli")
+        assert not mounts.sanitizer_reports(self.who)
 
 
 @pytest.fixture
-def cli(tmp_path, moto):
-    one = Cli(tmp_path, moto.endpoint)
+def cli(request, tmp_path, moto):
+    one = Cli(tmp_path, moto.endpoint, mounts.name_of(request.node))
     yield one
     one.close()
 
@@ -93,7 +97,7 @@ def test_the_mount_helper_has_the_form_that_mount_8_calls(cli, witness, tmp_path
     helper.symlink_to(mounts.program())
     options = ",".join(cli.base + ["endpoint=" + cli.endpoint, "rw", "_netdev", "nofail", "noauto", "x-systemd.automount", "noatime"])
     result = subprocess.run([helper, witness.source, cli.mnt, "-o", options], capture_output=True, text=True, timeout=60,
-                            env=mounts.environment("cli"), check=False)
+                            env=cli.environment(), check=False)
     assert result.returncode == 0, result.stderr
     assert os.listdir(cli.mnt) == ["f"]
 
@@ -141,7 +145,7 @@ def test_a_missing_device_says_what_to_install(cli, witness):
                ",".join(cli.base + ["endpoint=" + cli.endpoint])]
     if os.getuid():
         pytest.skip("only root can hide /dev/fuse")
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=mounts.environment("cli"), check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=cli.environment(), check=False)
     line = one_line(result)
     assert "fuse" in line.lower() and ("install" in line.lower() or "modprobe" in line.lower())
 
@@ -232,7 +236,7 @@ def test_f_stays_in_the_foreground_and_notifies_readiness(cli, witness, tmp_path
         listener.settimeout(20)
         options = ",".join(cli.base + ["endpoint=" + cli.endpoint])
         process = subprocess.Popen([mounts.program(), witness.source, cli.mnt, "-f", "-o", options],
-                                   env=mounts.environment("cli", {"NOTIFY_SOCKET": str(path)}))
+                                   env=cli.environment({"NOTIFY_SOCKET": str(path)}))
         assert b"READY=1" in listener.recv(4096)
         assert (cli.mnt / "f").read_bytes() == b"content"
         process.terminate()

@@ -230,6 +230,7 @@ def test_an_uncached_read_fails_at_timeout(origin, bucket, mount):
 READER = "f = open(sys.argv[1], 'rb', buffering=0); print('reading'); print(len(f.read(65536)))"
 
 
+@pytest.mark.quiet
 def test_200_stalled_readers_delay_no_stat_of_a_known_file_and_no_read_of_a_held_block(origin, bucket, mount, scripts):
     witness = bucket(origin)
     for i in range(200):

@@ -9,6 +9,8 @@ from support.work import Script, pattern, run
 
 LIMIT = 256 << 20
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture(scope="module")
 def origin_released(work):

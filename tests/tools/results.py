@@ -1,20 +1,25 @@
-#!/usr/bin/env python3
 """Reads what test runners wrote, for tests/run.
 
-results.py junit FILE            a JUnit file of pytest
-results.py meson FILE            testlog.json of meson: tests are counted inside each cmocka program
-    both print `PASSED FAILED SKIPPED`, then one line per failure and per skip
-results.py targets BUILD SUITE...  the ninja targets of the tests of these suites
+read_junit(FILE)        a JUnit file of pytest
+read_meson(FILE)        testlog.json of meson: tests are counted inside each cmocka program
+    both return [PASSED, FAILED, SKIPPED], and one line per failure and per skip, the end of a failure's text below it
+targets(BUILD, SUITES)  the ninja targets of the tests of these suites
 """
 import json
 import os
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 CMOCKA = {name: re.compile(r"^\[  %-8s\] (\d+) test\(s\)" % word, re.M)
           for name, word in (("passed", "PASSED"), ("failed", "FAILED"), ("skipped", "SKIPPED"))}
+
+
+SHOWN_LINES = 12
+
+
+def last_lines(text):
+    return ["    | " + line[:200] for line in (text or "").strip().splitlines()[-SHOWN_LINES:]]
 
 
 def first_line(text, limit=200):
@@ -31,6 +36,7 @@ def read_junit(path):
         if bad is not None:
             counts[1] += 1
             lines.append("FAILED: %s: %s" % (name, first_line(bad.get("message"))))
+            lines += last_lines(bad.text)
         elif skip is not None:
             counts[2] += 1
             lines.append("SKIPPED: %s: %s" % (name, first_line(skip.get("message"))))
@@ -52,6 +58,7 @@ def read_meson(path):
                 failed = max(failed, 1)
                 cases = sorted(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(?:[^:\n]*: )?(\D.*)$", output, re.M)))
                 lines += ["FAILED: %s: %s" % (test["name"], case) for case in cases or [test["result"]]]
+                lines += last_lines(output)
             elif passed + skipped == 0:
                 passed = 1
             lines += ["SKIPPED: " + line for line in re.findall(r"^SKIPPED?: (.*)$", output, re.M)]
@@ -69,18 +76,3 @@ def targets(build, suites):
             programs.update(os.path.relpath(part, os.path.abspath(build)) for part in test["cmd"] + test.get("depends", [])
                             if os.path.isabs(part) and part.startswith(os.path.abspath(build)))
     return sorted(programs)
-
-
-def main():
-    kind, path = sys.argv[1], sys.argv[2]
-    if kind == "targets":
-        print("\n".join(targets(path, sys.argv[3:])))
-        return
-    counts, lines = {"junit": read_junit, "meson": read_meson}[kind](path)
-    print(*counts)
-    for line in lines:
-        print(line)
-
-
-if __name__ == "__main__":
-    main()

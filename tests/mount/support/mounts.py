@@ -28,6 +28,11 @@ def mounted(path):
         return any(line.split()[4].encode().decode("unicode_escape") == str(path) for line in table)
 
 
+def name_of(test):
+    """A file name for what a test leaves behind, such as a sanitizer's report."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", test.name)[:150]
+
+
 def program():
     path = os.environ.get("AWSFS_BIN")
     if not path or not os.path.exists(path):
