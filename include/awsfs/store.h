@@ -234,6 +234,8 @@ struct store_copy {
     uint64_t size;              /* of the source, decides whether it goes by parts */
     const char *to;             /* may equal `from` (a change of metadata) */
     const struct store_meta *meta; /* NULL: all of the source's metadata goes along; else it replaces them */
+    const struct timespec *mtime; /* where all metadata goes along (`meta` NULL) and has no time of the last change, and has
+                                     room for one: stored with the copy, whose own Last-Modified is new. NULL: none */
     struct store_cond cond;     /* on the target */
     const struct store_uploads *uploads; /* NULL: a copy by parts that fails aborts its upload before it returns */
 };

@@ -213,6 +213,10 @@ static enum err_code make_copy_locked(struct mem_store *m, const struct store_co
     struct mem_object *o = mem_object_new(m, c->to, from->blob, meta, from->has_sha512 ? from->sha512 : NULL, &local);
     if (o == NULL)
         return err_copy(e, &local);
+    if (c->meta == NULL && c->mtime != NULL && !(o->meta->has & STORE_HAS_MTIME)) {
+        o->meta->mtime = *c->mtime;
+        o->meta->has |= STORE_HAS_MTIME;
+    }
     if ((from->tags != NULL && (o->tags = strdup(from->tags)) == NULL) ||
         (from->acl != NULL && (o->acl = strdup(from->acl)) == NULL))
         return err_set(e, ERR_NOMEM, "%s", c->to);

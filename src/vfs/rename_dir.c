@@ -93,6 +93,12 @@ static enum err_code put_marker(struct item *t, const char *to, const struct sto
     return code;
 }
 
+/* Where metadata are never looked at, times are those that listings tell. */
+static bool keeps_times(const struct vfs *v)
+{
+    return vfs_has(v, STORE_POSIX) && v->cfg.attrs != VFS_ATTRS_LIST;
+}
+
 static void copy_one(void *arg)
 {
     struct item *t = arg;
@@ -102,6 +108,9 @@ static void copy_one(void *arg)
     struct store_call call = call_of(t->caller);
     struct store_copy copy = {.from = t->from, .from_etag = t->version.etag, .size = t->version.size, .to = buf_str(&to),
                               .uploads = &t->v->copy_uploads};
+    /* The time that was shown is that of the object copied from, which the listing told. */
+    if (keeps_times(t->v))
+        copy.mtime = &t->version.mtime;
     /* The target directory was found empty: only its own marker may be there. */
     bool marker = strcmp(buf_str(&to), t->r->to_key) == 0;
     copy.cond.kind = marker ? STORE_ALWAYS : STORE_IF_ABSENT;
@@ -225,6 +234,23 @@ static void relocate_locked(struct rename *r, const struct items *list)
     }
 }
 
+/* What was copied shows the time it had: now, and after the next listing, which tells another, by what is stored with it. */
+static void keep_time_locked(struct vfs *v, struct inode *i, const struct item *t, struct store_version *version)
+{
+    if (!keeps_times(v) || (i->meta && (i->meta->has & STORE_HAS_MTIME)))
+        return;
+    version->mtime = t->version.mtime;
+    struct store_meta *meta = i->meta ? store_meta_copy(i->meta) : NULL;
+    if (meta) {
+        meta->mtime = t->version.mtime;
+        meta->has |= STORE_HAS_MTIME;
+        inode_set_meta_locked(i, meta);
+        store_meta_unref(meta);
+    }
+    if (i->parent->dir->posix == POSIX_NO)
+        i->parent->dir->posix = POSIX_UNKNOWN;
+}
+
 /* After the move: the versions that the names have now. */
 static void follow_locked(struct vfs *v, struct rename *r, const struct items *list)
 {
@@ -237,6 +263,8 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
         if (inode_unsent(i)) { /* written on: what is shown stays */
             version.size = i->size;
             version.mtime = i->mtime;
+        } else {
+            keep_time_locked(v, i, t, &version);
         }
         CLEANUP(free) char *key = inode_key_dup_locked(i);
         /* Its content may have been made after the copies. */

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 
 import pytest
 
@@ -264,3 +265,35 @@ def test_uid_gid_umask_and_modes_of_the_options_hold_where_nothing_is_stored(ser
     disk = mount(witness, uid=42, gid=43, file_mode="0604", dir_mode="0705")
     info, folder = os.stat(disk / "d" / "f"), os.stat(disk / "d")
     assert (info.st_uid, info.st_gid, oct(info.st_mode & 0o777), oct(folder.st_mode & 0o777)) == (42, 43, "0o604", "0o705")
+
+
+def test_a_renamed_directory_keeps_the_times_of_objects_that_have_none_stored(server, bucket, mount):
+    witness = bucket(server)
+    kept = {"ContentType": "text/x-kept", "Metadata": {"k": "v"}}
+    witness.put("d/plain", b"x", **kept)
+    witness.put("d/sub/plain", b"y", **kept)
+    witness.put("d/own", b"z", Metadata={"mtime": "1111111111"})
+    disk = mount(witness)
+    names = ["plain", "sub/plain"]
+    before = [os.stat(disk / "d" / name).st_mtime_ns for name in names]
+    time.sleep(2.1)  # Last-Modified has seconds
+    os.rename(disk / "d", disk / "e")
+    assert [os.stat(disk / "e" / name).st_mtime_ns for name in names] == before
+    os.listdir(disk / "e")
+    disk.remount()
+    assert [os.stat(disk / "e" / name).st_mtime_ns for name in names] == before
+    head = witness.head("e/plain")
+    assert head["ContentType"] == "text/x-kept" and head["Metadata"]["k"] == "v"
+    assert witness.head("e/own")["Metadata"] == {"mtime": "1111111111"}
+
+
+def test_the_time_of_a_renamed_object_costs_no_request(origin, bucket, mount):
+    witness = bucket(origin)
+    for i in range(20):
+        witness.put("d/f%d" % i, b"x")
+    disk = mount(witness)
+    os.listdir(disk / "d")
+    origin.reset_counts()
+    os.rename(disk / "d", disk / "e")
+    requests = origin.requests()
+    assert requests["CopyObject"] == 20 and requests["HeadObject"] <= 20

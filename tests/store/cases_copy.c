@@ -154,6 +154,38 @@ static void a_copy_by_parts_of_another_version_is_a_conflict(struct suite *s)
     assert_absent(s, key_of(s, "to"));
 }
 
+/* One that has no time of its own, and one that has. */
+static void a_copy_stores_a_time_where_there_is_none(struct suite *s)
+{
+    const struct timespec old = {.tv_sec = 1234567890, .tv_nsec = 5}, own = {.tv_sec = 1111111111};
+    for (int k = 0; k < 4; k++) {
+        bool has = k & 1, large = k & 2;
+        struct store_version v, w;
+        struct err e = ERR_INIT;
+        struct bytes b;
+        size_t len = large ? 6 * 1024 * 1024 : 10;
+        CLEANUP(free) char *p = pattern(len);
+        struct store_meta *m = store_meta_new();
+        assert_ok(store_meta_set_prop(m, "content-type", "text/copy", 9, &e), &e);
+        assert_ok(store_meta_set_prop(m, "meta.k", "v", 1, &e), &e);
+        m->has = has ? STORE_HAS_MTIME : 0;
+        m->mtime = own;
+        assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), m, NULL, NULL, &v, &e), &e);
+        store_meta_unref(m);
+        const struct store_copy c = {
+            .from = key_of(s, "from"), .from_etag = v.etag, .size = len, .to = key_of(s, "to"), .mtime = &old};
+        assert_ok(store_copy(s->again, &c, NULL, &w, &e), &e);
+        struct store_object o;
+        stat_ok(s, c.to, &o);
+        assert_true(o.meta->has & STORE_HAS_MTIME);
+        assert_int_equal(o.meta->mtime.tv_sec, has ? own.tv_sec : old.tv_sec);
+        assert_int_equal(o.meta->mtime.tv_nsec, has ? own.tv_nsec : old.tv_nsec);
+        assert_string_equal(store_meta_prop(o.meta, "content-type", NULL), "text/copy");
+        assert_string_equal(store_meta_prop(o.meta, "meta.k", NULL), "v");
+        store_object_release(&o);
+    }
+}
+
 struct told {
     unsigned begun, finished, left;
     char key[256], id[STORE_ID_SIZE];
@@ -215,6 +247,7 @@ const struct suite_case copy_cases[] = {
     {"a copy by parts has bytes and metadata", a_copy_by_parts_has_bytes_and_metadata, 0},
     {"a copy by parts of another version is a conflict", a_copy_by_parts_of_another_version_is_a_conflict,
      NEED_SOURCE_PART},
+    {"a copy stores a time where there is none", a_copy_stores_a_time_where_there_is_none, 0},
     {"a copy by parts tells of its upload", a_copy_by_parts_tells_of_its_upload, 0},
     {NULL, NULL, 0},
 };

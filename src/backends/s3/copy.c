@@ -303,15 +303,42 @@ static enum err_code copy_by_parts(const struct copying *k, struct store_version
     return code;
 }
 
+/* A time that was only the source's Last-Modified goes along as metadata; its look has told that there is none. What
+ * this store has put has its time. */
+static enum err_code keep_time(const struct copying *k, struct store_meta **out, struct err *e)
+{
+    const struct store_copy *c = k->c;
+    const struct store_meta *source = k->source.meta;
+    if (c->meta != NULL || c->mtime == NULL || source == NULL || (source->has & STORE_HAS_MTIME))
+        return ERR_OK;
+    CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_copy(source);
+    if (meta == NULL)
+        return err_set(e, ERR_NOMEM, "%s", c->from);
+    PARAMS(trial);
+    meta->mtime = *c->mtime;
+    meta->has |= STORE_HAS_MTIME;
+    if (s3_meta_write(meta, c->to, NULL, S3_WRITE_SAME_BYTES, &trial, NULL) == ERR_OK)
+        *out = TAKE(meta);
+    return ERR_OK;
+}
+
 enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                       struct err *e)
 {
     struct copying k = {.s = impl, .c = c, .call = call};
+    struct store_copy with_time = *c;
+    CLEANUP(store_meta_unref) struct store_meta *timed = NULL;
     struct store_version v = {0};
     enum err_code code = look_at_source(&k, e);
     if (code == ERR_OK && k.source.meta != NULL && c->from_etag != NULL &&
         strcmp(k.source.version.etag, c->from_etag) != 0)
         code = err_set(e, ERR_CONFLICT, "%s is not the version %s any more", c->from, c->from_etag);
+    if (code == ERR_OK)
+        code = keep_time(&k, &timed, e);
+    if (timed != NULL) {
+        with_time.meta = timed;
+        k.c = &with_time;
+    }
     if (code == ERR_OK)
         code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, e) : copy_whole(&k, &v, e);
     if (code == ERR_OK) {
