@@ -62,7 +62,7 @@ struct store_caps {
     uint64_t put_target;   /* up to this size one put is the better choice */
     uint64_t part_min, part_max;
     unsigned max_parts;
-    size_t max_key;        /* bytes, of the key as seen from the store's root */
+    size_t max_key;        /* bytes, of the key as seen from the store's root (a container with a short name may hold less) */
     const char *xattr_prefix; /* "user.s3.": names of store_property_*() as extended attributes */
     char name[256];        /* for people and for the state directory: "s3://bucket/prefix at https://..." */
 };

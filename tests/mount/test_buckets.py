@@ -354,13 +354,9 @@ def test_cp_a_of_a_directory_as_a_bucket_makes_one(account, mount, tmp_path):
     assert account.keys(account.name("copy")) == ["d/", "d/f"]
 
 
-def test_a_large_file_goes_by_parts_and_is_cut_off_and_cleared_up(on_origin, bucket, mount):
-    account = on_origin
-    name = account.make(bucket, "large")
-    disk = mount(account)
-    data = os.urandom(20 << 20)
-    (disk / name / "big").write_bytes(data)
-    assert account.get(name, "big") == data
+def cut_off(account, disk, name):
+    """The daemon is killed in the middle of an upload by parts to that bucket."""
+    (disk / name / "big").write_bytes(os.urandom(20 << 20))
     account.server.fault("hang", kind="CompleteMultipartUpload")
     writer = subprocess.Popen(["cp", disk / name / "big", disk / name / "cut"])
     wait_until(lambda: account.server.requests().get("CompleteMultipartUpload", 0) > 1, what="the complete")
@@ -368,9 +364,45 @@ def test_a_large_file_goes_by_parts_and_is_cut_off_and_cleared_up(on_origin, buc
     writer.kill()
     writer.wait()
     account.server.heal()
-    uploads = lambda: account.s3.list_multipart_uploads(Bucket=name).get("Uploads", [])
+    assert recorded(disk)
+
+
+def recorded(disk):
+    return [p for p in disk.state_files() if p.parent.name == "uploads" and p.stat().st_size]
+
+
+def test_an_upload_that_was_cut_off_is_aborted_by_the_next_mount(on_origin, bucket, mount):
+    account = on_origin
+    name = account.make(bucket, "large")
+    disk = mount(account)
+    cut_off(account, disk, name)
+    assert account.s3.list_multipart_uploads(Bucket=name)["Uploads"]
     disk.start()
-    wait_until(lambda: not uploads(), what="the abort of the upload that was cut off")
+    wait_until(lambda: not account.s3.list_multipart_uploads(Bucket=name).get("Uploads"), what="the abort")
+    wait_until(lambda: not recorded(disk), what="the end of the record")
+
+
+def test_an_upload_that_was_cut_off_is_forgotten_with_its_bucket(on_origin, bucket, mount):
+    account = on_origin
+    name = account.make(bucket, "brief")
+    disk = mount(account)
+    cut_off(account, disk, name)
+    for key in account.keys(name):
+        account.s3.delete_object(Bucket=name, Key=key)
+    account.s3.delete_bucket(Bucket=name)
+    disk.start()
+    wait_until(lambda: not recorded(disk), what="the end of the record")
+
+
+def test_a_file_of_many_parts_is_whole(account, bucket, mount):
+    name = account.make(bucket, "parts")
+    disk = mount(account)
+    data = os.urandom(20 << 20)
+    (disk / name / "big").write_bytes(data)
+    assert account.get(name, "big") == data
+    os.rename(disk / name / "big", disk / name / "moved")
+    disk.remount()
+    assert (disk / name / "moved").read_bytes() == data
 
 
 def test_status_counts_the_requests_of_all_buckets(on_origin, bucket, mount):

@@ -207,7 +207,7 @@ static void keys_that_no_store_holds_are_refused_before_a_request(struct suite *
     assert_int_equal(store_put(s->store, "bad\xff", body_of_str(&b, "x"), NULL, NULL, NULL, &v, &e), ERR_BAD_NAME);
     assert_int_equal(store_put(s->store, "", body_of_str(&b, "x"), NULL, NULL, NULL, &v, &e), ERR_INVAL);
     assert_int_equal(store_check(s->store, longest, false, NULL, &e), ERR_NAME_TOO_LONG);
-    assert_int_equal(store_check(s->store, "fine", false, body_of_str(&b, "x"), &e), ERR_OK);
+    assert_int_equal(store_check(s->store, key_of(s, "fine"), false, body_of_str(&b, "x"), &e), ERR_OK);
 }
 
 static ssize_t broken_read(void *arg, uint64_t offset, void *buf, size_t len)

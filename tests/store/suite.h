@@ -44,7 +44,9 @@ struct suite {
     unsigned lacks;
     const char *endpoint; /* "http://127.0.0.1:PORT", NULL for the in-memory store */
     const char *bucket;
-    char base[64]; /* of the running case, "c12/" */
+    const char *root; /* what all keys begin with, "bucket/"; NULL: nothing */
+    size_t max_key; /* of a key below the root; 0: as the store says */
+    char base[64]; /* of the running case, "c12/", with the root before it */
 };
 
 struct suite_case {

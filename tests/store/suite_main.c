@@ -28,7 +28,8 @@ static void run_case(void **state)
             skip();
         }
     }
-    (void)snprintf(b->suite->base, sizeof(b->suite->base), "c%u/", b->number);
+    (void)snprintf(b->suite->base, sizeof(b->suite->base), "%sc%u/", b->suite->root != NULL ? b->suite->root : "",
+                   b->number);
     b->c->run(b->suite);
     (*b->passed)++;
 }

@@ -99,6 +99,20 @@ enum err_code account_probe(struct buckets *s, const struct store_call *call, st
 /* ---- The operations: route.c has most of them */
 extern const struct store_ops buckets_ops;
 
+/* Where a key leads. */
+struct target {
+    char name[BUCKET_NAME_MAX + 1];
+    const char *rest;      /* "": the bucket itself; NULL: no slash, so nothing that could exist */
+    struct bucket *bucket; /* open, unless the key is that of a bucket */
+};
+
+/* Of a key that is to be an object: ERR_PERM where it cannot be one, at the first level. */
+enum err_code target_of_object(struct buckets *s, const char *key, struct target *t, struct err *e) MUST_CHECK;
+
+/* many.c */
+enum err_code route_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
+                                const struct store_call *call, enum err_code *results, struct err *e);
+
 /* buckets.c */
 enum err_code buckets_probe(void *impl, const struct store_call *call, struct err *e);
 void buckets_each_count(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);

@@ -6,13 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a key leads. */
-struct target {
-    char name[BUCKET_NAME_MAX + 1];
-    const char *rest;     /* "" : the bucket itself; NULL: no slash, so nothing that could exist */
-    struct bucket *bucket; /* open, unless the key is that of a bucket */
-};
-
 /* ERR_NOT_FOUND: at the first level there are buckets only. */
 static enum err_code find(struct buckets *s, const char *key, struct target *t, struct err *e)
 {
@@ -36,7 +29,7 @@ static enum err_code find_new(struct buckets *s, const char *key, struct target 
     return code;
 }
 
-static enum err_code find_object(struct buckets *s, const char *key, struct target *t, struct err *e)
+enum err_code target_of_object(struct buckets *s, const char *key, struct target *t, struct err *e)
 {
     enum err_code code = find_new(s, key, t, e);
     return code == ERR_OK && is_bucket(t) ? err_set(e, ERR_PERM, "bucket %s is no object", t->name) : code;
@@ -132,7 +125,7 @@ static enum err_code route_check(void *impl, const char *key, bool is_dir, const
         CLEANUP(free) char *name = str_ndup(key, len);
         return name != NULL ? bucket_name_check_new(name, e) : err_set(e, ERR_NOMEM, "bucket");
     }
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     return code == ERR_OK ? store_check(t.bucket->store, t.rest, is_dir, body, e) : code;
 }
 
@@ -156,7 +149,7 @@ static enum err_code route_upload_begin(void *impl, const char *key, const struc
                                         const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e)
 {
     struct target t;
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     return code == ERR_OK ? store_upload_begin(t.bucket->store, t.rest, meta, sha512, call, upload_id, e) : code;
 }
 
@@ -164,7 +157,7 @@ static enum err_code route_upload_part(void *impl, const char *key, const char *
                                        const struct store_call *call, struct store_part *part, struct err *e)
 {
     struct target t;
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     return code == ERR_OK ? store_upload_part(t.bucket->store, t.rest, upload_id, body, call, part, e) : code;
 }
 
@@ -174,7 +167,7 @@ static enum err_code route_upload_finish(void *impl, const char *key, const char
                                          struct store_version *out, struct err *e)
 {
     struct target t;
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     if (code != ERR_OK)
         return code;
     return store_upload_finish(t.bucket->store, t.rest, upload_id, parts, n, sha512, cond, call, out, e);
@@ -187,7 +180,7 @@ static enum err_code route_upload_abort(void *impl, const char *key, const char 
     struct target t;
     bool usable;
     char region[AWS_REGION_SIZE];
-    enum err_code code = find_object(s, key, &t, e);
+    enum err_code code = target_of_object(s, key, &t, e);
     if (code != ERR_OK)
         return code;
     code = store_upload_abort(t.bucket->store, t.rest, upload_id, call, e);
@@ -197,20 +190,41 @@ static enum err_code route_upload_abort(void *impl, const char *key, const char 
     return code;
 }
 
+/* The uploads of a copy are told by the keys of this store. */
+struct told {
+    const struct store_uploads *to;
+    const char *key;
+};
+
+static enum err_code tell_begun(void *arg, const char *key, const char *upload_id, struct err *e)
+{
+    const struct told *t = arg;
+    return t->to->begun(t->to->arg, t->key, upload_id, e);
+}
+
+static void tell_ended(void *arg, const char *key, const char *upload_id, bool finished)
+{
+    const struct told *t = arg;
+    t->to->ended(t->to->arg, t->key, upload_id, finished);
+}
+
 static enum err_code route_copy(void *impl, const struct store_copy *c, const struct store_call *call,
                                 struct store_version *out, struct err *e)
 {
     struct target from, to;
+    struct told told = {c->uploads, c->to};
+    const struct store_uploads uploads = {tell_begun, tell_ended, &told};
     struct store_copy own = *c;
-    enum err_code code = find_object(impl, c->from, &from, e);
+    enum err_code code = target_of_object(impl, c->from, &from, e);
     if (code == ERR_OK)
-        code = find_object(impl, c->to, &to, e);
+        code = target_of_object(impl, c->to, &to, e);
     if (code != ERR_OK)
         return code;
     if (from.bucket != to.bucket)
         return err_set(e, ERR_CROSS, "from bucket %s to bucket %s nothing is copied on the server", from.name, to.name);
     own.from = from.rest;
     own.to = to.rest;
+    own.uploads = c->uploads != NULL ? &uploads : NULL;
     return store_copy(from.bucket->store, &own, call, out, e);
 }
 
@@ -225,63 +239,6 @@ static enum err_code route_remove(void *impl, const char *key, const char *etag,
     if (code != ERR_OK)
         return code;
     return is_bucket(&t) ? account_delete(s, t.name, call, e) : store_remove(t.bucket->store, t.rest, etag, call, e);
-}
-
-/* The keys of one bucket, with their places in the whole. */
-struct share {
-    const char **keys, **etags;
-    size_t *places, n;
-    enum err_code *results;
-};
-
-static enum err_code remove_share(struct bucket *b, struct share *h, const struct store_call *call,
-                                  enum err_code *results, struct err *e)
-{
-    enum err_code code = store_remove_many(b->store, h->keys, h->etags, h->n, call, h->results, e);
-    for (size_t i = 0; code == ERR_OK && i < h->n; i++)
-        results[h->places[i]] = h->results[i];
-    return code;
-}
-
-static enum err_code remove_shares(struct buckets *s, struct share *h, const char *const *keys, const char *const *etags,
-                                   size_t n, const struct store_call *call, enum err_code *results, struct err *e)
-{
-    CLEANUP(free) bool *taken = calloc(n, sizeof(*taken));
-    if (taken == NULL)
-        return err_set(e, ERR_NOMEM, "removal of %zu keys", n);
-    for (size_t first = 0; first < n; first++) {
-        struct target t, other;
-        if (taken[first])
-            continue;
-        enum err_code code = find_object(s, keys[first], &t, e);
-        h->n = 0;
-        for (size_t i = first; code == ERR_OK && i < n; i++) {
-            if (taken[i] || (code = find_object(s, keys[i], &other, e)) != ERR_OK || other.bucket != t.bucket)
-                continue;
-            taken[i] = true;
-            h->keys[h->n] = other.rest;
-            h->etags[h->n] = etags != NULL ? etags[i] : NULL;
-            h->places[h->n++] = i;
-        }
-        if (code == ERR_OK)
-            code = remove_share(t.bucket, h, call, results, e);
-        if (code != ERR_OK)
-            return code;
-    }
-    return ERR_OK;
-}
-
-static enum err_code route_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
-                                       const struct store_call *call, enum err_code *results, struct err *e)
-{
-    CLEANUP(free) const char **own = calloc(n, sizeof(*own));
-    CLEANUP(free) const char **own_etags = calloc(n, sizeof(*own_etags));
-    CLEANUP(free) size_t *places = calloc(n, sizeof(*places));
-    CLEANUP(free) enum err_code *codes = calloc(n, sizeof(*codes));
-    struct share h = {own, own_etags, places, 0, codes};
-    if (own == NULL || own_etags == NULL || places == NULL || codes == NULL)
-        return err_set(e, ERR_NOMEM, "removal of %zu keys", n);
-    return remove_shares(impl, &h, keys, etags, n, call, results, e);
 }
 
 /* ---- Properties */
@@ -304,7 +261,7 @@ static enum err_code route_property_set(void *impl, const char *key, const struc
                                         struct store_meta **meta_out, struct err *e)
 {
     struct target t;
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     if (code != ERR_OK)
         return code;
     return store_property_set(t.bucket->store, t.rest, meta, name, value, len, call, meta_out, e);
@@ -313,7 +270,7 @@ static enum err_code route_property_set(void *impl, const char *key, const struc
 static enum err_code route_check_meta(void *impl, const char *key, const struct store_meta *meta, struct err *e)
 {
     struct target t;
-    enum err_code code = find_object(impl, key, &t, e);
+    enum err_code code = target_of_object(impl, key, &t, e);
     return code == ERR_OK ? store_check_meta(t.bucket->store, t.rest, meta, e) : code;
 }
 
