@@ -70,8 +70,16 @@ static void reset_store(struct server *s, const json_t *in, struct reply *p)
     (void)in;
     store_release(&s->store);
     store_init(&s->store);
+    directories_release(&s->directories);
     faults_clear(&s->faults);
     counts_reset(&s->counts);
+    ok(p);
+}
+
+static void expire_sessions(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    directory_expire(s);
     ok(p);
 }
 
@@ -93,6 +101,10 @@ static void settings(struct server *s, const json_t *in, struct reply *p)
     struct bucket *b = name ? store_bucket(&s->store, name) : NULL;
     char **ownership = b ? &b->ownership : &s->ownership;
     char **region = b ? &b->region : &s->region;
+    const json_t *session = json_object_get(in, "session_ms");
+
+    if (json_is_integer(session) && json_integer_value(session) >= 0)
+        s->directories.session_ms = (uint64_t)json_integer_value(session);
 
     if (name && !b) {
         fail(p, 404, "no such bucket");
@@ -189,6 +201,7 @@ static const struct {
     {"POST", "/-/release", release_hanging},
     {"POST", "/-/synthetic", synthetic},
     {"POST", "/-/settings", settings},
+    {"POST", "/-/sessions/expire", expire_sessions},
     {"POST", "/-/reset", reset_store},
 };
 

@@ -7,11 +7,6 @@
 
 enum { KEY_MAX = 1024 };
 
-enum op_result op_RenameObject(struct server *s, struct request *r, struct reply *p)
-{
-    return op_Unknown(s, r, p);
-}
-
 enum op_result op_PutObjectAnnotation(struct server *s, struct request *r, struct reply *p)
 {
     return op_Unknown(s, r, p);
@@ -44,6 +39,8 @@ enum op_result s3_perform(struct server *s, struct request *r, struct reply *p)
         reply_error(p, r, "KeyTooLongError");
         return OP_DONE;
     }
+    if (!directory_allows(s, r, p))
+        return OP_DONE;
     return functions[r->op](s, r, p);
 }
 

@@ -111,6 +111,22 @@ void map_put(struct map *m, const char *key, void *value)
     m->count++;
 }
 
+static void keep_value(void *value)
+{
+    (void)value;
+}
+
+void *map_take(struct map *m, const char *key)
+{
+    void (*free_value)(void *) = m->free_value;
+    void *value = map_get(m, key);
+
+    m->free_value = keep_value;
+    map_del(m, key);
+    m->free_value = free_value;
+    return value;
+}
+
 int map_del(struct map *m, const char *key)
 {
     struct map_node *before[MAX_LEVELS];

@@ -24,6 +24,9 @@ void map_put(struct map *m, const char *key, void *value);
 /* Removes key and frees its value; returns 1, or 0 when there is none. */
 int map_del(struct map *m, const char *key);
 
+/* Removes key and hands its value to the caller; NULL when there is none. */
+void *map_take(struct map *m, const char *key);
+
 /* The first node whose key is >= key, or NULL; the next node is node->next[0]. Valid until the map changes. */
 struct map_node *map_seek(const struct map *m, const char *key);
 

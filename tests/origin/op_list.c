@@ -129,6 +129,67 @@ static void collect(struct listing *l, const struct map *objects)
     }
 }
 
+static void keep_value(void *value)
+{
+    (void)value;
+}
+
+/* In an order that has nothing to do with that of the names, yet is the same for every page (FNV-1a). */
+static char *shuffled(char kind, const char *name)
+{
+    uint32_t hash = 2166136261U;
+    struct buf out = {0};
+
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619U;
+    buf_addf(&out, "%08x%c%s", hash, kind, name);
+    return out.data;
+}
+
+/* Keys and common prefixes in that order, the latter once each. */
+static struct map *shuffle(const struct listing *l, const struct map *objects)
+{
+    struct map *all = map_new(keep_value);
+
+    for (struct map_node *n = map_seek(objects, l->prefix); n && strncmp(n->key, l->prefix, strlen(l->prefix)) == 0;
+         n = n->next[0]) {
+        char *common = common_prefix(l, n->key);
+        char *place = shuffled(common ? 'p' : 'k', common ? common : n->key);
+
+        map_put(all, place, n->value);
+        free(place);
+        free(common);
+    }
+    return all;
+}
+
+/* Listings of directory buckets have no order. */
+static void collect_unordered(struct listing *l, const struct map *objects)
+{
+    enum { NAME = 9 }; /* behind the hash and the kind */
+    struct map *all = shuffle(l, objects);
+    char *after = shuffled(l->skip_prefix ? 'p' : 'k', l->after);
+    struct map_node *n = map_seek(all, *l->after ? after : "");
+
+    if (n && *l->after && strcmp(n->key, after) == 0)
+        n = n->next[0];
+    for (; n && l->count < l->max; n = n->next[0]) {
+        bool is_prefix = n->key[NAME - 1] == 'p';
+
+        if (is_prefix) {
+            buf_adds(&l->prefixes, "<CommonPrefixes>");
+            add_text(l, &l->prefixes, "Prefix", n->key + NAME);
+            buf_adds(&l->prefixes, "</CommonPrefixes>");
+        } else {
+            add_object(l, n->key + NAME, n->value);
+        }
+        emitted(l, x_strdup(n->key + NAME), is_prefix);
+    }
+    l->truncated = n && l->max > 0;
+    free(after);
+    map_free(all);
+}
+
 /* A token is base64 of 'k' and the last key, or 'p' and the last common prefix. */
 static char *token_of(const struct listing *l)
 {
@@ -245,7 +306,10 @@ enum op_result op_ListObjectsV2(struct server *s, struct request *r, struct repl
         reply_error_text(p, r, "InvalidArgument", wrong);
         return OP_DONE;
     }
-    collect(&l, b->objects);
+    if (is_directory_bucket(r->bucket))
+        collect_unordered(&l, b->objects);
+    else
+        collect(&l, b->objects);
     l.truncated = l.truncated || loop;
     reply_xml(p);
     buf_addf(&p->text, "<ListBucketResult %s>", s3_namespace);

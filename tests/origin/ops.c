@@ -31,6 +31,7 @@ static const struct route {
     {"GET", ON_BUCKET, "ownershipControls", NULL, OP_GetBucketOwnershipControls},
     {"PUT", ON_BUCKET, "ownershipControls", NULL, OP_PutBucketOwnershipControls},
     {"GET", ON_BUCKET, "acl", NULL, OP_GetBucketAcl},
+    {"GET", ON_BUCKET, "session", NULL, OP_CreateSession},
     {"GET", ON_BUCKET, "uploads", NULL, OP_ListMultipartUploads},
     {"GET", ON_BUCKET, "list-type", NULL, OP_ListObjectsV2},
     {"GET", ON_BUCKET, NULL, NULL, OP_ListObjects},

@@ -7,7 +7,7 @@ struct request;
 #define S3_OPERATIONS(X) \
     X(ListBuckets) X(CreateBucket) X(DeleteBucket) X(HeadBucket) X(GetBucketLocation) X(GetBucketVersioning) \
     X(GetBucketOwnershipControls) X(PutBucketOwnershipControls) X(GetBucketAcl) \
-    X(ListObjectsV2) X(ListObjects) X(ListMultipartUploads) X(DeleteObjects) \
+    X(CreateSession) X(ListObjectsV2) X(ListObjects) X(ListMultipartUploads) X(DeleteObjects) \
     X(HeadObject) X(GetObject) X(PutObject) X(CopyObject) X(DeleteObject) \
     X(CreateMultipartUpload) X(UploadPart) X(UploadPartCopy) X(ListParts) X(AbortMultipartUpload) \
     X(CompleteMultipartUpload) X(GetObjectTagging) X(PutObjectTagging) X(DeleteObjectTagging) \

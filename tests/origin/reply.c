@@ -11,6 +11,7 @@ static const struct {
     const char *message;
 } errors[] = {
     {"AccessControlListNotSupported", 400, "The bucket does not allow ACLs"},
+    {"AccessDenied", 403, "Access Denied"},
     {"BadDigest", 400, "The Content-MD5 or checksum value that you specified did not match what the server received."},
     {"BadRequest", 400, "Bad Request"},
     {"BucketAlreadyExists", 409, "The requested bucket name is not available"},
@@ -19,6 +20,7 @@ static const struct {
     {"BucketNotEmpty", 409, "The bucket you tried to delete is not empty"},
     {"EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size"},
     {"EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size"},
+    {"ExpiredToken", 400, "The provided token has expired."},
     {"IllegalLocationConstraintException", 400,
      "The location constraint is incompatible for the region specific endpoint this request was sent to."},
     {"InternalError", 500, "We encountered an internal error. Please try again."},
@@ -33,6 +35,7 @@ static const struct {
     {"InvalidRange", 416, "The requested range is not satisfiable"},
     {"InvalidRequest", 400, "The request is not valid."},
     {"InvalidStorageClass", 400, "The storage class you specified is not valid"},
+    {"InvalidToken", 400, "The provided token is malformed or otherwise not valid."},
     {"InvalidTag", 400, "The tag provided was not a valid tag."},
     {"InvalidURI", 400, "Couldn't parse the specified URI."},
     {"KeyTooLongError", 400, "Your key is too long"},

@@ -106,6 +106,7 @@ void server_close(struct server *s)
     close(s->listen_fd);
     close(s->signal_fd);
     close(s->epoll_fd);
+    directories_release(&s->directories);
     counts_release(&s->counts);
     faults_release(&s->faults);
     store_release(&s->store);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "counts.h"
+#include "directory.h"
 #include "fault.h"
 #include "reply.h"
 #include "request.h"
@@ -23,6 +24,7 @@ struct server {
     struct store store;
     struct faults faults;
     struct counts counts;
+    struct directories directories;
     char *region;    /* of new buckets without a LocationConstraint */
     char *ownership; /* of buckets that have none of their own */
     uint64_t ids;
