@@ -15,6 +15,7 @@ void aws_client_free(struct aws_client *c)
 {
     if (!c)
         return;
+    client_session_free(c->session);
     retry_budget_free(c->budget);
     lock_release(&c->lock);
     lock_release(&c->counts_lock);
@@ -46,6 +47,8 @@ struct aws_client *aws_client_new(struct http_engine *engine, struct creds_provi
         err_copy(e, &local);
         return NULL;
     }
+    if (c->endpoint.session && !creds_provider_anonymous(creds) && !(c->session = client_session_new(e)))
+        return NULL;
     return TAKE(c);
 }
 

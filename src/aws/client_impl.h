@@ -22,6 +22,8 @@ struct aws_client {
     bool s3;
     struct exchange_limits limits;
 
+    struct client_session *session; /* a directory bucket's keys; NULL: none are needed */
+
     struct lock lock; /* what was learnt: */
     struct endpoint endpoint;
     char region[AWS_REGION_SIZE]; /* that was chosen or learnt; what is signed for stands in the endpoint */
@@ -60,6 +62,21 @@ void client_learn_clock(struct aws_client *c, time_t server_now);
 /* Appends "/base/bucket/key" as on the wire. */
 void client_path(const struct endpoint *ep, const char *key, struct buf *out);
 
+/* client_session.c. No call may be under way when it is freed; it then waits for the end of its own. */
+struct client_session *client_session_new(struct err *e);
+void client_session_free(struct client_session *s);
+
+/* A reference to the keys in use. Never blocks: ERR_AGAIN while there are none yet, the failure of CreateSession where that
+ * was just now. Any thread. */
+enum err_code client_session_get(struct aws_client *c, struct creds **out, struct err *e) MUST_CHECK;
+
+/* The server did not take these keys: the next request waits for others. */
+void client_session_refused(struct aws_client *c, const struct creds *used);
+
+/* aws_send() with the keys of the account where others would use a session's. */
+enum err_code client_send_as_account(struct aws_client *c, const struct aws_request *r, struct cancel *cancel,
+                                     struct err *e) MUST_CHECK;
+
 /* A job sends its request; before it can go on it may have to ask something else first. */
 enum job_step {
     STEP_REQUEST,
@@ -80,6 +97,8 @@ struct aws_job {
     enum job_step step;
     struct client_state state; /* of the attempt under way */
     struct creds *used;        /* NULL: not signed */
+    bool account;              /* never with a session's keys */
+    bool with_session;         /* `used` are a session's */
     struct buf url;
     struct buf lines;       /* the headers as sent; zeroed, they hold the session token */
     struct aws_param *sign; /* room for n_headers and what is added */

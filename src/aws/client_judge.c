@@ -107,7 +107,10 @@ static bool refresh(struct aws_job *job)
     if (!job->used || job->refreshes >= REFRESHES_MAX)
         return false;
     job->refreshes++;
-    creds_refused(job->c->creds, job->used);
+    if (job->with_session)
+        client_session_refused(job->c, job->used);
+    else
+        creds_refused(job->c->creds, job->used);
     return true;
 }
 
@@ -119,7 +122,7 @@ static bool learn_region(struct aws_job *job, const struct http_reply_view *v, c
 
     if (!region && *error->region)
         region = error->region;
-    if (!job->c->s3 || !job->c->bucket)
+    if (!job->c->s3 || !job->c->bucket || job->state.endpoint.fixed)
         return false;
     if (!region) {
         if (job->asked_region)

@@ -257,7 +257,8 @@ static enum err_code build_headers(struct aws_job *job, const char *method, cons
         if (job->c->s3)
             job->sign[n++] = (struct aws_param){"X-Amz-Content-Sha256", payload};
         if (job->used->session_token)
-            job->sign[n++] = (struct aws_param){"X-Amz-Security-Token", job->used->session_token};
+            job->sign[n++] = (struct aws_param){job->with_session ? "X-Amz-S3session-Token" : "X-Amz-Security-Token",
+                                                job->used->session_token};
     }
     for (size_t i = 0; job->step == STEP_REQUEST && i < job->n_headers; i++)
         job->sign[n++] = job->headers[i];
@@ -304,15 +305,36 @@ static enum http_share share_of(const struct aws_job *job)
     return job->r.body && job->r.body->size > SHORT_MAX ? HTTP_UPLOAD : HTTP_SHORT;
 }
 
+/* In directory buckets all requests but these go with a session's keys. Source: the SDKs' choice of a signer by operation. */
+static bool wants_session(const struct aws_job *job)
+{
+    if (!job->c->session || job->account || job->step == STEP_FIND_REGION)
+        return false;
+    if (job->step == STEP_EXPLAIN)
+        return true;
+    for (size_t i = 0; i < job->n_headers; i++)
+        if (str_ieq(job->headers[i].name, "x-amz-copy-source"))
+            return false;
+    return job->r.method != HTTP_HEAD || (job->r.key && *job->r.key);
+}
+
+static enum err_code get_keys(struct aws_job *job, struct err *e)
+{
+    creds_unref(TAKE(job->used));
+    job->with_session = wants_session(job);
+    if (job->with_session)
+        return client_session_get(job->c, &job->used, e);
+    return creds_provider_anonymous(job->c->creds) ? ERR_OK : creds_get(job->c->creds, &job->used, e);
+}
+
 enum err_code job_prepare(void *arg, unsigned attempt, struct http_request *out, struct err *e)
 {
     static const struct aws_param nothing[] = {{"list-type", "2"}, {"max-keys", "0"}, {0}};
     struct aws_job *job = arg;
     enum http_method method = job->r.method;
-    enum err_code code;
+    enum err_code code = get_keys(job, e);
 
-    creds_unref(TAKE(job->used));
-    if (!creds_provider_anonymous(job->c->creds) && (code = creds_get(job->c->creds, &job->used, e)))
+    if (code)
         return code;
     client_state_get(job->c, &job->state);
     if (job->step == STEP_REQUEST) {
@@ -394,7 +416,8 @@ static struct aws_job *job_begin(struct aws_client *c, const struct aws_request 
     return job;
 }
 
-enum err_code aws_send(struct aws_client *c, const struct aws_request *r, struct cancel *cancel, struct err *e)
+static enum err_code start(struct aws_client *c, const struct aws_request *r, bool account, struct cancel *cancel,
+                           struct err *e)
 {
     struct exchange_limits limits;
     struct err local = ERR_INIT;
@@ -402,11 +425,23 @@ enum err_code aws_send(struct aws_client *c, const struct aws_request *r, struct
 
     if (!job)
         return err_copy(e, &local);
+    job->account = account;
     enum err_code code =
         exchange_start(c->engine, c->budget, r->data ? &streaming : &collecting, job, &limits, cancel, e);
     if (code)
         job_free(job);
     return code;
+}
+
+enum err_code aws_send(struct aws_client *c, const struct aws_request *r, struct cancel *cancel, struct err *e)
+{
+    return start(c, r, false, cancel, e);
+}
+
+enum err_code client_send_as_account(struct aws_client *c, const struct aws_request *r, struct cancel *cancel,
+                                     struct err *e)
+{
+    return start(c, r, true, cancel, e);
 }
 
 enum err_code aws_call(struct aws_client *c, const struct aws_request *r, struct cancel *cancel, struct err *e)
