@@ -305,7 +305,8 @@ static enum http_share share_of(const struct aws_job *job)
     return job->r.body && job->r.body->size > SHORT_MAX ? HTTP_UPLOAD : HTTP_SHORT;
 }
 
-/* In directory buckets all requests but these go with a session's keys. Source: the SDKs' choice of a signer by operation. */
+/* In directory buckets all requests but these go with a session's keys. Source: the SDKs' choice of a signer by
+ * operation. */
 static bool wants_session(const struct aws_job *job)
 {
     if (!job->c->session || job->account || job->step == STEP_FIND_REGION)

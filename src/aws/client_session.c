@@ -1,6 +1,6 @@
 /*
- * The keys of a directory bucket: CreateSession gives some that live for five minutes and are good for that bucket only.
- * They are fetched by a request of their own, once for any number that wait.
+ * The keys of a directory bucket: CreateSession gives some that live for five minutes and are good for that bucket
+ * only. They are fetched by a request of their own, once for any number that wait.
  *
  * States: none | current | refused (the server said so). Beside them `fetching`. As in the SDKs a set is renewed 45 s
  * before its end while requests go on with it, and in its last 10 s they wait for the next; for short-lived ones (not

@@ -1,0 +1,127 @@
+#include "client_fixture.h"
+
+#include "util/clock.h"
+#include "util/str.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define BUCKET "bkt--use1-az4--x-s3"
+
+/* Answers CreateSession with `session`, or where that is NULL with good keys; all else with 200. */
+static void answer(void *arg, const struct seen *r, unsigned number, struct buf *out)
+{
+    const char *const *session = arg;
+    struct timespec now = clock_now();
+    char body[1024], date[40];
+    struct tm tm;
+
+    if (!strstr(r->target, "?session")) {
+        reply_add(out, 200, "", "");
+        return;
+    }
+    now.tv_sec += 300;
+    gmtime_r(&now.tv_sec, &tm);
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(body, sizeof(body),
+             "<CreateSessionResult><Credentials><SessionToken>MARKERsession</SessionToken><SecretAccessKey>MARKERsecret"
+             "</SecretAccessKey><AccessKeyId>SKID%u</AccessKeyId><Expiration>%s</Expiration></Credentials>"
+             "</CreateSessionResult>",
+             number, date);
+    reply_add(out, 200, "", *session ? *session : body);
+}
+
+static bool is_of_session(struct script *server, unsigned number)
+{
+    struct seen r = script_seen(server, number);
+    bool token = !strcmp(seen_header(&r, "x-amz-s3session-token"), "MARKERsession");
+    bool key = strstr(seen_header(&r, "authorization"), "Credential=SKID") != NULL;
+    bool account = !strcmp(seen_header(&r, "x-amz-security-token"), TOKEN);
+
+    assert_non_null(strstr(seen_header(&r, "authorization"), "/eu-west-1/s3express/aws4_request"));
+    assert_int_equal(token, key);
+    assert_int_equal(token, !account);
+    return token;
+}
+
+static void copies_and_HeadBucket_go_with_the_accounts_keys_all_others_with_the_sessions(void **state)
+{
+    static const struct aws_param copy[] = {{"x-amz-copy-source", "/b/k"}, {0}}, list[] = {{"list-type", "2"}, {0}};
+    const char *session = NULL;
+    struct script *server = script_start(answer, &session);
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), BUCKET);
+    struct outcome o;
+
+    log_watch();
+    assert_int_equal(call(c, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    struct seen first = script_seen(server, 1);
+    assert_string_equal(first.target, "/" BUCKET "?session");
+    assert_false(is_of_session(server, 1));
+    assert_true(is_of_session(server, 2));
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD}, &o), ERR_OK);
+    assert_false(is_of_session(server, 3));
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_PUT, .key = "k", .headers = copy}, &o), ERR_OK);
+    assert_false(is_of_session(server, 4));
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_OK);
+    assert_int_equal(call(c, (struct aws_request){.query = list}, &o), ERR_OK);
+    assert_true(is_of_session(server, 5) && is_of_session(server, 6));
+    assert_int_equal(script_count(server), 6);
+    log_expect_no_marker();
+    script_stop(server);
+}
+
+static void without_session_auth_the_accounts_keys_sign(void **state)
+{
+    const char *session = NULL;
+    struct script *server = script_start(answer, &session);
+    struct outcome o;
+
+    setenv("AWS_S3_DISABLE_EXPRESS_SESSION_AUTH", "true", 1);
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), BUCKET);
+    assert_int_equal(call(c, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    assert_false(is_of_session(server, 1));
+    script_stop(server);
+}
+
+static void a_session_that_makes_no_sense_is_an_error_without_its_secrets(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "<CreateSessionResult/>",
+        "<CreateSessionResult><Credentials><SessionToken>MARKER</SessionToken></Credentials></CreateSessionResult>",
+        "<CreateSessionResult><Credentials><SessionToken>MARKER</SessionToken><SecretAccessKey>MARKER</SecretAccessKey>"
+        "<AccessKeyId>ID</AccessKeyId><Expiration>2001-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>",
+        "<CreateSessionResult><Credentials><SessionToken>MARKER\n</SessionToken><SecretAccessKey>MARKER</SecretAccessKey>"
+        "<AccessKeyId>I/D</AccessKeyId><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        const char *session = bad[i];
+        struct script *server = script_start(answer, &session);
+        CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), BUCKET);
+        struct outcome o;
+
+        log_watch();
+        assert_int_equal(call(c, (struct aws_request){.key = "k"}, &o), ERR_PROTO);
+        assert_non_null(strstr(o.err.msg, "CreateSession"));
+        assert_int_equal(script_count(server), 1);
+        log_expect_no_marker();
+        script_stop(server);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(copies_and_HeadBucket_go_with_the_accounts_keys_all_others_with_the_sessions),
+        T(without_session_auth_the_accounts_keys_sign),
+        T(a_session_that_makes_no_sense_is_an_error_without_its_secrets),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
