@@ -112,7 +112,9 @@ bool take_storage_and_acl(struct server *s, const struct request *r, struct obje
 {
     const char *class = request_header(r, "x-amz-storage-class");
 
-    if (class)
+    if (is_directory_bucket(r->bucket))
+        o->storage_class = !class || strcmp(class, "EXPRESS_ONEZONE") == 0 ? "EXPRESS_ONEZONE" : NULL;
+    else if (class)
         o->storage_class = storage_class(class);
     if (!o->storage_class)
         return fail(p, r, "InvalidStorageClass");

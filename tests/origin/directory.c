@@ -68,7 +68,8 @@ static bool read_scope(const struct request *r, char *id, size_t size)
     return true;
 }
 
-static bool session_allows(struct server *s, const struct request *r, const char *id, const char *token, struct reply *p)
+static bool session_allows(struct server *s, const struct request *r, const char *id, const char *token,
+                           struct reply *p)
 {
     if (!token)
         return refuse(r, p, "AccessDenied", "The request has no x-amz-s3session-token");

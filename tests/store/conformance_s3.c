@@ -40,10 +40,19 @@ static const struct limitation versitygw[] = {
 
 static const struct limitation origin[] = {{0, NULL}};
 
+static const struct limitation directory[] = {
+    {NEED_ORDER, "listings of directory buckets have no order, their prefix ends with a slash"},
+    {NEED_ACL, "directory buckets have no ACLs"},
+    {NEED_TAGS, "directory buckets have no tags"},
+    {NEED_STORAGE_CLASS, "directory buckets have one storage class"},
+    {NEED_MD5, "ETags of directory buckets are no MD5s"},
+    {0, NULL},
+};
+
 static const struct {
     const char *name;
     const struct limitation *limits;
-} servers[] = {{"moto", moto}, {"versitygw", versitygw}, {"origin", origin}};
+} servers[] = {{"moto", moto}, {"versitygw", versitygw}, {"origin", origin}, {"directory", directory}};
 
 struct stack {
     struct http_engine *engine;
@@ -106,6 +115,6 @@ int main(void)
     for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
         if (server != NULL && strcmp(server, servers[i].name) == 0)
             return run(server, servers[i].limits);
-    fprintf(stderr, "AWSFS_TEST_SERVER must be moto, versitygw or origin; tests/store/run starts one\n");
+    fprintf(stderr, "AWSFS_TEST_SERVER must be moto, versitygw, origin or directory; tests/store/run starts one\n");
     return 2;
 }

@@ -36,6 +36,9 @@ enum {
     NEED_S3 = 1 << 16,              /* properties that only S3 has */
     NEED_MULTIPART_RULES = 1 << 17, /* refuses parts that are too small */
     NEED_GONE_UPLOAD = 1 << 18,     /* knows an upload that was aborted from one that was not */
+    NEED_ORDER = 1 << 19,           /* listings in order, of any prefix */
+    NEED_TAGS = 1 << 20,
+    NEED_MD5 = 1 << 21,             /* ETags that are MD5s, by which bytes put without their SHA-512 are recognised */
 };
 
 struct suite {

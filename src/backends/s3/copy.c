@@ -165,7 +165,8 @@ static enum err_code copy_whole(const struct copying *k, struct store_version *o
     enum err_code code = ERR_OK;
     params_add(&h, "x-amz-metadata-directive", c->meta != NULL ? "REPLACE" : "COPY");
     if (c->meta != NULL) {
-        params_add(&h, "x-amz-tagging-directive", "COPY");
+        if (!k->s->directory_bucket)
+            params_add(&h, "x-amz-tagging-directive", "COPY");
         code = add_meta(k, &h, e);
     }
     s3_add_class(k->s, told_meta(k), &h);

@@ -58,10 +58,13 @@ static bool read_md5(const char *etag, uint8_t md5[16])
     return strlen(etag) == 32 && hex_decode(etag, md5, 16);
 }
 
-/* Encrypted with a key of KMS or the customer's, an ETag of that form is none. */
+/* Encrypted with a key of KMS or the customer's, an ETag of that form is none; nor in a directory bucket, whose objects
+ * have a storage class of their own. */
 static bool etags_are_md5s(const struct store_meta *meta)
 {
-    const char *sse = store_meta_prop(meta, "sse", NULL);
+    const char *sse = store_meta_prop(meta, "sse", NULL), *class = store_meta_prop(meta, "storage-class", NULL);
+    if (class != NULL && strcmp(class, "EXPRESS_ONEZONE") == 0)
+        return false;
     return sse != NULL && (strcmp(sse, "none") == 0 || strcmp(sse, "AES256") == 0);
 }
 

@@ -1,6 +1,7 @@
 /* The S3 backend: construction, what it can do, and whether it can be used. */
 #include "backends/s3/s3.h"
 
+#include "aws/endpoint.h"
 #include "backends/s3/impl.h"
 #include "store/ops.h"
 #include "util/str.h"
@@ -13,7 +14,6 @@
 #define MIB           (1ULL << 20)
 #define GIB           (1ULL << 30)
 #define COPY_MAX      (5 * GIB)
-#define DIRECTORY_END "--x-s3"
 
 static enum err_code s3_probe(void *impl, const struct store_call *call, struct err *e)
 {
@@ -62,6 +62,7 @@ static const struct store_ops ops = {
     .upload_finish = s3_upload_finish,
     .upload_abort = s3_upload_abort,
     .copy = s3_copy,
+    .rename = s3_rename,
     .remove = s3_remove,
     .remove_many = s3_remove_many,
     .property_get = s3_property_get,
@@ -93,7 +94,7 @@ static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *cap
     s3_bucket_caps(caps);
     caps->max_key -= s->prefix_len;
     if (s->directory_bucket)
-        caps->flags = (caps->flags & ~(unsigned)STORE_START_AFTER) | STORE_UNORDERED;
+        caps->flags = (caps->flags & ~(unsigned)STORE_START_AFTER) | STORE_UNORDERED | STORE_RENAME;
     if (read_only)
         caps->flags |= STORE_READ_ONLY;
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
@@ -120,6 +121,8 @@ static enum err_code check_options(const struct s3_options *o, struct err *e)
         return err_set(e, ERR_INVAL, "the prefix '%s' must be UTF-8, not begin with '/' and end with '/'", o->prefix);
     if (o->sse_kms_key != NULL && o->sse != S3_SSE_KMS)
         return err_set(e, ERR_INVAL, "sse_kms_key= needs sse=kms");
+    if (o->acl != NULL && bucket_is_directory(o->bucket))
+        return err_set(e, ERR_INVAL, "acl=: directory buckets have no ACLs");
     if (o->copy_max != 0 && (o->copy_max < 5 * MIB || o->copy_max > COPY_MAX))
         return err_set(e, ERR_INVAL, "copy_max must be from 5 MiB to 5 GiB");
     return ERR_OK;
@@ -149,7 +152,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     s->matches_in_delete_many = o->matches_in_delete_many || is_aws(client);
     s->sse = o->sse;
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
-    s->directory_bucket = str_ends(o->bucket, DIRECTORY_END);
+    s->directory_bucket = bucket_is_directory(o->bucket);
     s->own = s3_own_new();
     if (s->own == NULL || !dup_option(&s->bucket, o->bucket) ||
         !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") || !dup_option(&s->sse_kms_key, o->sse_kms_key) ||

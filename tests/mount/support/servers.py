@@ -213,6 +213,13 @@ class Origin(Server):
     def synthetic(self, **what):
         self.control("POST", "synthetic", what)
 
+    def create_directory(self, bucket):
+        """A directory bucket, which boto3 would ask a control endpoint for."""
+        urllib.request.urlopen(urllib.request.Request(self.endpoint + "/" + bucket, method="PUT"), timeout=10).close()
+
+    def expire_sessions(self):
+        self.control("POST", "sessions/expire", {})
+
     def settings(self, **values):
         self.control("POST", "settings", values)
 
