@@ -117,6 +117,7 @@ def test_an_error_on_a_list_is_retried_and_then_eio_never_an_empty_directory(ori
     assert os.listdir(disk / "d") == ["f"]
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("kind", ["ListObjectsV2", "HeadObject", "GetObject", "PutObject", "CopyObject", "DeleteObject"])
 def test_a_few_503_are_retried_and_nobody_notices(origin, bucket, mount, kind):
     witness = bucket(origin)
@@ -282,6 +283,7 @@ WAITS = {
 }
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("wait", list(WAITS))
 def test_sigkill_frees_a_process_within_a_second(origin, bucket, mount, scripts, wait):
     kind, code = WAITS[wait]
@@ -300,6 +302,7 @@ def test_sigkill_frees_a_process_within_a_second(origin, bucket, mount, scripts,
     assert os.stat(disk.path)
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("wait", ["read", "open", "close", "unlink"])
 def test_ctrl_c_frees_a_process_that_lets_it(origin, bucket, mount, scripts, wait):
     kind, code = WAITS[wait]

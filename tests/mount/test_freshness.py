@@ -135,6 +135,7 @@ def test_reading_past_the_end_and_seeking_behave_as_on_a_disk(server, bucket, mo
     os.close(fd)
 
 
+@pytest.mark.tsan
 def test_random_reads_of_a_large_file_give_its_bytes(server, bucket, mount, rng):
     witness = bucket(server)
     data = pattern(48 << 20)
@@ -166,6 +167,7 @@ def bytes_of(path):
         return None
 
 
+@pytest.mark.tsan
 def test_two_mounts_of_one_bucket_see_each_others_writes(server, bucket, mount):
     witness = bucket(server)
     a, b = mount(witness, ttl=1), mount(witness, ttl=1)

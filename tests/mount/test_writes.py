@@ -63,6 +63,7 @@ os.close(fd)
 """
 
 
+@pytest.mark.tsan
 def test_two_programs_append_to_one_file_and_no_line_is_lost(disk):
     path = disk / "log"
     writers = [Script(APPENDER, path, name) for name in ("a", "b")]
@@ -100,6 +101,7 @@ def mapping():
         one.close()
 
 
+@pytest.mark.tsan
 def test_a_shared_mapping_reads_and_writes_also_after_close(disk, mapping):
     path = disk / "map"
     path.write_bytes(b"a" * 10000)
@@ -211,6 +213,7 @@ def test_a_file_unlinked_while_open_is_read_and_written_until_close_and_leaves_n
     assert disk.bucket.keys() == []
 
 
+@pytest.mark.tsan
 def test_a_file_renamed_while_it_is_written_has_its_bytes_under_the_new_name(disk):
     fd = os.open(disk / "old", os.O_RDWR | os.O_CREAT, 0o644)
     os.write(fd, b"first ")
@@ -332,6 +335,7 @@ def test_hard_links_and_devices_are_refused_plainly(disk):
     assert errno_of(os.link, disk / "f", disk / "g") in (1, 31, 38, 95)  # EPERM, EMLINK, ENOSYS, EOPNOTSUPP
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("size", [6 << 20, 9 << 20, 40 << 20])
 def test_a_file_of_several_parts_is_one_object_and_no_upload_is_left(disk, size):
     data = pattern(size)

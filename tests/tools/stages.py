@@ -14,7 +14,7 @@ import results
 from running import Failed, Run, Step
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TSAN_SUITES = ["net", "store", "vfs"]
+TSAN_SUITES = ["net", "aws", "store", "vfs", "fuse"]
 SANITIZED = ["-Db_lundef=false", "-Doptimization=1", "-Ddebug=true"]
 BUILDS = {
     "asan": ["-Db_sanitize=address,undefined"] + SANITIZED,
@@ -83,7 +83,7 @@ class Tests(Run):
         status = self.command(command + list(selection), log)
         self.count(stage, results.read_meson, written, status, log)
 
-    def pytest(self, stage, path, marks, workers=0, env=None):
+    def pytest(self, stage, path, marks, workers=0, env=None, names=""):
         """pytest on a folder. Tests mostly wait: there are more workers than processors, each with servers of its own."""
         log, junit = self.log(stage), os.path.join(self.logs, stage + ".xml")
         self.forget(junit)
@@ -91,12 +91,18 @@ class Tests(Run):
         command = [self.python, "-m", "pytest", "-p", "no:cacheprovider", "-rfEs", "--durations=20", "--durations-min=3",
                    "--timeout=" + os.environ.get("AWSFS_TEST_TIMEOUT", "180"), "--junitxml=" + junit]
         command += ["-m", " and ".join(marks)] if marks else []
-        command += ["-k", self.options.expr] if self.options.expr else []
+        names = " and ".join("(%s)" % one for one in (names, self.options.expr) if one)
+        command += ["-k", names] if names else []
         command += ["-n", str(workers), "--dist", "worksteal"] if workers else []
         status = self.command(command + [os.path.join(TOP, path)], log, env=env)
         if status == 5 and self.options.expr:
             status = 0
         self.count(stage, results.read_junit, junit, status, log)
+
+    def mount_tsan(self):
+        """The threads of the whole program: what is marked tsan, on tests/origin alone."""
+        programs = {"AWSFS_BIN": self.program("tsan", PROGRAMS[0]), "AWSFS_ORIGIN": self.program("tsan", PROGRAMS[1])}
+        self.mount("mount-tsan", ["tsan"], os.cpu_count(), programs, "not moto and not versitygw")
 
     def lint(self):
         log = self.log("lint")
@@ -104,12 +110,12 @@ class Tests(Run):
             raise Failed("lint", log)
         self.add("lint", 1, 0, 0)
 
-    def mount(self, stage, marks, workers=0, env=None):
+    def mount(self, stage, marks, workers=0, env=None, names=""):
         if not os.path.exists("/dev/fuse"):
             self.say("SKIPPED: %s, all of it: /dev/fuse is missing (modprobe fuse, or give the container the device)" % stage)
             self.add(stage, 0, 0, 1)
             return
-        self.pytest(stage, "tests/mount", marks, workers, env)
+        self.pytest(stage, "tests/mount", marks, workers, env, names)
 
 
 def steps(run):
@@ -129,11 +135,12 @@ def steps(run):
          Step("store", lambda: run.meson("store", "asan", "--suite", "conformance"), ["build-asan", "venv", "versitygw"], "store"),
          Step("mount", lambda: run.mount("mount", ["not quiet"], many),
               ["build-asan", "build-release", "venv", "versitygw"], "mount"),
-         Step("quiet", lambda: run.mount("quiet", ["quiet"]), ["build-asan", "build-release", "tsan"], "mount")]
+         Step("quiet", lambda: run.mount("quiet", ["quiet"]), ["build-asan", "build-release", "tsan", "mount-tsan"], "mount")]
         + ([Step("long", lambda: run.meson("long", "asan", "--suite", "long"), ["build-asan"], "store")]
            if run.options.long == "yes" else []),
         [Step("tsan", lambda: run.meson("tsan", "tsan", *[word for suite in TSAN_SUITES for word in ("--suite", suite)],
-                                        "--no-suite", "conformance"), ["build-tsan"], "tsan")],
+                                        "--no-suite", "conformance"), ["build-tsan"], "tsan"),
+         Step("mount-tsan", run.mount_tsan, ["build-tsan", "venv"], "tsan")],
     ]
 
 

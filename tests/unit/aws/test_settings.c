@@ -41,9 +41,14 @@ static struct aws_settings read_good(void)
 
 static void nothing_set_is_the_defaults(void **state)
 {
-    const struct aws_settings s = read_good(), none = {.foreign_arn_region = true};
+    const struct aws_settings s = read_good();
 
-    assert_memory_equal(&s, &none, sizeof(s));
+    assert_int_equal(s.addressing, AWS_ADDRESSING_AUTO);
+    assert_true(s.foreign_arn_region);
+    assert_false(s.dualstack || s.fips || s.s3_dualstack || s.accelerate || s.s3_global || s.sts_global);
+    assert_false(s.no_multi_region || s.no_session);
+    assert_int_equal(s.max_attempts, 0);
+    assert_int_equal(s.connect_ms, 0);
 }
 
 static void the_profile_has_them_all(void **state)
