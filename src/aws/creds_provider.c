@@ -62,6 +62,23 @@ static uint32_t random_u32(void)
     return r;
 }
 
+/* A set that has ended already is none; mostly it is the clock that is wrong. */
+static enum err_code check_expiry(struct creds **c, struct err *e)
+{
+    time_t now = clock_now().tv_sec, expires = (*c)->expires;
+    char ended[30], here[30];
+
+    if (!expires || expires > now)
+        return ERR_OK;
+    time_format_http(expires, ended);
+    time_format_http(now, here);
+    err_set(e, ERR_AUTH, "%s: the credentials have expired, %s (it is %s by the clock of this machine)", (*c)->source,
+            ended, here);
+    creds_unref(*c);
+    *c = NULL;
+    return ERR_AUTH;
+}
+
 /* Who is told why each source has nothing. */
 struct listener {
     void (*fn)(void *arg, const char *source, const char *why);
@@ -81,7 +98,7 @@ static enum err_code ask_all(const struct creds_context *ctx, const struct liste
         enum err_code code = s->load(ctx, out, &why[i]);
         if (!code) {
             *from = s;
-            return ERR_OK;
+            return check_expiry(out, e);
         }
         LOG_DEBUG("aws", "credentials: %s: %s", s->name, why[i].msg);
         if (code != ERR_NOT_FOUND)
@@ -114,7 +131,7 @@ static enum err_code load(struct creds_provider *p, const struct creds_source *o
     if (!only)
         return ask_all(&ctx, to, from, out, e);
     enum err_code code = only->load(&ctx, out, &local);
-    return code ? err_set(e, code, "%s: %s", only->name, local.msg) : ERR_OK;
+    return code ? err_set(e, code, "%s: %s", only->name, local.msg) : check_expiry(out, e);
 }
 
 static bool same_keys(const struct creds *a, const struct creds *b)

@@ -3,6 +3,7 @@
 #include "aws/endpoint.h"
 #include "aws/fetch.h"
 #include "aws/region.h"
+#include "aws/settings.h"
 #include "aws/token_cache.h"
 #include "util/json.h"
 #include "util/str.h"
@@ -23,12 +24,16 @@ enum err_code sso_login_needed(const struct sso *sso, const char *what, struct e
 enum err_code sso_url(const struct creds_context *ctx, const struct sso *sso, const char *id, const char *prefix,
                       struct buf *out, struct err *e)
 {
-    const struct endpoint_query q = {.service = prefix, .region = sso->region};
+    struct aws_settings settings;
     struct endpoint own;
     char url[URI_HOST_MAX + 16];
-    enum err_code code = endpoint_resolve(&q, &own, e);
+    enum err_code code = aws_settings_read(ctx->profiles, &settings, e);
 
     if (code)
+        return code;
+    const struct endpoint_query q = {
+        .service = prefix, .region = sso->region, .fips = settings.fips, .dualstack = settings.dualstack};
+    if ((code = endpoint_resolve(&q, &own, e)))
         return code;
     snprintf(url, sizeof(url), "https://%s", own.uri.host);
     return creds_service_url(ctx, id, url, out, e);

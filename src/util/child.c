@@ -7,14 +7,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* The end of a child has no descriptor on older kernels: it is looked for so often. */
 enum { LOOK_MS = 20, READ_SIZE = 4096 };
@@ -36,41 +34,50 @@ static enum err_code spawn_failed(const char *name, int rc, struct err *e)
     return err_sys(e, rc, "'%s' cannot be started", name);
 }
 
-/* Unblocks every signal and gives each the action it has at a login. */
-static void set_signals(posix_spawnattr_t *attr)
+/* In the child, where only what is safe in a signal handler may be called. posix_spawn() would do, but for the death
+ * signal: a daemon that is killed leaves no command behind. */
+static _Noreturn void become(char *const argv[], pid_t parent, int output, int report)
 {
-    sigset_t all, none;
+    sigset_t none;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    sigfillset(&all);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);
     sigemptyset(&none);
-    posix_spawnattr_setsigdefault(attr, &all);
-    posix_spawnattr_setsigmask(attr, &none);
-    posix_spawnattr_setpgroup(attr, 0);
-    posix_spawnattr_setflags(attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (getppid() == parent && null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
+        dup2(null, STDERR_FILENO) >= 0) {
+        /* Ours are marked so already; this is for what others have opened in this process. */
+        close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+        execvp(argv[0], argv);
+    }
+    int why = errno;
+    ssize_t n = write(report, &why, sizeof(why));
+    (void)n; /* the exit status says it too */
+    _exit(127);
 }
 
-static int spawn(struct child *c, char *const argv[], int stdout_fd)
+/* Starts the command with its output going to `output`; 0 or an errno. */
+static int spawn(struct child *c, char *const argv[], int output)
 {
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    int rc = posix_spawn_file_actions_init(&actions);
+    pid_t self = getpid();
+    int report[2], why = 0;
+    ssize_t n;
 
-    if (rc)
-        return rc;
-    rc = posix_spawnattr_init(&attr);
-    if (rc) {
-        posix_spawn_file_actions_destroy(&actions);
-        return rc;
-    }
-    set_signals(&attr);
-    if (!(rc = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) &&
-        !(rc = posix_spawn_file_actions_adddup2(&actions, stdout_fd, STDOUT_FILENO)) &&
-        !(rc = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)) &&
-        !(rc = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1)))
-        rc = posix_spawnp(&c->pid, argv[0], &actions, &attr, argv, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&actions);
-    return rc;
+    if (pipe2(report, O_CLOEXEC))
+        return errno;
+    c->pid = fork();
+    if (c->pid == 0)
+        become(argv, self, output, report[1]);
+    int rc = c->pid < 0 ? errno : 0;
+    close(report[1]);
+    do
+        n = rc ? 0 : read(report[0], &why, sizeof(why));
+    while (n < 0 && errno == EINTR);
+    close(report[0]);
+    return rc ? rc : n == (ssize_t)sizeof(why) ? why : 0;
 }
 
 static enum err_code start(struct child *c, char *const argv[], struct err *e)
@@ -85,11 +92,7 @@ static enum err_code start(struct child *c, char *const argv[], struct err *e)
     c->output = ends[0];
     int rc = spawn(c, argv, ends[1]);
     close(ends[1]);
-    if (rc) {
-        c->pid = 0;
-        return spawn_failed(c->name, rc, e);
-    }
-    return ERR_OK;
+    return rc ? spawn_failed(c->name, rc, e) : ERR_OK;
 }
 
 static void wake(void *arg)
@@ -172,7 +175,7 @@ static enum err_code judge(const struct child *c, struct err *e)
 
 static void end(struct child *c)
 {
-    if (c->pid) {
+    if (c->pid > 0) {
         kill(-c->pid, SIGKILL);
         while (waitpid(c->pid, &c->status, 0) < 0 && errno == EINTR)
             ;

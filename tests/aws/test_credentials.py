@@ -151,6 +151,10 @@ FAILURES = {
     "container far away": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.1/"}, {}, None, "over plain http"),
     "container with a broken token": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "%CLOUD%/container/a",
                                        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "MARKER\nHost: x"}, {}, None, "line break"),
+    "environment that has expired": ({"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "s",
+                                      "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}, {}, None, "have expired"),
+    "process whose keys have expired": (
+        {}, {".aws/config": "[default]\ncredential_process = " + PROCESS.replace("2099", "2019") % "P"}, None, "have expired"),
     "malformed file": ({}, {".aws/config": "[default\n"}, None, "line 1"),
 }
 

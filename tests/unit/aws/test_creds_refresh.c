@@ -154,9 +154,54 @@ static void freeing_a_provider_ends_a_refresh_that_hangs(void **state)
     assert_true(clock_mono_ms() - begin < 1000);
 }
 
+static void *ask(void *arg)
+{
+    struct storm *s = arg;
+    struct creds *c = NULL;
+
+    creds_unref(creds_get(s->p, &c, NULL) ? NULL : c);
+    return NULL;
+}
+
+/* The second answer takes so long that the hundred all come while it is under way. */
+static void answer_slowly(void *arg, const struct seen *r, unsigned number, struct buf *out)
+{
+    char expiration[40];
+    BUF(body, 1024);
+
+    if (number > 1)
+        usleep(3000000);
+    format_expiry(expiration, number > 1 ? 3600 : 2);
+    buf_addf(&body, "{\"AccessKeyId\":\"KEY%u\",\"SecretAccessKey\":\"s\",\"Expiration\":\"%s\"}", number, expiration);
+    reply_add(out, 200, "", buf_str(&body));
+}
+
+static void a_hundred_threads_at_an_expiry_make_one_refresh(void **state)
+{
+    struct script *s = script_start(answer_slowly, NULL);
+    char url[128];
+    struct storm storm;
+    pthread_t threads[100];
+
+    snprintf(url, sizeof(url), "%s/x", script_url(s));
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+    storm.p = provider(NULL, NULL);
+    assert_non_null(storm.p);
+    usleep(2100000);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask, &storm), 0);
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+        pthread_join(threads[i], NULL);
+    assert_true(wait_for_key(storm.p, "KEY2", 10000));
+    assert_int_equal(script_count(s), 2);
+    creds_provider_free(storm.p);
+    script_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(a_hundred_threads_at_an_expiry_make_one_refresh),
         T(refreshes_are_early_spread_out_and_never_before_half_of_a_short_life),
         T(credentials_are_refreshed_before_they_expire),
         T(a_refresh_that_fails_leaves_the_old_ones_until_they_expire),

@@ -2,6 +2,7 @@
 
 #include "aws/creds_container.h"
 #include "aws/creds_process.h"
+#include "aws/creds_sso.h"
 #include "util/cancel.h"
 #include "util/clock.h"
 
@@ -85,7 +86,7 @@ static void a_process_that_prints_no_credentials_is_named_and_not_quoted(void **
          "no ISO 8601 time"},
         {"echo '{\"Version\":1,\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"MARKER\",\"Expiration\":"
          "\"2020-01-01T00:00:00Z\"}'",
-         ERR_AUTH, "have expired"},
+         ERR_AUTH, "the credentials have expired, Wed, 01 Jan 2020 00:00:00 GMT (it is "},
         {"sh -c 'echo MARKER >&2; exit 7'", ERR_AUTH, "'sh' failed with status 7 (what it says is not kept"},
         {"yes MARKER", ERR_TOO_BIG, "'yes' prints more than 65536 bytes"},
         {"/nonexistent/helper MARKER", ERR_AUTH, "no program '/nonexistent/helper'"},
@@ -131,6 +132,37 @@ static void a_process_that_hangs_is_given_up(void **state)
 
     assert_int_equal(creds_process_run("sleep 1000", 200, "x", NULL, &c, &e), ERR_TIMEOUT);
     assert_non_null(strstr(e.msg, "'sleep' did not end in time"));
+}
+
+static void single_sign_on_is_asked_where_the_endpoint_rules_say(void **state)
+{
+    /* As the rules in botocore give it. */
+    static const struct {
+        const char *region, *variable, *value, *url;
+    } table[] = {
+        {"eu-west-1", "HOME", "/", "https://portal.sso.eu-west-1.amazonaws.com"},
+        {"cn-north-1", "HOME", "/", "https://portal.sso.cn-north-1.amazonaws.com.cn"},
+        {"us-east-1", "AWS_USE_FIPS_ENDPOINT", "true", "https://portal.sso-fips.us-east-1.amazonaws.com"},
+        {"us-gov-west-1", "AWS_USE_FIPS_ENDPOINT", "true", "https://portal.sso.us-gov-west-1.amazonaws.com"},
+        {"us-east-1", "AWS_USE_DUALSTACK_ENDPOINT", "true", "https://portal.sso.us-east-1.api.aws"},
+        {"us-east-1", "AWS_ENDPOINT_URL_SSO", "https://sso.example:8443/base/", "https://sso.example:8443/base"},
+        {"us-east-1", "AWS_ENDPOINT_URL", "http://all.example", "http://all.example"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        CLEANUP(profiles_free) struct profiles *p = NULL;
+        struct err e = ERR_INIT;
+        BUF(url, 512);
+
+        setenv(table[i].variable, table[i].value, 1);
+        p = profiles_load(NULL, &e);
+        assert_non_null(p);
+        const struct creds_context ctx = {.profiles = p, .profile = "default"};
+        const struct sso sso = {.region = table[i].region};
+        assert_int_equal(sso_url(&ctx, &sso, "sso", "portal.sso", &url, &e), ERR_OK);
+        assert_string_equal(buf_str(&url), table[i].url);
+        unsetenv(table[i].variable);
+    }
 }
 
 static void the_two_old_files_are_read(void **state)
@@ -179,6 +211,7 @@ int main(void)
         T(a_process_is_split_like_a_shell_and_run_without_one),
         T(a_process_that_hangs_is_given_up),
         T(a_process_is_not_waited_for_when_the_mount_ends),
+        T(single_sign_on_is_asked_where_the_endpoint_rules_say),
         T(the_two_old_files_are_read),
     };
 

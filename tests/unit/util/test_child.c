@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -119,6 +120,31 @@ static void one_that_does_not_end_is_killed_with_all_its_children(void **state)
     expect_gone(&out);
 }
 
+static void one_whose_parent_is_killed_ends_too(void **state)
+{
+    int ends[2];
+    BUF(pid, 64);
+    char text[32] = "";
+
+    assert_int_equal(pipe(ends), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        BUF(out, 64);
+        char script[128];
+
+        /* It inherits nothing, so it opens our end of the pipe anew. */
+        snprintf(script, sizeof(script), "echo $$ >/proc/%d/fd/%d; exec sleep 1000", (int)getpid(), ends[1]);
+        _exit((int)child_run(SH(script), 600000, &out, NULL, NULL));
+    }
+    close(ends[1]);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    kill(parent, SIGKILL);
+    buf_add_str(&pid, text);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    close(ends[0]);
+    expect_gone(&pid);
+}
+
 static void *fire(void *cancel)
 {
     usleep(200000);
@@ -147,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_command_has_no_input_no_descriptor_and_no_signal_of_ours),
         cmocka_unit_test(failures_name_the_program_and_quote_nothing),
         cmocka_unit_test(one_that_does_not_end_is_killed_with_all_its_children),
+        cmocka_unit_test(one_whose_parent_is_killed_ends_too),
         cmocka_unit_test(nobody_waits_for_one_that_is_cancelled),
     };
 
