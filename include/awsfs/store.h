@@ -23,6 +23,8 @@
 struct store;
 struct cancel;
 struct buf;
+struct check_limits;
+struct check_report;
 
 #define STORE_ETAG_SIZE 136 /* an ETag without its quotes, and a NUL */
 #define STORE_ID_SIZE 1024  /* an upload id and a NUL */
@@ -282,6 +284,12 @@ const struct store_caps *store_caps(const struct store *s);
 /* Asks whether it can be used at all (exists, may be listed or read). The message names the cause for a user: which request,
  * which bucket, which address. */
 enum err_code store_probe(struct store *s, const struct store_call *call, struct err *e) MUST_CHECK;
+
+/* Tries what this user may do here and what the server can, without lasting effects, and appends a row for each
+ * (awsfs/check.h): on scratch names, under conditions that never hold; what was made all the same is removed and told. Ends
+ * at `limits`, whatever the server does. Rows that a read-only store does not need are OPTIONAL. ERR_UNSUPPORTED, ERR_NOMEM. */
+enum err_code store_try(struct store *s, const struct check_limits *limits, struct check_report *out,
+                        struct err *e) MUST_CHECK;
 
 /* Requests so far by kind. */
 void store_each_count(struct store *s, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);

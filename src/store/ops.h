@@ -44,6 +44,7 @@ struct store_ops {
                                   struct store_meta **meta_out, struct err *e);
     enum err_code (*check_meta)(void *impl, const char *key, const struct store_meta *meta, struct err *e);
     enum err_code (*probe)(void *impl, const struct store_call *call, struct err *e);
+    enum err_code (*try)(void *impl, const struct check_limits *limits, struct check_report *out, struct err *e);
     void (*each_count)(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);
     void (*free)(void *impl);
 };

@@ -28,6 +28,7 @@ enum {
     N_PROPERTY_GET,
     N_PROPERTY_SET,
     N_PROBE,
+    N_TRY,
     N_KINDS
 };
 
@@ -47,6 +48,7 @@ static const char *const kinds[N_KINDS] = {
     [N_PROPERTY_GET] = "property get",
     [N_PROPERTY_SET] = "property set",
     [N_PROBE] = "probe",
+    [N_TRY] = "try",
 };
 
 #define REMOVE_MANY_MAX 1000
@@ -367,6 +369,14 @@ enum err_code store_probe(struct store *s, const struct store_call *call, struct
         return ERR_OK;
     started(s, N_PROBE);
     return ended(N_PROBE, s->caps.name, s->ops->probe(s->impl, call, e), e);
+}
+
+enum err_code store_try(struct store *s, const struct check_limits *limits, struct check_report *out, struct err *e)
+{
+    if (s->ops->try == NULL)
+        return unsupported(N_TRY, s->caps.name, e);
+    started(s, N_TRY);
+    return ended(N_TRY, s->caps.name, s->ops->try(s->impl, limits, out, e), e);
 }
 
 void store_each_count(struct store *s, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg)
