@@ -24,7 +24,7 @@ struct s3_store {
     struct aws_client *client;
     char *bucket, *prefix;
     size_t prefix_len;
-    bool requester_pays, directory_bucket;
+    bool requester_pays, directory_bucket, read_only;
     bool matches_in_delete_many; /* DeleteObjects honours ETags; others ignore them and delete what they must not */
     enum s3_sse sse;
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */

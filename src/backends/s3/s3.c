@@ -2,6 +2,7 @@
 #include "backends/s3/s3.h"
 
 #include "aws/endpoint.h"
+#include "backends/s3/check.h"
 #include "backends/s3/impl.h"
 #include "store/ops.h"
 #include "util/str.h"
@@ -69,6 +70,7 @@ static const struct store_ops ops = {
     .property_set = s3_property_set,
     .check_meta = s3_check_meta,
     .probe = s3_probe,
+    .try = s3_check,
     .each_count = s3_each_count,
     .free = s3_free,
 };
@@ -149,6 +151,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     TAILQ_INIT(&s->lost);
     s->client = client;
     s->requester_pays = o->requester_pays;
+    s->read_only = o->read_only;
     s->matches_in_delete_many = o->matches_in_delete_many || is_aws(client);
     s->sse = o->sse;
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
