@@ -25,6 +25,7 @@ struct ssm {
     char *type, *tier;        /* of new parameters */
     char *key_id;             /* of new SecureStrings; "": the account's default */
     enum ssm_newline newline;
+    bool read_only;
     char path[SSM_ARN_MAX];   /* "" is the root */
 };
 

@@ -18,12 +18,23 @@ static void add_member(struct buf *out, const char *name, const char *value)
     add_string(out, value);
 }
 
-void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token)
+static void begin_page(struct buf *out, const char *path, unsigned max, bool decrypt)
 {
     buf_add_str(out, "{\"Path\":");
     add_string(out, path[0] ? path : "/");
-    buf_addf(out, ",\"Recursive\":true,\"WithDecryption\":true,\"MaxResults\":%u", max);
+    buf_addf(out, ",\"Recursive\":true,\"WithDecryption\":%s,\"MaxResults\":%u", decrypt ? "true" : "false", max);
+}
+
+void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token)
+{
+    begin_page(out, path, max, true);
     add_member(out, "NextToken", token);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_page(struct buf *out, const char *path, unsigned max, bool decrypt)
+{
+    begin_page(out, path, max, decrypt);
     buf_add_char(out, '}');
 }
 

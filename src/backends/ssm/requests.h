@@ -14,6 +14,9 @@
 /* `path` "" is the root; `token` NULL: from the beginning. */
 void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token);
 
+/* The first page, with or without decryption: what may be listed and what may be decrypted are permissions of their own. */
+void ssm_request_page(struct buf *out, const char *path, unsigned max, bool decrypt);
+
 /* `name` may have a selector. `decrypt` false: of a SecureString the cipher text. */
 void ssm_request_get(struct buf *out, const char *name, bool decrypt);
 

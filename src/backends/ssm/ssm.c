@@ -1,6 +1,7 @@
 #include "backends/ssm/ssm.h"
 
 #include "aws/client.h"
+#include "backends/ssm/check.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
 #include "backends/ssm/pace.h"
@@ -57,6 +58,7 @@ static const struct store_ops ops = {
     .property_get = ssm_property_get,
     .property_set = ssm_property_set,
     .probe = ssm_probe,
+    .try = ssm_check_try,
     .each_count = ssm_each_count,
     .free = ssm_free,
 };
@@ -147,6 +149,7 @@ struct store *ssm_store_new(struct aws_client *client, const struct ssm_options 
     }
     s->client = client;
     s->newline = o->newline;
+    s->read_only = o->read_only;
     if (take_options(s, o, e) != ERR_OK || start(s, o, e) != ERR_OK)
         return NULL;
     struct store_caps caps;
