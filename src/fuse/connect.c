@@ -1,5 +1,6 @@
 /* Making the connection to the kernel: what is asked of it at INIT, and the mount itself. */
 #include "fuse/inside.h"
+#include "fuse/machine.h"
 #include "fuse/notify.h"
 #include "util/log.h"
 
@@ -89,34 +90,10 @@ static void raise_readahead(const char *mountpoint)
 /* What fusermount3 would refuse with a line of its own. */
 static enum err_code check_user(const struct session_config *c, struct err *e)
 {
-    CLEANUP(free) char *line = NULL;
-    size_t cap = 0;
-    bool allowed = !c->allow_other;
-
-    if (geteuid() == 0)
-        return ERR_OK;
-    if (access(c->mountpoint, W_OK) != 0)
+    if (geteuid() != 0 && access(c->mountpoint, W_OK) != 0)
         return err_sys(e, errno, "mount point %s: who is not root must be allowed to write to it", c->mountpoint);
-    FILE *f = allowed ? NULL : fopen("/etc/fuse.conf", "re");
-    while (f && !allowed && getline(&line, &cap, f) > 0)
-        allowed = strncmp(line, "user_allow_other", strlen("user_allow_other")) == 0;
-    if (f)
-        fclose(f);
-    if (!allowed)
-        return err_set(e, ERR_PERM, "option allow_other: for users other than root it needs the line user_allow_other in "
-                                    "/etc/fuse.conf");
-    return ERR_OK;
-}
-
-static enum err_code check_device(struct err *e)
-{
-    if (access("/dev/fuse", F_OK) != 0)
-        return err_set(e, ERR_IO, "no /dev/fuse here: load the kernel's module (modprobe fuse); in a container, give it the "
-                                  "device (--device /dev/fuse)");
-    if (geteuid() != 0 && access("/usr/bin/fusermount3", X_OK) != 0 && access("/bin/fusermount3", X_OK) != 0 &&
-        access("/usr/local/bin/fusermount3", X_OK) != 0)
-        return err_set(e, ERR_IO, "no fusermount3 here, which mounts for users other than root: install the package fuse3");
-    return ERR_OK;
+    enum err_code code = c->allow_other ? machine_allows_other(e) : ERR_OK;
+    return code == ERR_OK ? ERR_OK : err_prefix(e, code, "option allow_other");
 }
 
 enum err_code session_connect(struct session *s, struct err *e)
@@ -129,7 +106,7 @@ enum err_code session_connect(struct session *s, struct err *e)
     files_ops(&ops);
     dirs_ops(&ops);
     xattrs_ops(&ops);
-    enum err_code code = check_device(e);
+    enum err_code code = machine_can_mount(e);
     if (code == ERR_OK)
         code = check_user(&s->config, e);
     if (code == ERR_OK)

@@ -1,4 +1,5 @@
 /* Removing a mount, with or without the daemon that serves it. */
+#include "fuse/machine.h"
 #include "fuse/session.h"
 
 #include <errno.h>
@@ -28,12 +29,10 @@ static enum err_code unmount_as_user(const char *mountpoint, bool lazy, struct e
     char *with_lazy[] = {"fusermount3", "-u", "-q", "-z", "--", (char *)mountpoint, NULL};
     char *plain[] = {"fusermount3", "-u", "-q", "--", (char *)mountpoint, NULL};
     char *env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", NULL};
-    static const char *const places[] = {"/usr/bin/fusermount3", "/bin/fusermount3", "/usr/local/bin/fusermount3"};
+    const char *program = machine_fusermount();
     pid_t pid;
-    int status, rc = ENOENT;
+    int status, rc = program ? posix_spawn(&pid, program, NULL, NULL, lazy ? with_lazy : plain, env) : ENOENT;
 
-    for (size_t i = 0; rc == ENOENT && i < ARRAY_LEN(places); i++)
-        rc = posix_spawn(&pid, places[i], NULL, NULL, lazy ? with_lazy : plain, env);
     if (rc)
         return err_sys(e, rc, "fusermount3");
     while (waitpid(pid, &status, 0) < 0)
