@@ -104,3 +104,32 @@ enum err_code config_read(const char *path, const char *source, struct options *
     }
     return config_parse(text, len, path, source, o, e);
 }
+
+static enum err_code parse_lists(struct options *o, const char *const *lists, size_t n, bool sloppy, struct err *e)
+{
+    enum err_code code = ERR_OK;
+
+    o->sloppy = sloppy;
+    for (size_t i = 0; code == ERR_OK && i < n; i++)
+        code = options_parse_list(o, lists[i], e);
+    return code;
+}
+
+enum err_code options_read(struct options *o, const char *const *lists, size_t n, bool sloppy, const char *source, bool is_ssm,
+                           struct err *e)
+{
+    enum err_code code = options_init(o, e);
+
+    if (code == ERR_OK)
+        code = parse_lists(o, lists, n, sloppy, e);
+    if (code == ERR_OK && o->config) {
+        CLEANUP_RELEASE(options_release) struct options first = *o;
+        code = options_init(o, e);
+        o->sloppy = sloppy;
+        if (code == ERR_OK)
+            code = config_read(first.config, source, o, e);
+        if (code == ERR_OK)
+            code = parse_lists(o, lists, n, sloppy, e);
+    }
+    return code == ERR_OK ? options_finish(o, is_ssm, e) : code;
+}

@@ -16,4 +16,9 @@ enum err_code config_read(const char *path, const char *source, struct options *
 enum err_code config_parse(const char *text, size_t len, const char *path, const char *source, struct options *o,
                            struct err *e) MUST_CHECK;
 
+/* All options of a command: the defaults, then the file of config=, then the lists of the command line (-o), so that the last
+ * wins; checked as a whole. `o` is to be released also after a failure. The errors of options.h and of config_read(). */
+enum err_code options_read(struct options *o, const char *const *lists, size_t n, bool sloppy, const char *source, bool is_ssm,
+                           struct err *e) MUST_CHECK;
+
 #endif

@@ -1,4 +1,5 @@
 /* awsfs, and mount.awsfs by the name it is called by. */
+#include "cli/check.h"
 #include "cli/client.h"
 #include "cli/mount.h"
 #include "cli/options.h"
@@ -18,6 +19,7 @@ static void help(FILE *out)
           "       awsfs umount DIR                               waits until all is written, then unmounts\n"
           "       awsfs flush DIR                                waits until all is written\n"
           "       awsfs status [DIR] [--json]                    what the mounts of this user do\n"
+          "       awsfs check SOURCE [-o OPTION[,OPTION...]] [--json]  whether a mount would work, and what is missing\n"
           "       awsfs --help | --version\n"
           "\n"
           "SOURCE is s3://bucket, s3://bucket/prefix, s3:// (all buckets), ssm:/path or ssm: (all parameters).\n"
@@ -127,6 +129,27 @@ static int command_status(int argc, char **argv)
     return client_status(dir, json);
 }
 
+static int command_check(int argc, char **argv)
+{
+    const char *lists[LISTS_MAX], *value;
+    struct check_request r = {.lists = lists, .usage_status = EXIT_MALFORMED, .fail_status = EXIT_FAILED};
+
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            r.json = true;
+        } else if ((value = flag_value(argc, argv, &i, 'o'))) {
+            if (r.n_lists == LISTS_MAX)
+                return malformed("too many times -o", "", EXIT_MALFORMED);
+            lists[r.n_lists++] = value;
+        } else if (r.source || argv[i][0] == '-') {
+            return malformed("unknown argument ", argv[i], EXIT_MALFORMED);
+        } else {
+            r.source = argv[i];
+        }
+    }
+    return r.source ? check_run(&r) : malformed("SOURCE is missing after ", "check", EXIT_MALFORMED);
+}
+
 static int with_dir(int argc, char **argv, int (*command)(const char *dir))
 {
     if (argc != 3)
@@ -156,6 +179,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "status") == 0)
         return command_status(argc, argv);
+    if (strcmp(argv[1], "check") == 0)
+        return command_check(argc, argv);
     if (strcmp(argv[1], "flush") == 0)
         return with_dir(argc, argv, client_flush);
     if (strcmp(argv[1], "umount") == 0)

@@ -26,28 +26,6 @@ struct mounted {
     struct control *control;
 };
 
-/* The defaults, then the config file, then the command line, so that the last wins. */
-static enum err_code read_options(const struct mount_request *r, const struct source *source, struct options *o, struct err *e)
-{
-    enum err_code code = options_init(o, e);
-
-    o->sloppy = r->sloppy;
-    for (size_t i = 0; code == ERR_OK && i < r->n_lists; i++)
-        code = options_parse_list(o, r->lists[i], e);
-    if (code == ERR_OK && o->config) {
-        CLEANUP_RELEASE(options_release) struct options first = *o;
-        code = options_init(o, e);
-        o->sloppy = r->sloppy;
-        if (code == ERR_OK)
-            code = config_read(first.config, source->text, o, e);
-        for (size_t i = 0; code == ERR_OK && i < r->n_lists; i++)
-            code = options_parse_list(o, r->lists[i], e);
-    }
-    if (code == ERR_OK)
-        code = options_finish(o, source->is_ssm, e);
-    return code;
-}
-
 static void on_ready(void *arg)
 {
     struct mounted *m = arg;
@@ -192,7 +170,8 @@ int mount_run(const struct mount_request *r)
     char mountpoint[PATH_MAX];
     struct err e = ERR_INIT;
 
-    if (source_parse(r->source, &source, &e) != ERR_OK || read_options(r, &source, &options, &e) != ERR_OK)
+    if (source_parse(r->source, &source, &e) != ERR_OK ||
+        options_read(&options, r->lists, r->n_lists, r->sloppy, source.text, source.is_ssm, &e) != ERR_OK)
         return complain(&e, r->usage_status);
     if (mounts_check_target(r->dir, mountpoint, &e) != ERR_OK)
         return complain(&e, r->fail_status);

@@ -86,7 +86,8 @@ static enum err_code build_client(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
     const struct creds_options who = {.profile = o->profile, .anonymous = o->anonymous, .region = o->region,
-                                       .explain = say_why_not};
+                                       .explain = s->explain ? s->explain : say_why_not,
+                                       .explain_arg = s->explain_arg};
 
     if (build_engine(s, e) == ERR_OK)
         s->creds = creds_provider_new(s->engine, &who, e);
@@ -159,10 +160,8 @@ static struct store *new_store(struct stack *s, struct err *e)
 
 static enum err_code build_store(struct stack *s, struct err *e)
 {
-    const struct store_call probe = {.timeout_ms = (unsigned)s->options->timeout_ms, .urgent = true};
-
     s->store = new_store(s, e);
-    return s->store ? store_probe(s->store, &probe, e) : e->code;
+    return s->store ? ERR_OK : e->code;
 }
 
 static void say_waiting(void *arg)
@@ -223,7 +222,7 @@ static enum err_code build_vfs(struct stack *s, struct err *e)
     return s->vfs ? ERR_OK : e->code;
 }
 
-enum err_code stack_build(struct stack *s, struct err *e)
+enum err_code stack_open(struct stack *s, struct err *e)
 {
     bool is_ssm = s->source->is_ssm;
     enum err_code code = secret_init(is_ssm, is_ssm, e);
@@ -234,8 +233,16 @@ enum err_code stack_build(struct stack *s, struct err *e)
         lock_process();
     if (code == ERR_OK)
         code = build_client(s, e);
+    return code == ERR_OK ? build_store(s, e) : code;
+}
+
+enum err_code stack_build(struct stack *s, struct err *e)
+{
+    const struct store_call probe = {.timeout_ms = (unsigned)s->options->timeout_ms, .urgent = true};
+    enum err_code code = stack_open(s, e);
+
     if (code == ERR_OK)
-        code = build_store(s, e);
+        code = store_probe(s->store, &probe, e);
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)

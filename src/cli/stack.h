@@ -15,6 +15,9 @@ struct stack {
     const struct options *options;
     const struct source *source;
     const char *mountpoint;
+    /* Why no source has credentials, once a source; NULL: on standard error. */
+    void (*explain)(void *arg, const char *source, const char *why);
+    void *explain_arg;
     uint64_t since_ms;
     atomic_bool ending;
     struct state state;
@@ -26,6 +29,10 @@ struct stack {
     struct vfs *vfs;
     struct session *session;
 };
+
+/* Credentials, client and store, of which nothing is asked yet. `s` is zeroed but for what it is given; what it got before a
+ * failure stays there. Blocks where credentials come from the network. */
+enum err_code stack_open(struct stack *s, struct err *e) MUST_CHECK;
 
 /* Credentials, client, store (asked once whether it can be used), state directory and vfs. Nothing is mounted yet. `s` is
  * zeroed but for what it is given; release it also after a failure. Blocks on the network and on a previous daemon. */
