@@ -114,14 +114,14 @@ static bool statement(const struct check_findings *f, enum check_on on, bool fir
         if (!is_missing(&r->rows[i], on) || is_told(r, i))
             continue;
         if (!n)
-            buf_addf(out, "%s    {\n      \"Effect\": \"Allow\",\n      \"Action\": [", first ? "" : ",\n");
-        buf_add_str(out, n++ ? ", " : "");
+            buf_addf(out, "%s    {\n      \"Effect\": \"Allow\",\n      \"Action\": [\n", first ? "" : ",\n");
+        buf_add_str(out, n++ ? ",\n        " : "        ");
         quote(out, r->rows[i].action);
         named = on == CHECK_ON_KEY && r->rows[i].resource[0] ? r->rows[i].resource : named;
     }
     if (!n)
         return false;
-    buf_add_str(out, "],\n      \"Resource\": ");
+    buf_add_str(out, "\n      ],\n      \"Resource\": ");
     resources(f, on, named, out);
     if (on == CHECK_ON_BUCKET)
         condition(f, out);

@@ -186,7 +186,7 @@ static void send_create(struct check *c, bool checksums, const struct store_call
                                  .query = query,
                                  .headers = &headers,
                                  .call = call,
-                                 .max_attempts = ATTEMPTS};
+                                 .max_attempts = 1}; /* each attempt may begin one */
     send(c, &r, &a, o);
     const char *echo = params_get(&a.headers, "x-amz-checksum-algorithm");
     o->echoes_checksum = checksums && echo != NULL && str_ieq(echo, "CRC64NVME");
@@ -258,28 +258,6 @@ static void try_one(void *item, const struct store_call *call)
 
 /* ---- Removing */
 
-/* Uploads whose beginning was not answered, so that their ids are not known. */
-static void find_upload(struct check *c, const struct store_call *call)
-{
-    PARAMS(query);
-    S3_ANSWER(a);
-    CLEANUP(free) char *key = s3_full_key(c->s, c->upload);
-    struct s3_outcome *o = &c->o[S3_TRY_CREATE];
-    params_add(&query, "uploads", NULL);
-    params_add(&query, "prefix", key);
-    const struct s3_request r = {.method = HTTP_GET,
-                                 .what = "ListMultipartUploads",
-                                 .query = params_list(&query),
-                                 .call = call,
-                                 .max_attempts = ATTEMPTS};
-    if (key == NULL || s3_call(c->s, &r, &a, NULL) != ERR_OK)
-        return;
-    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a.body), a.body.len, NULL);
-    const char *id = doc != NULL ? xml_child_text(xml_child(xml_root(doc), "Upload"), "UploadId") : "";
-    if (strlen(id) < sizeof(o->upload_id))
-        memcpy(o->upload_id, id, strlen(id) + 1);
-}
-
 static void note_left(struct check *c, const char *what, const char *key, const struct err *e)
 {
     (void)snprintf(c->left, sizeof(c->left), "%s %s%s may be left: %.180s", what, c->s->prefix, key, e->msg);
@@ -304,6 +282,38 @@ static void delete_made(struct check *c, const char *key, const char *version, c
         note_left(c, "the object", key, &e);
 }
 
+static void abort_upload(struct check *c, const char *id, const struct store_call *call)
+{
+    struct err e = ERR_INIT;
+    if (s3_upload_abort(c->s, c->upload, id, call, &e) != ERR_OK)
+        note_left(c, "an upload of", c->upload, &e);
+}
+
+/* Uploads whose beginning was not answered, so that their ids are not known. */
+static void abort_unknown(struct check *c, const struct store_call *call)
+{
+    PARAMS(query);
+    S3_ANSWER(a);
+    struct err e = ERR_INIT;
+    CLEANUP(free) char *key = s3_full_key(c->s, c->upload);
+    params_add(&query, "uploads", NULL);
+    params_add(&query, "prefix", key != NULL ? key : "");
+    const struct s3_request r = {.method = HTTP_GET,
+                                 .what = "ListMultipartUploads",
+                                 .query = params_list(&query),
+                                 .call = call,
+                                 .max_attempts = ATTEMPTS};
+    if (key == NULL || s3_call(c->s, &r, &a, &e) != ERR_OK) {
+        note_left(c, "an upload of", c->upload, &e);
+        return;
+    }
+    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a.body), a.body.len, NULL);
+    const struct xml_node *one = doc != NULL ? xml_child(xml_root(doc), "Upload") : NULL;
+    for (; one != NULL; one = xml_next(one, NULL))
+        if (strcmp(xml_child_text(one, "Key"), key) == 0)
+            abort_upload(c, xml_child_text(one, "UploadId"), call);
+}
+
 static bool was_made(const struct s3_outcome *o)
 {
     return o->tried && (o->code == ERR_OK || (o->status == 0 && o->unanswered > 0));
@@ -312,8 +322,7 @@ static bool was_made(const struct s3_outcome *o)
 static void clean_up(void *item, const struct store_call *call)
 {
     struct check *c = ((struct trial *)item)->check;
-    struct s3_outcome *o = c->o;
-    struct err e = ERR_INIT;
+    const struct s3_outcome *o = c->o;
     if (was_made(&o[S3_TRY_PUT]))
         delete_made(c, c->made, o[S3_TRY_PUT].version_id, call);
     if (was_made(&o[S3_TRY_PUT_TAGS]))
@@ -321,10 +330,9 @@ static void clean_up(void *item, const struct store_call *call)
     if (o[S3_TRY_DELETE].delete_marker && o[S3_TRY_DELETE].version_id[0] != 0)
         delete_made(c, c->scratch, o[S3_TRY_DELETE].version_id, call);
     if (o[S3_TRY_CREATE].status == 0 && o[S3_TRY_CREATE].unanswered > 0)
-        find_upload(c, call);
-    if (o[S3_TRY_CREATE].upload_id[0] != 0 &&
-        s3_upload_abort(c->s, c->upload, o[S3_TRY_CREATE].upload_id, call, &e) != ERR_OK)
-        note_left(c, "an upload of", c->upload, &e);
+        abort_unknown(c, call);
+    if (o[S3_TRY_CREATE].upload_id[0] != 0)
+        abort_upload(c, o[S3_TRY_CREATE].upload_id, call);
 }
 
 static bool must_clean_up(const struct s3_outcome *o)

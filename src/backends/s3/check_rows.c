@@ -84,9 +84,9 @@ static void multipart_row(const struct s3_outcome *o, bool may_list, enum check_
     enum s3_try try = begun ? S3_TRY_CREATE : S3_TRY_ABORT;
     const char *action = begun ? "s3:PutObject" : "s3:AbortMultipartUpload";
     struct check_row *row = permission(out, "multipart", action, try, &o[try], may_list);
-    if (row->verdict == CHECK_YES)
-        (void)snprintf(row->action, sizeof(row->action), "s3:AbortMultipartUpload");
-    row->need = need;
+    row->need = begun ? need : CHECK_OPTIONAL;
+    if (!begun && row->verdict == CHECK_NO)
+        add_detail(row, "uploads that fail leave their parts, which are paid for");
 }
 
 static void condition_row(const struct s3_outcome *put, const char *left, struct check_report *out)
@@ -127,7 +127,7 @@ void s3_check_rows(const struct s3_store *s, const struct s3_outcome o[S3_TRIES]
     struct check_row *row = permission(out, "list", "s3:ListBucket", S3_TRY_LIST, list, may_list);
     row->on = str_starts(row->action, "s3:") ? CHECK_ON_BUCKET : row->on;
     row->need = CHECK_REQUIRED;
-    if (!may_list && list->status != 403)
+    if (row->verdict == CHECK_UNKNOWN)
         row->detail[0] = 0; /* the bucket's row says it */
     read_row(o, may_list, out);
     write_row(o, may_list, writes, out);
