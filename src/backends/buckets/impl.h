@@ -126,4 +126,8 @@ enum err_code root_put(struct buckets *s, const char *name, const struct store_c
 enum err_code root_property_get(struct buckets *s, const char *name, const char *property, const struct store_call *call,
                                 struct buf *out, struct err *e) MUST_CHECK;
 
+/* ---- check.c: store_try() */
+
+enum err_code buckets_try(void *impl, const struct check_limits *limits, struct check_report *out, struct err *e);
+
 #endif

@@ -291,6 +291,7 @@ const struct store_ops buckets_ops = {
     .property_set = route_property_set,
     .check_meta = route_check_meta,
     .probe = buckets_probe,
+    .try = buckets_try,
     .each_count = buckets_each_count,
     .free = buckets_free,
 };
