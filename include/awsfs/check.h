@@ -40,7 +40,7 @@ enum check_on {
 #define CHECK_ROWS_MAX      40
 
 struct check_row {
-    const char *what; /* static; unique in its report */
+    const char *what; /* static */
     enum check_kind kind;
     enum check_verdict verdict;
     enum check_need need;

@@ -1,6 +1,7 @@
 #include "aws/identity.h"
 
 #include "aws/client.h"
+#include "util/clock.h"
 #include "util/str.h"
 #include "util/xml.h"
 
@@ -63,8 +64,14 @@ static void done(void *arg, enum err_code code, const struct aws_reply *r, const
 {
     struct call *call = arg;
 
-    if (!code)
-        call->code = aws_identity_parse(r->body, r->body_len, &call->out, &call->err);
+    const char *date = r->transfer ? http_reply_header(r->transfer, "Date") : NULL;
+    struct timespec t;
+
+    if (code)
+        return;
+    call->code = aws_identity_parse(r->body, r->body_len, &call->out, &call->err);
+    if (!call->code && date && time_parse_http(date, &t))
+        call->out.server_time = t.tv_sec;
 }
 
 static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)

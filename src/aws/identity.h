@@ -5,12 +5,14 @@
 #include "awsfs/err.h"
 
 #include <stddef.h>
+#include <time.h>
 
 struct aws_client;
 struct cancel;
 
 struct aws_identity {
     char account[16]; /* 12 digits */
+    time_t server_time; /* UTC, of the reply; 0: not told */
     char arn[256];    /* "arn:aws:iam::123456789012:user/alice" */
 };
 

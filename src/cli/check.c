@@ -94,8 +94,10 @@ static void append(struct check_report *to, const struct check_report *from)
 {
     for (size_t i = 0; i < from->n && to->n < CHECK_ROWS_MAX; i++)
         to->rows[to->n++] = from->rows[i];
-    to->clock_known |= from->clock_known;
-    to->clock_ahead_s += from->clock_ahead_s;
+    if (from->clock_known) {
+        to->clock_known = true;
+        to->clock_ahead_s = from->clock_ahead_s;
+    }
 }
 
 static void ask(struct check_job *j, struct check_findings *f)
@@ -129,6 +131,8 @@ static void gather(struct check_job *j, struct check_findings *f)
 
     check_machine(j->options, &f->report);
     publish(j, "credentials", f);
+    j->stack.explain = check_source;
+    j->stack.explain_arg = &f->report;
     enum err_code opened = stack_open(&j->stack, &e);
     check_credentials(&j->stack, opened, &e, &f->report);
     publish(j, "requests", f);

@@ -46,6 +46,11 @@ static void say_expiry(time_t expires, struct buf *out)
         buf_addf(out, "they expire in %lld h %lld min", left / 3600, left % 3600 / 60);
 }
 
+void check_source(void *report, const char *source, const char *why)
+{
+    check_add(report, CHECK_FEATURE, "credential source", CHECK_NO, "%s: %s", source, why);
+}
+
 void check_credentials(struct stack *s, enum err_code opened, const struct err *e, struct check_report *out)
 {
     CLEANUP(creds_unref) struct creds *c = NULL;
@@ -66,38 +71,17 @@ void check_credentials(struct stack *s, enum err_code opened, const struct err *
     }
 }
 
-/* ---- Region and endpoint */
-
-static void say_region(struct stack *s, const struct profiles *p, bool custom, struct check_report *out)
-{
-    char now[AWS_REGION_SIZE];
-    struct aws_region found;
-
-    aws_client_region(s->client, now, sizeof(now));
-    if (aws_region_find(p, s->options->region, custom ? NULL : s->engine, NULL, &found, NULL) != ERR_OK)
-        check_add(out, CHECK_FACT, "region", CHECK_YES, "%s (none is configured)", now);
-    else if (strcmp(found.name, now) != 0)
-        check_add(out, CHECK_FACT, "region", CHECK_YES, "%s (the bucket's own; %s says %s)", now, found.why,
-                  found.name);
-    else
-        check_add(out, CHECK_FACT, "region", CHECK_YES, "%s (%s)", now, found.why);
-}
-
 void check_where(struct stack *s, enum err_code opened, const struct err *e, struct check_report *out)
 {
-    CLEANUP(profiles_free) struct profiles *p = profiles_load(s->options->profile, NULL);
-    const char *url = NULL, *why = NULL;
-    char endpoint[512];
+    struct aws_client_why why;
 
-    if (!s->client || !p) {
+    if (!s->client) {
         check_add(out, CHECK_FACT, "endpoint", CHECK_NO, "%s", opened ? e->msg : "unknown")->need = CHECK_REQUIRED;
         return;
     }
-    if (endpoint_configured(p, s->source->is_ssm ? "ssm" : "s3", s->options->endpoint, &url, &why, NULL) != ERR_OK)
-        url = NULL;
-    aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
-    say_region(s, p, url != NULL, out);
-    check_add(out, CHECK_FACT, "endpoint", CHECK_YES, "%s (%s)", endpoint, url && why ? why : "AWS's own");
+    aws_client_why(s->client, &why);
+    check_add(out, CHECK_FACT, "region", CHECK_YES, "%s (%s)", why.region, why.region_why);
+    check_add(out, CHECK_FACT, "endpoint", CHECK_YES, "%s (%s)", why.endpoint, why.endpoint_why);
     if (!s->store)
         check_add(out, CHECK_FACT, "options", CHECK_NO, "%s", e->msg)->need = CHECK_REQUIRED;
 }
@@ -120,7 +104,12 @@ static struct aws_client *sts_client(struct stack *s, struct err *e)
     if (!url && other && !strstr(endpoint, ".amazonaws."))
         url = other;
     const struct aws_client_config config = {
-        .service = "sts", .endpoint = url, .region = region, .profile = s->options->profile};
+        .service = "sts",
+        .endpoint = url,
+        .region = region,
+        .profile = s->options->profile,
+        .dualstack = options_given(s->options, "dualstack") ? (s->options->dualstack ? AWS_YES : AWS_NO) : AWS_AS_SET,
+        .fips = options_given(s->options, "fips") ? (s->options->fips ? AWS_YES : AWS_NO) : AWS_AS_SET};
     return aws_client_new(s->engine, s->creds, &config, e);
 }
 
@@ -154,6 +143,10 @@ void check_identity(struct stack *s, struct trials *t, uint64_t until_ms, struct
         trials_run(t, until_ms, &a, 1, sizeof(a), ask);
     }
     *who = a.who;
+    if (a.who.server_time) {
+        out->clock_known = true;
+        out->clock_ahead_s = clock_now().tv_sec - a.who.server_time;
+    }
     if (a.e.code == ERR_OK)
         check_add(out, CHECK_FACT, "identity", CHECK_YES, "%s (account %s)", who->arn, who->account);
     else

@@ -27,6 +27,9 @@ struct check_findings {
 
 void check_machine(const struct options *o, struct check_report *out);
 
+/* For struct stack's `explain`: one row a source that has no credentials. */
+void check_source(void *report, const char *source, const char *why);
+
 /* After stack_open(), whatever came of it (`opened`, with its error). */
 void check_credentials(struct stack *s, enum err_code opened, const struct err *e, struct check_report *out);
 void check_where(struct stack *s, enum err_code opened, const struct err *e, struct check_report *out);

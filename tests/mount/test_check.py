@@ -228,6 +228,16 @@ def test_what_a_policy_lacks_for_parameters_is_named(guarded, name):
         assert Checked(witness.source, env, endpoint=guarded.endpoint).status == 0
 
 
+@pytest.mark.parametrize("actions, missing", [(["s3:ListAllMyBuckets"], set()), ([], {"s3:ListAllMyBuckets"})])
+def test_all_buckets_can_be_listed_or_used_by_name(guarded, guarded_bucket, actions, missing):
+    env, _ = guarded.user("lister", [allow(actions)] if actions else [])
+    checked = Checked("s3://", env, endpoint=guarded.endpoint)
+    assert checked.missing() == missing == checked.granted()
+    # A mount serves either way: buckets that are known by name can be used.
+    assert checked.status == 0
+    assert checked.verdict("clock") == "ok"
+
+
 def test_an_empty_tree_leaves_writing_and_decryption_unknown(moto):
     checked = Checked(Parameters(moto).source, endpoint=moto.endpoint)
     assert checked.named("unknown") == {"write", "decryption"}
@@ -377,6 +387,8 @@ def test_no_credentials_says_where_was_looked(moto, bucket):
     assert checked.status == 1 and checked.verdict("credentials") == "failed"
     text = json.dumps(checked.all["rows"])
     assert "AWS_ACCESS_KEY_ID" in text and "/dev/null" in text
+    assert all(row["detail"].count("; ") < 3 for row in checked.all["rows"])
+    assert len([row for row in checked.all["rows"] if row["what"] == "credential source"]) >= 5
 
 
 def test_anonymous_signs_nothing(origin, bucket):

@@ -132,10 +132,9 @@ static ssize_t read_body(void *arg, uint64_t offset, void *buf, size_t len)
 static void try_put(struct check *c, const struct store_call *call)
 {
     const struct store_body body = {.size = strlen("awsfs check\n"), .read = read_body};
-    const struct store_cond cond = {STORE_IF_MATCH, NEVER_ETAG};
     PARAMS(headers);
     S3_ANSWER(a);
-    s3_add_cond(&headers, &cond);
+    params_add(&headers, "If-Match", "\"" NEVER_ETAG "\"");
     s3_add_class(c->s, NULL, &headers);
     if (c->guarded)
         params_add(&headers, "Content-MD5", WRONG_MD5);
