@@ -51,7 +51,7 @@ enum {
 
 /*
  * With STORE_CONTAINERS a key is "container/rest". "container/" stands for the container itself, which has neither bytes nor
- * metadata: a stat tells whether it is there (ERR_OK also where nothing in it may be used), a put with STORE_IF_ABSENT
+ * metadata: a stat tells whether it is there (ERR_OK also where nothing in it may be used; mtime: when it was made, or 0), a put with STORE_IF_ABSENT
  * makes it, a remove deletes it (ERR_NOT_EMPTY). It is not in the listing of what it holds. Anything else to be made at the
  * first level is ERR_PERM; a copy from one container to another is ERR_CROSS. The first level is listed with a delimiter
  * only (ERR_ACCESS: containers can be used by name), and start_after works inside of containers.
@@ -132,7 +132,7 @@ struct store_list {
 struct store_entry {
     char *key;                  /* whole key, also of a common prefix ("dir/sub/") */
     bool is_prefix;
-    struct store_object object; /* zeroed for a prefix */
+    struct store_object object; /* zeroed for a prefix; of a container's version.mtime is when it was made, if told */
 };
 
 struct store_page {

@@ -89,8 +89,10 @@ static enum err_code add_entry(struct found_dir *d, const char *rel, struct stor
         }
         f->is_dir = true;
         rel = slash + 1;
-        if (entry->is_prefix && !*rel)
+        if (entry->is_prefix && !*rel) {
+            f->made = entry->object.version.mtime;
             return ERR_OK;
+        }
         if (!f->sub && !(f->sub = found_dir_new()))
             return err_set(e, ERR_NOMEM, "out of memory for a listing");
         d = f->sub;
@@ -123,6 +125,17 @@ enum err_code found_dir_put(struct found_dir *d, const char *component, struct s
         move_object(&f->object, object);
         f->has_object = true;
     }
+    return ERR_OK;
+}
+
+enum err_code found_dir_put_container(struct found_dir *d, const char *component, const struct timespec *made,
+                                      struct err *e)
+{
+    struct found *f = component_of(d, component, strlen(component), e);
+    if (!f)
+        return ERR_NOMEM;
+    f->is_dir = true;
+    f->made = *made;
     return ERR_OK;
 }
 

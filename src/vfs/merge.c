@@ -291,6 +291,8 @@ static enum err_code merge_found(struct vfs *v, struct inode *dir, const struct 
     bool is_dir = f->is_dir || kept_dir(dir, buf_str(&name), m);
     if (f->is_dir) {
         code = merge_dir_name(v, dir, buf_str(&name), f->component, m, &sub, e);
+        if (sub && f->made.tv_sec)
+            sub->mtime = f->made;
         if (!code)
             code = merge_below(v, sub, f, m, e);
     }

@@ -192,10 +192,11 @@ static enum err_code ask_container(struct ask *a, struct err *e)
     buf_add_str(&key, a->key);
     buf_add_char(&key, '/');
     enum err_code code = store_stat(a->v->store, buf_str(&key), &call, &o, e);
+    const struct timespec made = o.version.mtime;
     store_object_release(&o);
     if (code == ERR_NOT_FOUND)
         return ERR_OK;
-    return code ? code : found_dir_put(a->found, a->component, NULL, true, e);
+    return code ? code : found_dir_put_container(a->found, a->component, &made, e);
 }
 
 /* Without positioned listings: what is known of the name says which question comes first. */

@@ -248,6 +248,7 @@ struct found {
     bool is_dir;
     bool has_object;
     struct store_object object;
+    struct timespec made;   /* of a container; 0: not told */
     struct found_dir *sub;  /* all that is below it, where the listing went there; else NULL */
 };
 
@@ -260,6 +261,8 @@ enum err_code found_dir_add_page(struct found_dir *f, const char *prefix, struct
 /* Adds one component: an object (moved out of `object`, may be NULL) or a directory or both. */
 enum err_code found_dir_put(struct found_dir *f, const char *component, struct store_object *object, bool is_dir,
                             struct err *e) MUST_CHECK;
+enum err_code found_dir_put_container(struct found_dir *f, const char *component, const struct timespec *made,
+                                      struct err *e) MUST_CHECK;
 /* One component; NULL when nothing was found. */
 const struct found *found_dir_get(const struct found_dir *f, const char *component);
 /* The object whose key is the directory's own ("dir/"); NULL if there is none. */

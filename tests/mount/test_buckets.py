@@ -1,5 +1,6 @@
 """s3://: all buckets of the account, a directory each."""
 import errno
+import http.client
 import json
 import os
 import subprocess
@@ -67,6 +68,14 @@ def test_every_bucket_is_a_directory_with_its_files(account, bucket, mount):
         assert os.listdir(disk / name) == ["f"]
         assert (disk / name / "f").read_bytes() == name.encode()
         assert os.path.isdir(disk / name)
+
+
+def test_a_directory_shows_when_its_bucket_was_made(account, bucket, mount):
+    name = account.make(bucket, "dated")
+    disk = mount(account)
+    made = next(b["CreationDate"] for b in account.s3.list_buckets()["Buckets"] if b["Name"] == name)
+    os.listdir(disk.path)
+    assert int(os.stat(disk / name).st_mtime) == int(made.timestamp())
 
 
 def test_mkdir_makes_a_bucket_and_rmdir_deletes_it(account, mount):
@@ -295,8 +304,10 @@ def test_a_read_only_mount_makes_and_deletes_no_bucket(account, bucket, mount):
 
 def test_many_buckets_come_in_pages(on_origin, mount):
     account = on_origin
+    connection = http.client.HTTPConnection("127.0.0.1", account.server.port)
     for n in range(1203):
-        account.s3.create_bucket(Bucket="many-%04d" % n)
+        connection.request("PUT", "/many-%04d" % n)
+        assert connection.getresponse().read() == b""
     disk = mount(account)
     account.server.reset_counts()
     assert sorted(os.listdir(disk.path)) == ["many-%04d" % n for n in range(1203)]

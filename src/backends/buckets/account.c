@@ -1,5 +1,6 @@
 /* Requests about buckets: ListBuckets on the service, the others on a bucket's own client, which finds its region. */
 #include "backends/buckets/impl.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/str.h"
 #include "util/xml.h"
@@ -94,12 +95,16 @@ static enum err_code add_bucket(struct buckets *s, const struct store_list *l, c
         LOG_WARN("buckets", "left out of the list of buckets, no bucket's name: %.300s", name);
         return ERR_OK;
     }
-    table_note(s, name, xml_child_text(n, "BucketRegion"));
+    struct timespec made;
+    if (!time_parse_iso8601(xml_child_text(n, "CreationDate"), &made))
+        made = (struct timespec){0};
+    table_note(s, name, xml_child_text(n, "BucketRegion"), made);
     CLEANUP(free) char *key = str_printf("%s/", name);
     if (key == NULL)
         return err_set(e, ERR_NOMEM, "ListBuckets");
     if (str_starts(key, l->prefix) && (l->start_after == NULL || l->token != NULL || strcmp(key, l->start_after) > 0))
-        page->entries[page->n++] = (struct store_entry){.key = TAKE(key), .is_prefix = true};
+        page->entries[page->n++] =
+            (struct store_entry){.key = TAKE(key), .is_prefix = true, .object.version.mtime = made};
     return ERR_OK;
 }
 

@@ -25,7 +25,8 @@ struct tally {
 /* One bucket. Entries stay until the end, also when the bucket is deleted: calls may be under way. */
 struct bucket {
     char *name;
-    char region[AWS_REGION_SIZE]; /* as the account's list tells it; "": not known */
+    char region[AWS_REGION_SIZE]; /* both as the account's list tells them; "" and 0: not known */
+    struct timespec made;
     struct aws_client *client;    /* both are NULL until the bucket is used, then constant */
     struct store *store;
     bool opening; /* by one thread; others wait */
@@ -54,11 +55,14 @@ enum err_code bucket_name_check_new(const char *name, struct err *e) MUST_CHECK;
 
 /* ---- table.c */
 
-/* The account's list has that bucket in that region ("": not told). */
-void table_note(struct buckets *s, const char *name, const char *region);
+/* The account's list has that bucket in that region ("": not told), made then (0: not told). */
+void table_note(struct buckets *s, const char *name, const char *region, struct timespec made);
 
-/* Whether the account's list had it; its region (may be "") into `region` unless NULL. */
+/* Whether the account's list had it, or it was used; its region (may be "") into `region` unless NULL. */
 bool table_knows(struct buckets *s, const char *name, char region[AWS_REGION_SIZE]);
+
+/* When it was made; 0: not known. */
+struct timespec table_made(struct buckets *s, const char *name);
 
 /* The client and the store of a bucket, made at the first use by one thread. Borrowed, constant until the end. Waits for
  * local files only. */

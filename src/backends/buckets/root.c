@@ -21,8 +21,10 @@ enum err_code root_stat(struct buckets *s, const char *name, const struct store_
     if (name[0] == '.' && !table_knows(s, name, NULL))
         return err_set(e, ERR_NOT_FOUND, "no bucket is called %s", name);
     enum err_code code = account_head(s, name, call, &usable, region, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         fill_version(&out->version);
+        out->version.mtime = table_made(s, name);
+    }
     return code;
 }
 

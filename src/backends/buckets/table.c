@@ -29,10 +29,12 @@ static struct bucket *add_locked(struct buckets *s, const char *name)
     return NULL;
 }
 
-void table_note(struct buckets *s, const char *name, const char *region)
+void table_note(struct buckets *s, const char *name, const char *region, struct timespec made)
 {
     LOCK_SCOPE(&s->lock);
     struct bucket *b = map_size(s->table) < NOTED_MAX ? add_locked(s, name) : find_locked(s, name);
+    if (b != NULL)
+        b->made = made;
     if (b != NULL && aws_region_valid(region))
         (void)snprintf(b->region, sizeof(b->region), "%s", region);
 }
@@ -44,6 +46,13 @@ bool table_knows(struct buckets *s, const char *name, char region[AWS_REGION_SIZ
     if (region != NULL)
         (void)snprintf(region, AWS_REGION_SIZE, "%s", b != NULL ? b->region : "");
     return b != NULL;
+}
+
+struct timespec table_made(struct buckets *s, const char *name)
+{
+    LOCK_SCOPE(&s->lock);
+    const struct bucket *b = find_locked(s, name);
+    return b != NULL ? b->made : (struct timespec){0};
 }
 
 void tally_add(struct tally *t, const char *kind, uint64_t count)

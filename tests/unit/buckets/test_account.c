@@ -25,6 +25,7 @@ static const char *list(struct store *s, const char *prefix, const char *after, 
     *code = store_list(s, &l, NULL, &page, &e);
     for (size_t i = 0; i < page.n; i++) {
         assert_true(page.entries[i].is_prefix);
+        assert_int_equal(page.entries[i].object.version.mtime.tv_sec, 1704067200);
         size_t len = strlen(out);
         snprintf(out + len, sizeof(out) - len, "%s ", page.entries[i].key);
     }

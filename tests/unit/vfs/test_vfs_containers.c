@@ -2,6 +2,8 @@
  * the container's being there. */
 #include "support.h"
 
+#include <time.h>
+
 static const struct rig_kind containers = {.caps_on = STORE_CONTAINERS};
 
 static void a_container_is_asked_for_by_its_name_alone(void **state)
@@ -41,6 +43,16 @@ static void one_that_appears_is_found_although_a_fresh_listing_does_not_have_it(
     others_put(&r, "late/", "");
     (void)walk(&r, "late");
     expect_names(&r, "", "");
+    rig_stop(&r);
+}
+
+static void a_container_shows_when_it_was_made(void **state)
+{
+    struct rig r;
+    rig_start(&r, &containers);
+    others_put(&r, "b/", "");
+    struct stat st = stat_of(&r, "b");
+    assert_in_range(st.st_mtim.tv_sec, time(NULL) - 60, time(NULL) + 60);
     rig_stop(&r);
 }
 
@@ -132,6 +144,7 @@ int main(void)
         cmocka_unit_test(a_container_is_asked_for_by_its_name_alone),
         cmocka_unit_test(a_container_that_may_not_be_looked_into_is_there),
         cmocka_unit_test(one_that_appears_is_found_although_a_fresh_listing_does_not_have_it),
+        cmocka_unit_test(a_container_shows_when_it_was_made),
         cmocka_unit_test(mkdir_makes_a_container_without_attributes),
         cmocka_unit_test(no_marker_is_put_when_the_last_file_goes),
         cmocka_unit_test(attributes_of_a_container_are_neither_kept_nor_asked_for),
