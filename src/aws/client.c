@@ -156,6 +156,8 @@ enum err_code aws_presign(struct aws_client *c, const char *key, unsigned second
     if (code)
         return code;
     client_state_get(c, &state);
+    if (state.endpoint.sigv4a)
+        return err_set(e, ERR_UNSUPPORTED, "a multi-region access point has no presigned URLs here: %s", c->bucket);
     client_path(&state.endpoint, key, &path);
     if ((code = buf_check(&path, "URL", e)))
         return code;

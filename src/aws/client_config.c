@@ -100,8 +100,6 @@ enum err_code client_configure(struct aws_client *c, const struct aws_client_con
         return code;
     if ((code = client_resolve(c, c->region, &c->endpoint, e)))
         return c->custom ? err_prefix(e, code, "%s", why) : code;
-    if (c->endpoint.sigv4a)
-        return err_set(e, ERR_UNSUPPORTED, "multi-region access points are not supported: '%s'", c->bucket);
     snprintf(c->endpoint_why, sizeof(c->endpoint_why), "%s", why);
     if (strcmp(c->region, c->endpoint.region))
         snprintf(c->region_why, sizeof(c->region_why), "%s",

@@ -1,7 +1,7 @@
 /* Copies a request, signs each attempt of it, and hands the end back. */
 #include "aws/client_impl.h"
 
-#include "aws/sigv4.h"
+#include "aws/sigv4a.h"
 #include "util/clock.h"
 #include "util/digest.h"
 #include "util/str.h"
@@ -209,7 +209,8 @@ static enum err_code add_authorization(struct aws_job *job, const char *method, 
     const struct sigv4_key k = {job->used->access_key_id, job->used->secret_access_key, job->used->session_token};
     const struct sigv4_scope s = {job->state.region, job->state.endpoint.signing_name, job->state.now};
 
-    return sigv4_authorization(&r, &k, &s, out, e);
+    return job->state.endpoint.sigv4a ? sigv4a_authorization(&r, &k, &s, out, e)
+                                      : sigv4_authorization(&r, &k, &s, out, e);
 }
 
 /* Lays the headers out as lines, in one buffer that zeroes itself. libcurl sends a header with an empty value only when
@@ -256,6 +257,8 @@ static enum err_code build_headers(struct aws_job *job, const char *method, cons
         job->sign[n++] = (struct aws_param){"X-Amz-Date", stamp};
         if (job->c->s3)
             job->sign[n++] = (struct aws_param){"X-Amz-Content-Sha256", payload};
+        if (job->state.endpoint.sigv4a)
+            job->sign[n++] = (struct aws_param){"X-Amz-Region-Set", "*"};
         if (job->used->session_token)
             job->sign[n++] = (struct aws_param){job->with_session ? "X-Amz-S3session-Token" : "X-Amz-Security-Token",
                                                 job->used->session_token};
