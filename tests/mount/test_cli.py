@@ -182,6 +182,31 @@ def test_a_malformed_source_is_an_error_that_shows_it(cli, source):
     assert (source or "source").lower() in line.lower() or "SOURCE" in line
 
 
+# source, options, environment, what the one line must name; nothing is sent
+ENDPOINTS = [
+    ("s3://arn:aws:s3:eu-west-1:12345:accesspoint/ap", [], {}, ["'12345' is not 12 digits"]),
+    ("s3://arn:aws:s3:eu-west-1:123456789012:acesspoint/ap", [], {}, ["'acesspoint'", "accesspoint/NAME"]),
+    ("s3://arn:aws:s3:::bucket", [], {}, ["ARN of a bucket", "s3://bucket"]),
+    ("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", ["addressing=path"], {}, ["addressing=path"]),
+    ("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", [], {"AWS_S3_USE_ARN_REGION": "false"}, ["use_arn_region"]),
+    ("s3://my.dotted.bucket", ["addressing=virtual"], {}, ["addressing=virtual", "dots"]),
+    ("s3://bucket--x-s3", [], {}, ["directory bucket"]),
+    ("s3://bucket--use1-az4--x-s3", ["acl=private"], {}, ["acl=", "ACLs"]),
+    ("s3://bucket", ["fips", "region=cn-north-1"], {}, ["fips", "cn-north-1"]),
+    ("s3://bucket", [], {"AWS_MAX_ATTEMPTS": "many"}, ["AWS_MAX_ATTEMPTS", "'many'"]),
+    ("s3://bucket", [], {"AWS_DEFAULTS_MODE": "fast"}, ["AWS_DEFAULTS_MODE", "in-region"]),
+    ("s3://bucket", [], {"AWS_CA_BUNDLE": "/none/such.pem"}, ["/none/such.pem"]),
+    ("ssm:/x", [], {"AWS_STS_REGIONAL_ENDPOINTS": "no"}, ["AWS_STS_REGIONAL_ENDPOINTS", "legacy"]),
+]
+
+
+@pytest.mark.parametrize("source, options, env, names", ENDPOINTS)
+def test_an_endpoint_that_cannot_be_is_one_line(cli, source, options, env, names):
+    line = one_line(cli.mount(source, *options, env=env, endpoint=False))
+    assert all(name in line for name in names), line
+    assert not mounts.mounted(cli.mnt)
+
+
 def test_options_of_the_other_kind_of_source_are_refused(cli):
     assert "write" in one_line(cli.mount("ssm:/x", "write=back"))
 
