@@ -19,30 +19,19 @@
 /* No body of ours has this MD5. */
 #define WRONG_MD5 "AAAAAAAAAAAAAAAAAAAAAA=="
 
-enum { SCRATCH_SIZE = 48, LIST_KEYS = 100, ATTEMPTS = 4 };
-
-/* All that the trials share. */
-struct check {
-    struct s3_store *s;
-    struct s3_outcome o[S3_TRIES];
-    char scratch[SCRATCH_SIZE]; /* for what cannot make an object */
-    char made[SCRATCH_SIZE], tagged[SCRATCH_SIZE], upload[SCRATCH_SIZE];
-    char *there;  /* key of an object that is there; NULL: none is known */
-    bool guarded; /* nothing could be deleted afterwards: the PUT is given a digest that is not right */
-    struct check_report *report;
-    char left[ERR_MSG_SIZE]; /* what could not be removed */
-};
+enum { LIST_KEYS = 100 };
 
 struct trial {
-    struct check *check;
+    struct s3_check *check;
     enum s3_try what;
 };
 
 static void read_denial(struct s3_outcome *o, const struct s3_answer *a)
 {
     CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a->body), a->body.len, NULL);
-    if (doc != NULL)
-        s3_denial_parse(xml_child_text(xml_root(doc), "Message"), o->action, o->resource);
+    const char *message = doc != NULL ? xml_child_text(xml_root(doc), "Message") : "";
+    s3_denial_parse(message, o->action, o->resource);
+    o->express = strstr(message, "explicit deny") != NULL;
 }
 
 static void take_header(const struct s3_answer *a, const char *name, char *out, size_t size)
@@ -53,7 +42,7 @@ static void take_header(const struct s3_answer *a, const char *name, char *out, 
 }
 
 /* Sends `r` and keeps what is to be known of the answer. */
-static void send(struct check *c, const struct s3_request *r, struct s3_answer *a, struct s3_outcome *o)
+static void send(struct s3_check *c, const struct s3_request *r, struct s3_answer *a, struct s3_outcome *o)
 {
     struct err e = ERR_INIT;
     o->tried = true;
@@ -71,7 +60,7 @@ static void send(struct check *c, const struct s3_request *r, struct s3_answer *
 
 /* ---- The first stage */
 
-static void note_clock(struct check *c, const struct s3_answer *a)
+static void note_clock(struct s3_check *c, const struct s3_answer *a)
 {
     const char *date = params_get(&a->headers, "date");
     struct timespec t;
@@ -81,7 +70,7 @@ static void note_clock(struct check *c, const struct s3_answer *a)
     c->report->clock_ahead_s = clock_now().tv_sec - t.tv_sec;
 }
 
-static void note_there(struct check *c, const struct s3_answer *a)
+static void note_there(struct s3_check *c, const struct s3_answer *a)
 {
     struct s3_outcome *o = &c->o[S3_TRY_LIST];
     CLEANUP_RELEASE(store_page_release) struct store_page page = {0};
@@ -100,7 +89,7 @@ static void note_there(struct check *c, const struct s3_answer *a)
 /* As a mount asks at its start, so that a policy with conditions gives the same answer. */
 static void try_list(void *item, const struct store_call *call)
 {
-    struct check *c = ((struct trial *)item)->check;
+    struct s3_check *c = ((struct trial *)item)->check;
     PARAMS(query);
     S3_ANSWER(a);
     params_add(&query, "list-type", "2");
@@ -112,7 +101,7 @@ static void try_list(void *item, const struct store_call *call)
                                  .what = "ListObjectsV2",
                                  .query = params_list(&query),
                                  .call = call,
-                                 .max_attempts = ATTEMPTS};
+                                 .max_attempts = S3_CHECK_ATTEMPTS};
     send(c, &r, &a, &c->o[S3_TRY_LIST]);
     note_clock(c, &a);
     if (c->o[S3_TRY_LIST].code == ERR_OK)
@@ -129,7 +118,7 @@ static ssize_t read_body(void *arg, uint64_t offset, void *buf, size_t len)
     return (ssize_t)n;
 }
 
-static void try_put(struct check *c, const struct store_call *call)
+static void try_put(struct s3_check *c, const struct store_call *call)
 {
     const struct store_body body = {.size = strlen("awsfs check\n"), .read = read_body};
     PARAMS(headers);
@@ -144,11 +133,11 @@ static void try_put(struct check *c, const struct store_call *call)
                                  .headers = &headers,
                                  .body = &body,
                                  .call = call,
-                                 .max_attempts = c->guarded ? 1 : ATTEMPTS};
+                                 .max_attempts = c->guarded ? 1 : S3_CHECK_ATTEMPTS};
     send(c, &r, &a, &c->o[S3_TRY_PUT]);
 }
 
-static void try_put_tags(struct check *c, const struct store_call *call)
+static void try_put_tags(struct s3_check *c, const struct store_call *call)
 {
     static const struct aws_param query[] = {{"tagging", NULL}, {NULL, NULL}};
     BUF(xml, 256);
@@ -164,11 +153,11 @@ static void try_put_tags(struct check *c, const struct store_call *call)
                                  .headers = &headers,
                                  .text = &xml,
                                  .call = call,
-                                 .max_attempts = ATTEMPTS};
+                                 .max_attempts = S3_CHECK_ATTEMPTS};
     send(c, &r, &a, &c->o[S3_TRY_PUT_TAGS]);
 }
 
-static void send_create(struct check *c, bool checksums, const struct store_call *call, struct s3_outcome *o)
+static void send_create(struct s3_check *c, bool checksums, const struct store_call *call, struct s3_outcome *o)
 {
     static const struct aws_param query[] = {{"uploads", NULL}, {NULL, NULL}};
     PARAMS(headers);
@@ -196,7 +185,7 @@ static void send_create(struct check *c, bool checksums, const struct store_call
     }
 }
 
-static void try_create(struct check *c, const struct store_call *call)
+static void try_create(struct s3_check *c, const struct store_call *call)
 {
     struct s3_outcome *o = &c->o[S3_TRY_CREATE];
     send_create(c, true, call, o);
@@ -210,7 +199,7 @@ static void try_create(struct check *c, const struct store_call *call)
 }
 
 /* What has neither a body nor an answer of interest. */
-static void try_plain(struct check *c, enum s3_try what, const struct store_call *call)
+static void try_plain(struct s3_check *c, enum s3_try what, const char *if_match, const struct store_call *call)
 {
     static const struct aws_param tagging[] = {{"tagging", NULL}, {NULL, NULL}},
                                   upload[] = {{"uploadId", NEVER_UPLOAD}, {NULL, NULL}};
@@ -228,8 +217,8 @@ static void try_plain(struct check *c, enum s3_try what, const struct store_call
     };
     PARAMS(headers);
     S3_ANSWER(a);
-    if (what == S3_TRY_DELETE)
-        params_add(&headers, "If-Match", "\"" NEVER_ETAG "\"");
+    if (if_match != NULL)
+        params_add(&headers, "If-Match", if_match);
     if (what == S3_TRY_THERE)
         params_add(&headers, "Range", "bytes=0-0");
     const struct s3_request r = {.method = table[what].method,
@@ -238,8 +227,19 @@ static void try_plain(struct check *c, enum s3_try what, const struct store_call
                                  .query = table[what].query,
                                  .headers = &headers,
                                  .call = call,
-                                 .max_attempts = ATTEMPTS};
+                                 .max_attempts = S3_CHECK_ATTEMPTS};
     send(c, &r, &a, &c->o[what]);
+}
+
+/* Who knows no condition on a DELETE refuses it; there is nothing under the scratch name, so it goes without. */
+static void try_delete(struct s3_check *c, const struct store_call *call)
+{
+    struct s3_outcome *o = &c->o[S3_TRY_DELETE];
+    try_plain(c, S3_TRY_DELETE, "\"" NEVER_ETAG "\"", call);
+    if (o->status != 501 && o->status != 400)
+        return;
+    memset(o, 0, sizeof(*o));
+    try_plain(c, S3_TRY_DELETE, NULL, call);
 }
 
 static void try_one(void *item, const struct store_call *call)
@@ -251,94 +251,10 @@ static void try_one(void *item, const struct store_call *call)
         try_put_tags(t->check, call);
     else if (t->what == S3_TRY_CREATE)
         try_create(t->check, call);
+    else if (t->what == S3_TRY_DELETE)
+        try_delete(t->check, call);
     else
-        try_plain(t->check, t->what, call);
-}
-
-/* ---- Removing */
-
-static void note_left(struct check *c, const char *what, const char *key, const struct err *e)
-{
-    (void)snprintf(c->left, sizeof(c->left), "%s %s%s may be left: %.180s", what, c->s->prefix, key, e->msg);
-}
-
-/* `version` of `key`, or whatever is there. */
-static void delete_made(struct check *c, const char *key, const char *version, const struct store_call *call)
-{
-    PARAMS(query);
-    S3_ANSWER(a);
-    struct err e = ERR_INIT;
-    if (version[0] != 0 && strcmp(version, "null") != 0)
-        params_add(&query, "versionId", version);
-    const struct s3_request r = {.method = HTTP_DELETE,
-                                 .what = "DeleteObject",
-                                 .key = key,
-                                 .query = params_list(&query),
-                                 .call = call,
-                                 .max_attempts = ATTEMPTS};
-    enum err_code code = s3_call(c->s, &r, &a, &e);
-    if (code != ERR_OK && code != ERR_NOT_FOUND)
-        note_left(c, "the object", key, &e);
-}
-
-static void abort_upload(struct check *c, const char *id, const struct store_call *call)
-{
-    struct err e = ERR_INIT;
-    if (s3_upload_abort(c->s, c->upload, id, call, &e) != ERR_OK)
-        note_left(c, "an upload of", c->upload, &e);
-}
-
-/* Uploads whose beginning was not answered, so that their ids are not known. */
-static void abort_unknown(struct check *c, const struct store_call *call)
-{
-    PARAMS(query);
-    S3_ANSWER(a);
-    struct err e = ERR_INIT;
-    CLEANUP(free) char *key = s3_full_key(c->s, c->upload);
-    params_add(&query, "uploads", NULL);
-    params_add(&query, "prefix", key != NULL ? key : "");
-    const struct s3_request r = {.method = HTTP_GET,
-                                 .what = "ListMultipartUploads",
-                                 .query = params_list(&query),
-                                 .call = call,
-                                 .max_attempts = ATTEMPTS};
-    if (key == NULL || s3_call(c->s, &r, &a, &e) != ERR_OK) {
-        note_left(c, "an upload of", c->upload, &e);
-        return;
-    }
-    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a.body), a.body.len, NULL);
-    const struct xml_node *one = doc != NULL ? xml_child(xml_root(doc), "Upload") : NULL;
-    for (; one != NULL; one = xml_next(one, NULL))
-        if (strcmp(xml_child_text(one, "Key"), key) == 0)
-            abort_upload(c, xml_child_text(one, "UploadId"), call);
-}
-
-static bool was_made(const struct s3_outcome *o)
-{
-    return o->tried && (o->code == ERR_OK || (o->status == 0 && o->unanswered > 0));
-}
-
-static void clean_up(void *item, const struct store_call *call)
-{
-    struct check *c = ((struct trial *)item)->check;
-    const struct s3_outcome *o = c->o;
-    if (was_made(&o[S3_TRY_PUT]))
-        delete_made(c, c->made, o[S3_TRY_PUT].version_id, call);
-    if (was_made(&o[S3_TRY_PUT_TAGS]))
-        delete_made(c, c->tagged, o[S3_TRY_PUT_TAGS].version_id, call);
-    if (o[S3_TRY_DELETE].delete_marker && o[S3_TRY_DELETE].version_id[0] != 0)
-        delete_made(c, c->scratch, o[S3_TRY_DELETE].version_id, call);
-    if (o[S3_TRY_CREATE].status == 0 && o[S3_TRY_CREATE].unanswered > 0)
-        abort_unknown(c, call);
-    if (o[S3_TRY_CREATE].upload_id[0] != 0)
-        abort_upload(c, o[S3_TRY_CREATE].upload_id, call);
-}
-
-static bool must_clean_up(const struct s3_outcome *o)
-{
-    const struct s3_outcome *create = &o[S3_TRY_CREATE];
-    return was_made(&o[S3_TRY_PUT]) || was_made(&o[S3_TRY_PUT_TAGS]) || o[S3_TRY_DELETE].delete_marker ||
-           create->upload_id[0] != 0 || (create->status == 0 && create->unanswered > 0);
+        try_plain(t->check, t->what, NULL, call);
 }
 
 /* ---- All of it */
@@ -349,7 +265,7 @@ static bool answers(const struct s3_outcome *list)
     return list->code == ERR_OK || (list->code == ERR_ACCESS && list->status == 403);
 }
 
-static void run(struct check *c, struct trials *t, uint64_t until_ms, const enum s3_try *whats, size_t n)
+static void run(struct s3_check *c, struct trials *t, uint64_t until_ms, const enum s3_try *whats, size_t n)
 {
     struct trial items[S3_TRIES];
     for (size_t i = 0; i < n; i++)
@@ -357,7 +273,7 @@ static void run(struct check *c, struct trials *t, uint64_t until_ms, const enum
     trials_run(t, until_ms, items, n, sizeof(*items), try_one);
 }
 
-static void try_all(struct check *c, struct trials *t, const struct check_limits *limits)
+static void try_all(struct s3_check *c, struct trials *t, const struct check_limits *limits)
 {
     static const enum s3_try harmless[] = {S3_TRY_READ,  S3_TRY_DELETE,   S3_TRY_ABORT,
                                            S3_TRY_PARTS, S3_TRY_GET_TAGS, S3_TRY_THERE},
@@ -368,13 +284,11 @@ static void try_all(struct check *c, struct trials *t, const struct check_limits
     c->guarded = s3_allowed(S3_TRY_DELETE, &c->o[S3_TRY_DELETE], may_list) != CHECK_YES;
     bool may_abort = s3_allowed(S3_TRY_ABORT, &c->o[S3_TRY_ABORT], may_list) == CHECK_YES;
     run(c, t, limits->try_ms, others, ARRAY_LEN(others) - !may_abort);
-    if (must_clean_up(c->o)) {
-        struct trial one = {.check = c};
-        trials_run(t, limits->end_ms, &one, 1, sizeof(one), clean_up);
-    }
+    if (s3_check_must_clean(c))
+        trials_run(t, limits->end_ms, c, 1, sizeof(*c), s3_check_clean);
 }
 
-static void name_scratch(struct check *c)
+static void name_scratch(struct s3_check *c)
 {
     char hex[17];
     uint8_t random[8];
@@ -390,7 +304,7 @@ enum err_code s3_check(void *impl, const struct check_limits *limits, struct che
 {
     struct s3_store *s = impl;
     CLEANUP(trials_free) struct trials *t = trials_new(e);
-    CLEANUP(free) struct check *c = calloc(1, sizeof(*c));
+    CLEANUP(free) struct s3_check *c = calloc(1, sizeof(*c));
     if (t == NULL || c == NULL)
         return err_set(e, ERR_NOMEM, "no memory for the trials");
     c->s = s;

@@ -41,6 +41,8 @@ static struct check_row *permission(struct check_report *out, const char *what, 
         row->action[0] = 0; /* no policy helps */
         add_detail(row, reason(o));
     }
+    if (v == CHECK_NO && o->express)
+        add_detail(row, "a policy forbids it expressly: no other can grant it");
     if (v == CHECK_UNKNOWN && o->status == 403)
         add_detail(row, "who may not list is told the same for what is not there");
     else if (v == CHECK_UNKNOWN)
@@ -127,6 +129,11 @@ void s3_check_rows(const struct s3_store *s, const struct s3_outcome o[S3_TRIES]
     struct check_row *row = permission(out, "list", "s3:ListBucket", S3_TRY_LIST, list, may_list);
     row->on = str_starts(row->action, "s3:") ? CHECK_ON_BUCKET : row->on;
     row->need = CHECK_REQUIRED;
+    if (s->directory_bucket && list->code == ERR_ACCESS) {
+        /* All requests there go with keys of CreateSession, which is the only permission. */
+        row->verdict = CHECK_NO;
+        (void)snprintf(row->action, sizeof(row->action), "s3express:CreateSession");
+    }
     if (row->verdict == CHECK_UNKNOWN)
         row->detail[0] = 0; /* the bucket's row says it */
     read_row(o, may_list, out);

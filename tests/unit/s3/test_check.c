@@ -195,6 +195,33 @@ static void the_action_that_the_server_names_is_the_one_told(void **state)
     assert_string_equal(row_of(o, false, "write", &r)->action, "kms:GenerateDataKey");
 }
 
+static void an_express_denial_is_told(void **state)
+{
+    struct s3_outcome o[S3_TRIES];
+    struct check_report r;
+
+    all_is_well(o);
+    deny(&o[S3_TRY_DELETE], "s3:DeleteObject");
+    o[S3_TRY_DELETE].express = true;
+    assert_non_null(strstr(row_of(o, false, "delete", &r)->detail, "expressly"));
+}
+
+static void a_directory_bucket_lacks_its_session(void **state)
+{
+    static char bucket[] = "b--use1-az4--x-s3", prefix[] = "";
+    const struct s3_store s = {.bucket = bucket, .prefix = prefix, .directory_bucket = true};
+    struct s3_outcome o[S3_TRIES] = {0};
+    struct check_report r = {0};
+
+    o[S3_TRY_LIST] = (struct s3_outcome){.tried = true, .code = ERR_ACCESS, .msg = "CreateSession: AccessDenied"};
+    s3_check_rows(&s, o, "", false, &r);
+    const struct check_row *row = check_find(&r, "list");
+    assert_int_equal(row->verdict, CHECK_NO);
+    assert_string_equal(row->action, "s3express:CreateSession");
+    assert_int_equal(row->on, CHECK_ON_BUCKET);
+    assert_false(check_works(&r, NULL));
+}
+
 static void a_denied_object_that_is_there_outweighs_the_scratch_name(void **state)
 {
     struct s3_outcome o[S3_TRIES];
@@ -268,6 +295,8 @@ int main(void)
         cmocka_unit_test(a_mount_works_where_all_is_allowed),
         cmocka_unit_test(what_writes_need_is_not_needed_by_a_read_only_mount),
         cmocka_unit_test(the_action_that_the_server_names_is_the_one_told),
+        cmocka_unit_test(an_express_denial_is_told),
+        cmocka_unit_test(a_directory_bucket_lacks_its_session),
         cmocka_unit_test(a_denied_object_that_is_there_outweighs_the_scratch_name),
         cmocka_unit_test(a_server_that_ignores_conditions_is_told_and_so_is_what_is_left),
         cmocka_unit_test(an_upload_is_not_begun_where_it_may_not_be_aborted),
