@@ -130,6 +130,8 @@ static void gather(struct check_job *j, struct check_findings *f)
     struct err e = ERR_INIT;
 
     check_machine(j->options, &f->report);
+    if (!j->stack.source->is_ssm)
+        check_state(j->options, &f->report);
     publish(j, "credentials", f);
     j->stack.explain = check_source;
     j->stack.explain_arg = &f->report;

@@ -12,6 +12,8 @@
 #include "util/clock.h"
 #include "util/str.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +32,23 @@ void check_machine(const struct options *o, struct check_report *out)
         o->allow_other ? CHECK_REQUIRED : CHECK_OPTIONAL;
     ok = machine_passes_through(&e) == ERR_OK;
     check_add(out, CHECK_FEATURE, "passthrough", ok ? CHECK_YES : CHECK_NO, "%s", ok ? "" : e.msg);
+}
+
+/* Made as a mount makes it: what was written and could not be sent stays there. */
+void check_state(const struct options *o, struct check_report *out)
+{
+    char root[PATH_MAX];
+    struct err e = ERR_INIT;
+    enum err_code code = ERR_OK;
+
+    if (o->state)
+        snprintf(root, sizeof(root), "%s", o->state);
+    else
+        code = state_default(root, &e);
+    if (code == ERR_OK)
+        code = private_dir(root, &e);
+    if (code != ERR_OK)
+        check_add(out, CHECK_FACT, "state directory", CHECK_NO, "%s", e.msg)->need = CHECK_REQUIRED;
 }
 
 static void say_expiry(time_t expires, struct buf *out)

@@ -27,6 +27,9 @@ struct check_findings {
 
 void check_machine(const struct options *o, struct check_report *out);
 
+/* A row where the state directory cannot be used. */
+void check_state(const struct options *o, struct check_report *out);
+
 /* For struct stack's `explain`: one row a source that has no credentials. */
 void check_source(void *report, const char *source, const char *why);
 

@@ -1,6 +1,7 @@
 /* One IAM policy that grants what is missing. */
 #include "cli/check_impl.h"
 
+#include "aws/endpoint.h"
 #include "util/json.h"
 #include "util/str.h"
 
@@ -24,12 +25,20 @@ static void partition(const struct check_findings *f, struct buf *out)
         buf_add_str(out, aws_partition_of(f->region));
 }
 
-/* An access point's ARN stands for the bucket, and its objects are below "/object/". */
+/* A directory bucket is a resource of its own kind; it has no parts. An access point's ARN stands for the bucket, and
+ * its objects are below "/object/". */
 static void bucket_arn(const struct check_findings *f, bool objects, struct buf *out)
 {
     const char *bucket = f->source->bucket ? f->source->bucket : "*";
     bool is_arn = str_starts(bucket, "arn:");
 
+    if (bucket_is_directory(bucket)) {
+        buf_add_str(out, "arn:");
+        partition(f, out);
+        buf_addf(out, ":s3express:%s:%s:bucket/%s", f->region[0] ? f->region : "*",
+                 f->who.account[0] ? f->who.account : "*", bucket);
+        return;
+    }
     if (!is_arn) {
         buf_add_str(out, "arn:");
         partition(f, out);
@@ -95,7 +104,7 @@ static void condition(const struct check_findings *f, struct buf *out)
 {
     BUF(pattern, 2048);
 
-    if (!f->source->prefix || !f->source->prefix[0])
+    if (!f->source->prefix || !f->source->prefix[0] || bucket_is_directory(f->source->bucket))
         return;
     buf_addf(&pattern, "%s*", f->source->prefix);
     buf_add_str(out, ",\n      \"Condition\": {\"StringLike\": {\"s3:prefix\": ");

@@ -23,8 +23,10 @@ SSM_ACTIONS = ["ssm:GetParametersByPath", "ssm:GetParameter", "ssm:PutParameter"
 class Checked:
     """One run of awsfs check --json."""
 
+    state = None
+
     def __init__(self, source, env=None, timeout=60, **options):
-        told = {"region": servers.REGION, **options}
+        told = {"region": servers.REGION, "state": self.state, **options}
         text = ",".join(k if v is True else "%s=%s" % (k, v) for k, v in told.items() if v is not None)
         self.result = subprocess.run([mounts.program(), "check", source, "--json", "-o", text], capture_output=True, text=True,
                                      timeout=timeout, env=mounts.environment("check", env), check=False)
@@ -50,6 +52,11 @@ class Checked:
         """What the proposed policy would grant."""
         policy = self.all["policy"] or {"Statement": []}
         return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
+@pytest.fixture(autouse=True)
+def state_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checked, "state", str(tmp_path / "state-of-check"))
 
 
 # ---- Permissions, by moto with IAM enforced
@@ -209,8 +216,25 @@ SSM_POLICIES = {
 }
 
 
+def parameters_work(mount, witness, env):
+    """Whether a mount with these keys serves, and everything works that people do with it."""
+    try:
+        disk = mount(witness, env=env, ssm_rate=1000)
+    except mounts.MountFailed:
+        return False
+    try:
+        assert sorted(os.listdir(disk.path)) == ["a", "d"]
+        (disk / "d" / "secret").read_bytes()
+        (disk / "d" / "secret").write_text("newer")
+        (disk / "new").write_text("new")
+        (disk / "new").unlink()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("name", sorted(SSM_POLICIES))
-def test_what_a_policy_lacks_for_parameters_is_named(guarded, name):
+def test_what_a_policy_lacks_for_parameters_is_named(guarded, mount, name):
     statements, missing, works, works_ro = SSM_POLICIES[name]
     witness = Parameters(guarded)
     witness.put("a", "value")
@@ -222,6 +246,8 @@ def test_what_a_policy_lacks_for_parameters_is_named(guarded, name):
     assert (Checked(witness.source, env, endpoint=guarded.endpoint, ro=True).status == 0) == works_ro
     assert witness.names() == ["a", "d/secret"]
     assert [witness.parameter(n)["Version"] for n in witness.names()] == [1, 1]
+    # A listing brings the values: who may list needs no GetParameter until something is written.
+    assert parameters_work(mount, witness, env) == works
     if missing:
         # moto knows no resources of parameters.
         grant({**checked.all["policy"], "Statement": [{**s, "Resource": "*"} for s in checked.all["policy"]["Statement"]]})
@@ -389,6 +415,15 @@ def test_no_credentials_says_where_was_looked(moto, bucket):
     assert "AWS_ACCESS_KEY_ID" in text and "/dev/null" in text
     assert all(row["detail"].count("; ") < 3 for row in checked.all["rows"])
     assert len([row for row in checked.all["rows"] if row["what"] == "credential source"]) >= 5
+
+
+def test_a_state_directory_that_cannot_be_used_is_one_line(tmp_path, moto, bucket, mount):
+    (tmp_path / "file").write_text("")
+    witness = bucket(moto)
+    checked = Checked(witness.source, endpoint=moto.endpoint, state=tmp_path / "file")
+    assert checked.status == 1 and checked.verdict("state directory") == "failed"
+    with pytest.raises(mounts.MountFailed):
+        mount(witness, state=tmp_path / "file")
 
 
 def test_anonymous_signs_nothing(origin, bucket):

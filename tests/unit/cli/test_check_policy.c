@@ -104,6 +104,29 @@ static void parameters_are_the_path_and_what_is_below_it(void **state)
     assert_string_equal(json_str(json_at(both, 1), NULL), "arn:aws-us-gov:ssm:us-gov-west-1:123456789012:parameter/prod/app");
 }
 
+static void directory_buckets_and_access_points_have_arns_of_their_own(void **state)
+{
+    static char directory[] = "b--use1-az4--x-s3", point[] = "arn:aws:s3:eu-west-1:123456789012:accesspoint/p";
+    const struct source in_directory = {.bucket = directory, .prefix = prefix, .text = text},
+                        at_point = {.bucket = point, .prefix = prefix, .text = text};
+    struct check_findings f = {.source = &in_directory}, g = {.source = &at_point};
+
+    strcpy(f.region, "us-east-1");
+    strcpy(f.who.account, "123456789012");
+    deny(&f, "list", "s3express:CreateSession", CHECK_ON_BUCKET);
+    CLEANUP(json_doc_free) struct json_doc *doc = policy_of(&f);
+    assert_string_equal(json_get_str(statement_of(doc, 0), "Resource"),
+                        "arn:aws:s3express:us-east-1:123456789012:bucket/b--use1-az4--x-s3");
+    assert_null(json_get(statement_of(doc, 0), "Condition"));
+
+    deny(&g, "list", "s3:ListBucket", CHECK_ON_BUCKET);
+    deny(&g, "read", "s3:GetObject", CHECK_ON_OBJECTS);
+    CLEANUP(json_doc_free) struct json_doc *other = policy_of(&g);
+    assert_string_equal(json_get_str(statement_of(other, 0), "Resource"), point);
+    assert_string_equal(json_get_str(statement_of(other, 1), "Resource"),
+                        "arn:aws:s3:eu-west-1:123456789012:accesspoint/p/object/p/q/*");
+}
+
 static void what_is_not_known_of_an_arn_is_a_star(void **state)
 {
     struct check_findings f = {.source = &all_parameters};
@@ -190,6 +213,7 @@ int main(void)
         cmocka_unit_test(actions_are_grouped_by_resource_and_told_once),
         cmocka_unit_test(a_prefix_bounds_objects_and_listing),
         cmocka_unit_test(parameters_are_the_path_and_what_is_below_it),
+        cmocka_unit_test(directory_buckets_and_access_points_have_arns_of_their_own),
         cmocka_unit_test(what_is_not_known_of_an_arn_is_a_star),
         cmocka_unit_test(the_key_that_the_server_names_is_the_resource),
         cmocka_unit_test(the_table_has_facts_first_and_ends_with_the_conclusion),
