@@ -107,6 +107,23 @@ void client_confirm_region(struct aws_client *c, const char *region)
     c->region_confirmed |= !strcmp(c->endpoint.region, region);
 }
 
+void client_note_trouble(struct aws_client *c, const struct err *e)
+{
+    LOCK_SCOPE(&c->lock);
+    if (e)
+        c->trouble = *e;
+    else
+        c->trouble.code = ERR_OK;
+}
+
+bool aws_client_trouble(struct aws_client *c, struct err *out)
+{
+    LOCK_SCOPE(&c->lock);
+    if (c->trouble.code)
+        *out = c->trouble;
+    return c->trouble.code != ERR_OK;
+}
+
 void client_learn_clock(struct aws_client *c, time_t server_now)
 {
     long long offset = (long long)server_now - clock_now().tv_sec;

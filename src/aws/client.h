@@ -111,6 +111,10 @@ enum err_code aws_presign(struct aws_client *c, const char *key, unsigned second
 /* The unsigned URL of a key. */
 enum err_code aws_url(struct aws_client *c, const char *key, struct buf *out, struct err *e) MUST_CHECK;
 
+/* Why the last attempt of a request was no answer (it is made again), or what it waits for before it can be made. False: it
+ * was one, or none has ended yet. Any thread. */
+bool aws_client_trouble(struct aws_client *c, struct err *out);
+
 /* Requests by kind since the start, for status: calls fn(arg, what, count) for each. */
 void aws_client_each_count(struct aws_client *c, void (*fn)(void *arg, const char *what, uint64_t count), void *arg);
 

@@ -30,6 +30,7 @@ struct aws_client {
     char region_why[AWS_WHY_SIZE];
     bool region_confirmed;    /* a reply has shown that it is right */
     long long clock_offset_s; /* the server's clock minus ours */
+    struct err trouble;       /* why the last attempt of any request was no answer; code ERR_OK: it was one */
 
     struct lock counts_lock;
     struct {
@@ -57,6 +58,8 @@ void client_state_get(struct aws_client *c, struct client_state *out);
  * AWS's own. Any thread. */
 bool client_learn_region(struct aws_client *c, const char *region);
 void client_confirm_region(struct aws_client *c, const char *region);
+/* `e` NULL: there was an answer. */
+void client_note_trouble(struct aws_client *c, const struct err *e);
 void client_learn_clock(struct aws_client *c, time_t server_now);
 
 /* Appends "/base/bucket/key" as on the wire. */

@@ -268,5 +268,6 @@ enum verdict job_judge(void *arg, const struct http_reply_view *v, struct err *e
         job->reply.body_len = 0;
         job->reply.transfer = NULL;
     }
+    client_note_trouble(job->c, verdict == VERDICT_DONE ? NULL : e);
     return verdict;
 }

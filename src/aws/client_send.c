@@ -338,8 +338,10 @@ enum err_code job_prepare(void *arg, unsigned attempt, struct http_request *out,
     enum http_method method = job->r.method;
     enum err_code code = get_keys(job, e);
 
-    if (code)
+    if (code) {
+        client_note_trouble(job->c, e);
         return code;
+    }
     client_state_get(job->c, &job->state);
     if (job->step == STEP_REQUEST) {
         if (job->r.before_attempt)

@@ -11,6 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#define SLOW_S 2
+
 /* What goes through the pipe, whole: smaller than PIPE_BUF. */
 struct report {
     int status;
@@ -78,6 +80,7 @@ int daemon_start(struct daemon *d, bool foreground)
 
 static void *guard(void *arg)
 {
+    const struct timespec soon = {.tv_sec = SLOW_S};
     struct daemon *d = arg;
     sigset_t set;
     int sig;
@@ -86,7 +89,12 @@ static void *guard(void *arg)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
-    if (sigwait(&set, &sig) == 0 && sig != SIGUSR1)
+    sig = sigtimedwait(&set, NULL, &soon);
+    if (sig < 0 && d->slow)
+        d->slow(d->slow_arg);
+    if (sig < 0 && sigwait(&set, &sig) != 0)
+        return NULL;
+    if (sig != SIGUSR1)
         _exit(daemon_failed(d, d->fail_status, "interrupted before the mount was there"));
     return NULL;
 }

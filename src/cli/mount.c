@@ -125,6 +125,11 @@ static void raise_limits(void)
     umask(077);
 }
 
+static void say_slow(void *arg)
+{
+    stack_say_waiting(arg);
+}
+
 /* In the process that will serve. */
 static int run_daemon(struct mounted *m, const struct mount_request *r)
 {
@@ -138,6 +143,8 @@ static int run_daemon(struct mounted *m, const struct mount_request *r)
     raise_limits();
     session_block_signals();
     json_init();
+    m->daemon.slow = say_slow;
+    m->daemon.slow_arg = &m->stack;
     daemon_guard(&m->daemon, r->fail_status);
     code = stack_build(&m->stack, &e);
     daemon_unguard(&m->daemon);

@@ -236,13 +236,37 @@ enum err_code stack_open(struct stack *s, struct err *e)
     return code == ERR_OK ? build_store(s, e) : code;
 }
 
+void stack_say_waiting(struct stack *s)
+{
+    struct aws_client *c = atomic_load(&s->asking);
+    struct err why = ERR_INIT;
+    char endpoint[512];
+
+    if (!c)
+        return;
+    aws_client_endpoint(c, endpoint, sizeof(endpoint));
+    bool failed = aws_client_trouble(c, &why);
+    fprintf(stderr, "awsfs: waiting for %s, for up to %u s: %s\n", endpoint, (unsigned)(s->options->timeout_ms / 1000),
+            failed ? why.msg : "no answer yet");
+}
+
+/* Whether it can be used at all. */
+static enum err_code probe_store(struct stack *s, struct err *e)
+{
+    const struct store_call call = {.timeout_ms = (unsigned)s->options->timeout_ms, .urgent = true};
+
+    atomic_store(&s->asking, s->client);
+    enum err_code code = store_probe(s->store, &call, e);
+    atomic_store(&s->asking, NULL);
+    return code;
+}
+
 enum err_code stack_build(struct stack *s, struct err *e)
 {
-    const struct store_call probe = {.timeout_ms = (unsigned)s->options->timeout_ms, .urgent = true};
     enum err_code code = stack_open(s, e);
 
     if (code == ERR_OK)
-        code = store_probe(s->store, &probe, e);
+        code = probe_store(s, e);
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)

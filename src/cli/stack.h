@@ -20,6 +20,7 @@ struct stack {
     void *explain_arg;
     uint64_t since_ms;
     atomic_bool ending;
+    _Atomic(struct aws_client *) asking; /* while it is asked whether the store can be used; NULL: not now */
     struct state state;
     struct http_engine *engine;
     struct creds_provider *creds;
@@ -37,6 +38,9 @@ enum err_code stack_open(struct stack *s, struct err *e) MUST_CHECK;
 /* Credentials, client, store (asked once whether it can be used), state directory and vfs. Nothing is mounted yet. `s` is
  * zeroed but for what it is given; release it also after a failure. Blocks on the network and on a previous daemon. */
 enum err_code stack_build(struct stack *s, struct err *e) MUST_CHECK;
+
+/* While stack_build() runs: says on standard error what it waits for, if that is an answer. Any thread. */
+void stack_say_waiting(struct stack *s);
 
 /* Everything but the session, which must be gone. */
 void stack_release(struct stack *s);

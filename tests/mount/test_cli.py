@@ -113,8 +113,30 @@ def test_without_credentials_each_source_says_why_in_a_line(cli, witness):
 def test_an_endpoint_that_is_not_reachable_is_named(cli, witness):
     port = servers.free_port()
     start = time.monotonic()
-    line = one_line(cli.mount(witness.source, "endpoint=http://127.0.0.1:%d" % port, "timeout=3", endpoint=False))
+    line = one_line(cli.mount(witness.source, "endpoint=http://127.0.0.1:%d" % port, "timeout=1", endpoint=False))
     assert "127.0.0.1:%d" % port in line and time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("flags", [[], ["-f"]], ids=["background", "foreground"])
+def test_a_mount_that_waits_says_what_for_and_an_interrupt_ends_it(cli, witness, flags):
+    address = "http://127.0.0.1:%d" % servers.free_port()
+    command = [mounts.program(), witness.source, cli.mnt, *flags, "-o", ",".join(cli.base + ["endpoint=" + address, "timeout=100"])]
+    # The time-out is longer than the test waits: only the signal ends it.
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=cli.environment()) as process:
+        line = process.stderr.readline()
+        assert line.startswith("awsfs: waiting for %s, for up to 100 s: " % address) and "connect" in line
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) != 0
+    wait_until(lambda: cli.daemon() is None, 10, "the end of the daemon")
+    assert not mounts.mounted(cli.mnt)
+
+
+def test_a_mount_that_waits_for_a_silent_server_says_so(cli, origin, bucket):
+    witness = bucket(origin)
+    origin.fault({"delay_ms": 3000}, kind="ListObjectsV2", count=1)
+    cli.endpoint = origin.endpoint
+    result = cli.mount(witness.source)
+    assert result.returncode == 0 and result.stderr.count("\n") == 1 and "no answer yet" in result.stderr
 
 
 def test_a_bucket_that_is_not_there_is_named(cli):
