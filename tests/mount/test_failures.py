@@ -234,8 +234,7 @@ READER = "f = open(sys.argv[1], 'rb', buffering=0); print('reading'); print(len(
 @pytest.mark.quiet
 def test_200_stalled_readers_delay_no_stat_of_a_known_file_and_no_read_of_a_held_block(origin, bucket, mount, scripts):
     witness = bucket(origin)
-    for i in range(200):
-        witness.put("s%d" % i, b"x" * 200_000)
+    witness.put_many({"s%d" % i: b"x" * 200_000 for i in range(200)})
     witness.put("held", b"h" * 300_000)
     disk = mount(witness, ttl=600, timeout=60)
     os.listdir(disk.path)

@@ -54,8 +54,7 @@ def test_a_name_that_the_last_listing_denies_costs_nothing(origin, counted):
 
 def test_ls_l_of_2500_files_at_the_root_is_3_lists_and_at_most_2_heads(origin, bucket, mount):
     witness = bucket(origin)
-    for i in range(2500):
-        witness.put("f%04d" % i, b"x")
+    witness.put_many({"f%04d" % i: b"x" for i in range(2500)})
     disk = mount(witness)
     origin.reset_counts()
     assert len(run("ls", "-l", disk.path).splitlines()) == 2501

@@ -33,7 +33,8 @@ def test_fsync_puts_what_is_written_while_the_file_stays_open(disk):
 
 
 def test_random_overwrites_of_a_100_mib_file_are_all_there(disk, rng):
-    size = 100 << 20
+    # moto keeps objects in memory, and each change of one takes it seconds.
+    size = (20 if disk.bucket.server.name == "moto" else 100) << 20
     expected = bytearray(pattern(size))
     path = disk / "f"
     path.write_bytes(expected)

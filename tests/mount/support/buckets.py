@@ -1,8 +1,15 @@
 """A bucket or a parameter tree seen from outside with boto3: the witness beside the mount."""
+import http.client
 import itertools
 import os
+import urllib.parse
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import botocore.exceptions
+
+from . import servers
 
 _numbers = itertools.count(1)
 
@@ -21,6 +28,20 @@ class Bucket:
     def put(self, key, body=b"", **extra):
         """Puts an object and returns its ETag without quotes."""
         return self.s3.put_object(Bucket=self.name, Key=key, Body=body, **extra)["ETag"].strip('"')
+
+    def put_many(self, objects):
+        """Puts {key: body} over one connection, a tenth of the work of as many put()."""
+        signer = botocore.auth.S3SigV4Auth(botocore.credentials.Credentials(servers.ACCESS, servers.SECRET), "s3", servers.REGION)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        for key, body in objects.items():
+            path = "/%s/%s" % (self.name, urllib.parse.quote(key))
+            request = botocore.awsrequest.AWSRequest("PUT", self.server.endpoint + path, data=body)
+            signer.add_auth(request)
+            connection.request("PUT", path, body, dict(request.headers.items()))
+            with connection.getresponse() as reply:
+                assert reply.status == 200, reply.read()
+                reply.read()
+        connection.close()
 
     def get(self, key):
         return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
