@@ -18,11 +18,13 @@ static int complain(const struct err *e)
     return 1;
 }
 
-static FILE *connect_to(const char *path, const char *request, struct err *e)
+/* `refused`: there is such a socket, and nobody listens to it. */
+static FILE *connect_to(const char *path, const char *request, bool *refused, struct err *e)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     CLEANUP(close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    *refused = false;
     if (strlen(path) >= sizeof(to.sun_path)) {
         err_set(e, ERR_NAME_TOO_LONG, "%s is too long for a socket", path);
         return NULL;
@@ -30,6 +32,7 @@ static FILE *connect_to(const char *path, const char *request, struct err *e)
     memcpy(to.sun_path, path, strlen(path));
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
         send(fd, request, strlen(request), MSG_NOSIGNAL) != (ssize_t)strlen(request)) {
+        *refused = errno == ECONNREFUSED;
         err_sys(e, errno, "%s", path);
         return NULL;
     }
@@ -41,6 +44,24 @@ static FILE *connect_to(const char *path, const char *request, struct err *e)
     return f;
 }
 
+static bool is_mounted(const char *mountpoint)
+{
+    CLEANUP(free) struct mount_entry *m = malloc(sizeof(*m));
+
+    return m && mounts_find(mountpoint, m) && strcmp(m->type, "fuse.awsfs") == 0;
+}
+
+/* Who was killed leaves its socket, to which nobody listens, and its mount. */
+static void explain(const char *dir, const char *path, const char *mountpoint, bool refused, struct err *e)
+{
+    bool mounted = is_mounted(mountpoint);
+
+    if (refused && mounted)
+        err_set(e, ERR_IO, "no daemon serves %s: fusermount3 -u %s removes the mount", dir, dir);
+    else if (refused || access(path, F_OK) != 0)
+        err_set(e, ERR_NOT_FOUND, "%s: no mount of awsfs of this user is there", dir);
+}
+
 /* A connection to the daemon of the mount at `dir`; `mountpoint` is its resolved path. */
 static FILE *ask(const char *dir, const char *request, char mountpoint[PATH_MAX], struct err *e)
 {
@@ -48,9 +69,10 @@ static FILE *ask(const char *dir, const char *request, char mountpoint[PATH_MAX]
 
     if (mounts_resolve(dir, mountpoint, e) != ERR_OK || control_path(mountpoint, path, e) != ERR_OK)
         return NULL;
-    FILE *f = connect_to(path, request, e);
-    if (!f && access(path, F_OK) != 0)
-        err_set(e, ERR_NOT_FOUND, "%s: no mount of awsfs of this user is there", dir);
+    bool refused;
+    FILE *f = connect_to(path, request, &refused, e);
+    if (!f)
+        explain(dir, path, mountpoint, refused, e);
     return f;
 }
 
@@ -136,7 +158,8 @@ static int status_of_all(bool json)
         if (!str_ends(entry->d_name, ".sock") ||
             snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= (int)sizeof(path))
             continue;
-        FILE *f = connect_to(path, "status\n", NULL);
+        bool refused;
+        FILE *f = connect_to(path, "status\n", &refused, NULL);
         if (f && n++ && !json)
             fputc('\n', stdout);
         if (f)
@@ -205,12 +228,8 @@ int client_umount(const char *dir)
 {
     struct err e = ERR_INIT;
     char mountpoint[PATH_MAX];
-    struct mount_entry *found = malloc(sizeof(*found));
-    bool is_ours = found && mounts_resolve(dir, mountpoint, &e) == ERR_OK && mounts_find(mountpoint, found) &&
-                   strcmp(found->type, "fuse.awsfs") == 0;
 
-    free(found);
-    if (!is_ours) {
+    if (mounts_resolve(dir, mountpoint, &e) != ERR_OK || !is_mounted(mountpoint)) {
         fprintf(stderr, "awsfs: %s: no mount of awsfs is there\n", dir);
         return 1;
     }

@@ -300,6 +300,17 @@ def test_sigterm_finishes_what_is_being_written_and_unmounts(moto, bucket, mount
     assert disk.bucket.head("f")["Metadata"]["mode"] == str(0o100611)
 
 
+def test_the_status_of_a_mount_whose_daemon_was_killed_says_how_to_remove_it(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    os.kill(cli.daemon(), signal.SIGKILL)
+    wait_until(lambda: cli.daemon() is None, 10, "the end of the daemon")
+    for command in "status", "flush":
+        assert one_line(cli.run(command, cli.mnt)) == \
+            "awsfs: no daemon serves %s: fusermount3 -u %s removes the mount" % (cli.mnt, cli.mnt)
+    subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
+    assert "no mount of awsfs" in one_line(cli.run("status", cli.mnt))
+
+
 def test_a_lost_daemon_leaves_a_mount_that_fusermount3_removes(moto, bucket, mount):
     disk = mount(bucket(moto))
     disk.process.kill()
