@@ -35,7 +35,7 @@ TOKEN = token_file("my work"), token(7200)
 OLD_TOKEN = token_file("https://example.awsapps.com/start"), json.dumps(
     {"accessToken": clouds.SSO_TOKEN, "expiresAt": clouds.later(7200).replace("Z", "UTC")})
 
-# name: environment, files below HOME, profile= or None
+# name: environment, files below HOME (a function's result where it must be fresh), profile= or None
 SETUPS = {
     "environment": ({"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s"}, {}, None),
     "environment with a token": ({"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"},
@@ -105,11 +105,12 @@ SETUPS = {
     "SSO before credentials file": (
         {}, {".aws/config": SSO % "s", TOKEN[0]: TOKEN[1], ".aws/credentials": "[s]\n" + KEYS % ("F", "F")}, "s"),
     "SSO without a session": ({}, {".aws/config": OLD_SSO % "s", OLD_TOKEN[0]: OLD_TOKEN[1]}, "s"),
-    "SSO refreshed": ({}, {".aws/config": SSO % "s", TOKEN[0]: token(60, refreshToken="refresh-MARKER")}, "s"),
-    "SSO not to be refreshed": ({}, {".aws/config": SSO % "s", TOKEN[0]: token(60, refreshToken="no longer good")}, "s"),
+    "SSO refreshed": ({}, {".aws/config": SSO % "s", TOKEN[0]: lambda: token(60, refreshToken="refresh-MARKER")}, "s"),
+    "SSO not to be refreshed": ({}, {".aws/config": SSO % "s", TOKEN[0]: lambda: token(60, refreshToken="no longer good")}, "s"),
     "SSO whose registration has ended": (
         {}, {".aws/config": SSO % "s",
-             TOKEN[0]: token(60, refreshToken="refresh-MARKER", registrationExpiresAt=clouds.later(-9))}, "s"),
+             TOKEN[0]: lambda: token(60, refreshToken="refresh-MARKER", registrationExpiresAt=clouds.later(-9))},
+        "s"),
     "container": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "%CLOUD%/container/a"}, {}, None),
     "container after the files": ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "%CLOUD%/container/a"},
                                   {".aws/config": "[default]\n" + KEYS % ("X", "X")}, None),
@@ -137,7 +138,8 @@ FAILURES = {
     "web identity without a role": ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/x"}, {}, None, "AWS_ROLE_ARN"),
     "web identity without its file": ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/x", "AWS_ROLE_ARN": "r"}, {}, None, "/x does not exist"),
     "SSO without a login": ({}, {".aws/config": SSO % "s"}, "s", "run `aws sso login --profile s`"),
-    "SSO whose login has expired": ({}, {".aws/config": SSO % "s", TOKEN[0]: token(-60)}, "s", "aws sso login --profile s"),
+    "SSO whose login has expired": ({}, {".aws/config": SSO % "s", TOKEN[0]: lambda: token(-60)}, "s",
+                                    "run `aws sso login --profile s`"),
     "SSO without its session": ({}, {".aws/config": "[profile s]\nsso_session = z\nsso_role_name = r\nsso_account_id = 1\n"}, "s",
                                 "no section [sso-session z]"),
     "SSO that lacks a setting": ({}, {".aws/config": "[profile s]\nsso_role_name = r\nsso_account_id = 1\n"}, "s",
@@ -161,6 +163,7 @@ FAILURES = {
 
 def set_up(sandbox, cloud, environment, files):
     for path, text in files.items():
+        text = text() if callable(text) else text
         sandbox.write(path, text.replace("%HOME%", str(sandbox.home)))
     for name, value in environment.items():
         sandbox.env[name] = value.replace("%CLOUD%", cloud.url).replace("%HOME%", str(sandbox.home))

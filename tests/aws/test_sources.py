@@ -1,4 +1,4 @@
-"""Single sources of credentials, beyond what botocore is compared with: TLS with an authority of its own, refreshes, hostile answers."""
+"""Single sources of credentials, beyond the comparison with botocore: TLS with an authority of its own, refreshes, hostile answers."""
 import hashlib
 import json
 import os
