@@ -1,4 +1,5 @@
 """s3://: all buckets of the account, a directory each."""
+import concurrent.futures
 import errno
 import http.client
 import json
@@ -414,6 +415,25 @@ def test_a_file_of_many_parts_is_whole(account, bucket, mount):
     os.rename(disk / name / "big", disk / name / "moved")
     disk.remount()
     assert (disk / name / "moved").read_bytes() == data
+
+
+def test_many_programs_use_many_buckets_at_once(on_origin, mount):
+    account = on_origin
+    names = ["crowd-%d" % n for n in range(6)]
+    for name in names:
+        account.s3.create_bucket(Bucket=name)
+    disk = mount(account)
+
+    def use(n):
+        for name in names[n % 6:] + names[:n % 6]:
+            (disk / name / ("f%d" % n)).write_bytes(name.encode() * n)
+            assert (disk / name / ("f%d" % n)).read_bytes() == name.encode() * n
+        return sorted(os.listdir(disk.path)) == names
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(use, range(1, 17)))
+    for name in names:
+        assert account.keys(name) == sorted("f%d" % n for n in range(1, 17))
 
 
 def test_status_counts_the_requests_of_all_buckets(on_origin, bucket, mount):
