@@ -1,6 +1,9 @@
 /* What only the Parameter Store backend promises. */
 #include "ssm_cases.h"
 
+#include "awsfs/check.h"
+#include "util/clock.h"
+
 #include "aws/client.h"
 
 #include <stdio.h>
@@ -250,6 +253,23 @@ static void a_probe_finds_the_store(struct suite *s)
     assert_ok(store_probe(s->store, NULL, &e), &e);
 }
 
+static void trials_find_all_allowed_and_leave_nothing(struct suite *s)
+{
+    const uint64_t now = clock_mono_ms();
+    const struct check_limits limits = {now + 20000, now + 40000, now + 60000};
+    struct check_report r = {0};
+    struct err e = ERR_INIT;
+    assert_ok(put_if(s, key_of(s, "f"), "v", STORE_IF_ABSENT, NULL, NULL), &e);
+    assert_ok(store_try(s->store, &limits, &r, &e), &e);
+    for (size_t i = 0; i < r.n; i++)
+        if (r.rows[i].verdict != CHECK_YES)
+            fail_msg("%s is not allowed: %s", r.rows[i].what, r.rows[i].detail);
+    struct store_object o;
+    stat_ok(s, key_of(s, "f"), &o);
+    store_object_release(&o);
+    assert_content(s, key_of(s, "f"), "v");
+}
+
 const struct suite_case parameter_cases[] = {
     {"values are exact", values_are_exact, 0},
     {"a new parameter is a SecureString", a_new_parameter_is_a_secure_string, 0},
@@ -262,5 +282,6 @@ const struct suite_case parameter_cases[] = {
     {"many are removed by tens", many_are_removed_by_tens, 0},
     {"what the service refuses costs no request", what_the_service_refuses_costs_no_request, 0},
     {"a probe finds the store", a_probe_finds_the_store, 0},
+    {"trials find all allowed and leave nothing", trials_find_all_allowed_and_leave_nothing, 0},
     {NULL, NULL, 0},
 };

@@ -60,7 +60,7 @@ struct suite_case {
 
 /* Each group ends with a NULL name. */
 extern const struct suite_case read_cases[], write_cases[], list_cases[], name_cases[], meta_cases[], multipart_cases[],
-    copy_cases[], lost_cases[], unanswered_cases[], property_cases[];
+    copy_cases[], lost_cases[], unanswered_cases[], property_cases[], try_cases[];
 
 /* A key of the running case; a static buffer, good for the next 15 calls. */
 const char *key_of(const struct suite *s, const char *name);

@@ -7,7 +7,7 @@
 
 static const struct suite_case *const groups[] = {read_cases, write_cases,     list_cases, name_cases,
                                                   meta_cases, multipart_cases, copy_cases, property_cases,
-                                                  lost_cases, unanswered_cases};
+                                                  lost_cases, unanswered_cases, try_cases};
 
 /* cmocka's tests take one pointer: this is what it points to. */
 struct bound_case {
