@@ -294,6 +294,15 @@ enum err_code store_try(struct store *s, const struct check_limits *limits, stru
 /* Requests so far by kind. */
 void store_each_count(struct store *s, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);
 
+/* Finds out what the server can do, where that is not known yet; may write and remove scratch objects, but never in a read-only
+ * store. ERR_READ_ONLY; an error of the network. Where nothing needs to be found out: ERR_OK. */
+enum err_code store_learn(struct store *s, const struct store_call *call, struct err *e) MUST_CHECK;
+
+/* What the server can do, as far as known: calls fn(arg, name, verdict, what that means for people) for each. */
+enum store_verdict { STORE_UNKNOWN, STORE_YES, STORE_NO };
+void store_each_trait(struct store *s, void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
+                      void *arg);
+
 /* No call may be under way. NULL is fine. */
 void store_free(struct store *s);
 

@@ -74,6 +74,30 @@ void aws_client_why(struct aws_client *c, struct aws_client_why *out)
     snprintf(out->endpoint_why, sizeof(out->endpoint_why), "%s", c->endpoint_why);
 }
 
+bool aws_client_is_aws(struct aws_client *c)
+{
+    LOCK_SCOPE(&c->lock);
+    return !c->custom || str_ends(c->endpoint.uri.host, ".amazonaws.com") ||
+           str_ends(c->endpoint.uri.host, ".amazonaws.com.cn") || str_ends(c->endpoint.uri.host, ".amazonaws.eu");
+}
+
+bool aws_client_move_bucket(struct aws_client *c, bool in_host)
+{
+    struct endpoint moved;
+
+    LOCK_SCOPE(&c->lock);
+    const enum aws_addressing before = c->query.addressing;
+    if ((before != AWS_ADDRESSING_AUTO && !c->moved) || !c->custom || !c->bucket || c->endpoint.path_style == !in_host)
+        return false;
+    c->query.addressing = in_host ? AWS_ADDRESSING_VIRTUAL : AWS_ADDRESSING_PATH;
+    if (client_resolve(c, c->region, &moved, NULL) || moved.path_style == in_host) {
+        c->query.addressing = before;
+        return false;
+    }
+    c->endpoint = moved;
+    return c->moved = true;
+}
+
 void client_state_get(struct aws_client *c, struct client_state *out)
 {
     LOCK_SCOPE(&c->lock);

@@ -54,6 +54,14 @@ struct aws_client_why {
 /* What it is now: a reply may have told another region. Any thread. */
 void aws_client_why(struct aws_client *c, struct aws_client_why *out);
 
+/* True for AWS's own endpoints, also where they were configured as an URL. */
+bool aws_client_is_aws(struct aws_client *c);
+
+/* With addressing=auto and an endpoint that was configured, which may want a bucket's name where others do not: puts it into the
+ * host (`in_host`) or the path. False, and nothing changes, where it is there already, may not be moved or cannot. Not while
+ * requests are under way. */
+bool aws_client_move_bucket(struct aws_client *c, bool in_host);
+
 /* The decoded reply. Borrowed for the callback. */
 struct aws_reply {
     int status;

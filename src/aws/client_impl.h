@@ -20,6 +20,7 @@ struct aws_client {
     struct endpoint_query query;     /* all but the region; points to the above */
     char endpoint_why[AWS_WHY_SIZE]; /* where the endpoint stands */
     bool s3;
+    bool moved; /* addressing was auto, and what works was found out; guarded by `lock`, as query.addressing then is */
     struct exchange_limits limits;
 
     struct client_session *session; /* a directory bucket's keys; NULL: none are needed */

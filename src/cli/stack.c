@@ -96,9 +96,39 @@ static enum err_code build_client(struct stack *s, struct err *e)
     return s->client ? ERR_OK : e->code;
 }
 
+/* Where all mounts of this user keep their state: state=DIR, or the default. */
+static enum err_code state_root(const struct stack *s, char out[PATH_MAX], struct err *e)
+{
+    if (!s->options->state)
+        return state_default(out, e);
+    return snprintf(out, PATH_MAX, "%s", s->options->state) < PATH_MAX
+               ? ERR_OK
+               : err_set(e, ERR_NAME_TOO_LONG, "the state directory's path is too long");
+}
+
+/* The directory that remembers what servers can do; false where there is none: then each mount finds out anew. */
+static bool servers_dir(const struct stack *s, char out[PATH_MAX])
+{
+    char root[PATH_MAX - 16];
+    struct err local = ERR_INIT;
+    char full[PATH_MAX];
+
+    if (s->source->is_ssm || state_root(s, full, &local) != ERR_OK ||
+        strlen(full) >= sizeof(root) || private_dir(full, &local) != ERR_OK)
+        return false;
+    snprintf(root, sizeof(root), "%s", full);
+    snprintf(out, PATH_MAX, "%s/servers", root);
+    if (private_dir(out, &local) == ERR_OK)
+        return true;
+    LOG_INFO("mount", "what the server can do is not remembered: %s", local.msg);
+    return false;
+}
+
 static struct store *new_s3_store(const struct stack *s, struct aws_client *client, const char *bucket, struct err *e)
 {
     const struct options *o = s->options;
+    char servers[PATH_MAX];
+    bool remembers = servers_dir(s, servers);
     const struct s3_options s3 = {
         .bucket = bucket,
         .prefix = s->source->prefix,
@@ -108,6 +138,7 @@ static struct store *new_s3_store(const struct stack *s, struct aws_client *clie
         .storage_class = o->storage_class,
         .acl = o->acl,
         .read_only = o->read_only,
+        .servers_dir = remembers ? servers : NULL,
     };
 
     return s3_store_new(client, &s3, e);
@@ -177,15 +208,11 @@ static void say_waiting(void *arg)
 static enum err_code build_state(struct stack *s, struct err *e)
 {
     char root[PATH_MAX], where[512];
-    enum err_code code = ERR_OK;
+    enum err_code code;
 
     if (s->source->is_ssm)
         return ERR_OK;
-    if (s->options->state)
-        snprintf(root, sizeof(root), "%s", s->options->state);
-    else
-        code = state_default(root, e);
-    if (code != ERR_OK)
+    if ((code = state_root(s, root, e)) != ERR_OK)
         return code;
     aws_client_endpoint(s->client, where, sizeof(where));
     CLEANUP(free) char *identity = str_printf("%s\n%s\n%s\n", s->source->text, where, s->mountpoint);

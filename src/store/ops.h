@@ -46,6 +46,10 @@ struct store_ops {
     enum err_code (*probe)(void *impl, const struct store_call *call, struct err *e);
     enum err_code (*try)(void *impl, const struct check_limits *limits, struct check_report *out, struct err *e);
     void (*each_count)(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);
+    enum err_code (*learn)(void *impl, const struct store_call *call, struct err *e);
+    void (*each_trait)(void *impl,
+                       void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
+                       void *arg);
     void (*free)(void *impl);
 };
 

@@ -379,6 +379,22 @@ enum err_code store_try(struct store *s, const struct check_limits *limits, stru
     return ended(N_TRY, s->caps.name, s->ops->try(s->impl, limits, out, e), e);
 }
 
+enum err_code store_learn(struct store *s, const struct store_call *call, struct err *e)
+{
+    if (s->ops->learn == NULL)
+        return ERR_OK;
+    if (s->caps.flags & STORE_READ_ONLY)
+        return err_set(e, ERR_READ_ONLY, "%s: what the server can do is found out by writing", s->caps.name);
+    return s->ops->learn(s->impl, call, e);
+}
+
+void store_each_trait(struct store *s,
+                      void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning), void *arg)
+{
+    if (s->ops->each_trait != NULL)
+        s->ops->each_trait(s->impl, fn, arg);
+}
+
 void store_each_count(struct store *s, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg)
 {
     if (s->ops->each_count != NULL) {

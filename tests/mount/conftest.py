@@ -89,18 +89,22 @@ def bucket():
 
 
 @pytest.fixture
-def mount(request, tmp_path):
+def mount(request, tmp_path, work):
     """mount(witness, option=value, ...): mounts a bucket or a parameter tree; underscores as the option has them.
 
-    binary= and env= choose the program and add to its environment; source= replaces the whole bucket as source."""
+    binary= and env= choose the program and add to its environment; source= replaces the whole bucket as source; fresh=True
+    leaves it to the mount to find out what the server can do, which others know already."""
     who = mounts.name_of(request.node)
     made = []
     marker = request.node.get_closest_marker("timeout")
     patience = (marker.args[0] if marker else request.config.getoption("timeout")) or 180
 
-    def make(witness, source=None, binary=None, env=None, **options):
+    def make(witness, source=None, binary=None, env=None, fresh=False, **options):
+        known = None
+        if isinstance(witness, buckets.Bucket) and not fresh:
+            known = mounts.what_is_known(witness.server, buckets.Bucket, work / ("known-" + witness.server.name))
         made.append(mounts.Mount(witness, tmp_path / ("mount%d" % len(made)), "%s-%d" % (who, len(made)), options, source,
-                                 binary, env, patience))
+                                 binary, env, patience, known))
         return made[-1]
 
     yield make

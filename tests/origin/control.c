@@ -102,12 +102,17 @@ static void settings(struct server *s, const json_t *in, struct reply *p)
     char **ownership = b ? &b->ownership : &s->ownership;
     char **region = b ? &b->region : &s->region;
     const json_t *session = json_object_get(in, "session_ms");
+    const char *wrong = b ? NULL : lacks_set(&s->lacks, in);
 
     if (json_is_integer(session) && json_integer_value(session) >= 0)
         s->directories.session_ms = (uint64_t)json_integer_value(session);
 
     if (name && !b) {
         fail(p, 404, "no such bucket");
+        return;
+    }
+    if (wrong) {
+        fail(p, 400, wrong);
         return;
     }
     if (!set_text(ownership, json_object_get(in, "ownership")) || !set_text(region, json_object_get(in, "region"))) {

@@ -39,7 +39,7 @@ enum op_result s3_perform(struct server *s, struct request *r, struct reply *p)
         reply_error(p, r, "KeyTooLongError");
         return OP_DONE;
     }
-    if (!directory_allows(s, r, p))
+    if (!directory_allows(s, r, p) || !lacks_apply(&s->lacks, r, p))
         return OP_DONE;
     return functions[r->op](s, r, p);
 }

@@ -63,13 +63,17 @@ static size_t count_entries(const xmlNode *root)
     return count;
 }
 
-static void delete_all(struct bucket *b, const xmlNode *root, struct reply *p)
+static void delete_all(struct bucket *b, const xmlNode *root, bool match, struct reply *p)
 {
     char *quiet = xml_child_text(root, "Quiet");
 
     for (xmlNode *n = xml_child(root, "Object"); n; n = xml_next(n, "Object")) {
         struct entry e = {xml_child_text(n, "Key"), xml_child_text(n, "VersionId"), xml_child_text(n, "ETag")};
 
+        if (!match) {
+            free(e.etag);
+            e.etag = NULL;
+        }
         if (e.key)
             report(p, &e, delete_one(b, &e), quiet && strcmp(quiet, "true") == 0);
         entry_release(&e);
@@ -112,7 +116,7 @@ enum op_result op_DeleteObjects(struct server *s, struct request *r, struct repl
     }
     reply_xml(p);
     buf_addf(&p->text, "<DeleteResult %s>", s3_namespace);
-    delete_all(b, xmlDocGetRootElement(doc), p);
+    delete_all(b, xmlDocGetRootElement(doc), !lacks_ignores(&s->lacks, "delete-many-if-match"), p);
     buf_adds(&p->text, "</DeleteResult>");
     xmlFreeDoc(doc);
     return OP_DONE;

@@ -57,6 +57,7 @@ static const struct {
     {"PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold"},
     {"RequestHeaderSectionTooLarge", 400, "Your request header section exceeds the maximum allowed size."},
     {"RequestTimeTooSkewed", 403, "The difference between the request time and the current time is too large."},
+    {"SecondLevelDomainForbidden", 403, "Please use virtual hosted style to access."},
     {"ServiceUnavailable", 503, "Service is unable to handle request."},
     {"SlowDown", 503, "Please reduce your request rate."},
     {"TemporaryRedirect", 307,

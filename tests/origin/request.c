@@ -184,6 +184,7 @@ static int parse_target(struct request *r)
     if (r->control)
         return 0;
     r->bucket = bucket_of_host(r);
+    r->in_host = r->bucket != NULL;
     if (!r->bucket && *path) {
         slash = strchr(path, '/');
         r->bucket = slash ? x_strndup(path, (size_t)(slash - path)) : x_strdup(path);

@@ -27,6 +27,7 @@ struct request {
     size_t param_count;
     char *bucket; /* NULL: the service */
     char *key;    /* NULL: the bucket; decoded */
+    bool in_host; /* the bucket was named there */
     bool control;
     bool close;
     uint64_t content_length;

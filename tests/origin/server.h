@@ -6,6 +6,7 @@
 #include "counts.h"
 #include "directory.h"
 #include "fault.h"
+#include "lacks.h"
 #include "reply.h"
 #include "request.h"
 #include "store.h"
@@ -25,6 +26,7 @@ struct server {
     struct faults faults;
     struct counts counts;
     struct directories directories;
+    struct lacks lacks;
     char *region;    /* of new buckets without a LocationConstraint */
     char *ownership; /* of buckets that have none of their own */
     uint64_t ids;

@@ -263,6 +263,11 @@ void origin_keep_acls(struct suite *s)
     control(s, "POST", "settings", json);
 }
 
+void origin_settings(struct suite *s, const char *json)
+{
+    control(s, "POST", "settings", json);
+}
+
 void origin_clear(struct suite *s)
 {
     control(s, "DELETE", "faults", "");

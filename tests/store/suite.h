@@ -39,6 +39,8 @@ enum {
     NEED_ORDER = 1 << 19,           /* listings in order, of any prefix */
     NEED_TAGS = 1 << 20,
     NEED_MD5 = 1 << 21,             /* ETags that are MD5s, by which bytes put without their SHA-512 are recognised */
+    NEED_HONOURED = 1 << 22,        /* honours conditions, so that they cost no request of their own */
+    NEED_ONE_CREATOR = 1 << 23,     /* honours If-None-Match of PUT: where it does not, a moment stays open */
 };
 
 struct suite {
@@ -115,6 +117,7 @@ void origin_fault(struct suite *s, const char *kind, const char *key, const char
 void origin_fault_always(struct suite *s, const char *kind, const char *key, const char *action);
 void origin_clear(struct suite *s);
 void origin_keep_acls(struct suite *s);
+void origin_settings(struct suite *s, const char *json);
 
 /* Why a server lacks something, by NEED_*; ends with need 0. Reason NULL: the case means nothing there and is left out.
  */

@@ -180,16 +180,22 @@ static enum err_code find_out(struct s3_store *s, const struct store_call *call,
                                  .call = call,
                                  .timeout_ms = ASK_MS,
                                  .max_attempts = ASK_ATTEMPTS};
-    if (atomic_load(&s->has_acls) != S3_UNKNOWN)
+    if (s3_traits_get(s->traits, S3_ACLS) != S3_UNKNOWN)
         return ERR_OK;
     enum err_code code = s3_call(s, &r, &a, &local);
     if (code == ERR_CANCELED)
         return err_copy(e, &local);
     if (code == ERR_OK && strstr(buf_str(&a.body), "BucketOwnerEnforced") != NULL)
-        atomic_store(&s->has_acls, S3_NO);
+        s3_traits_set(s->traits, S3_ACLS, S3_REFUSES, true);
     else if (code == ERR_OK || is_refused(code) || strcmp(a.code, "OwnershipControlsNotFoundError") == 0)
-        atomic_store(&s->has_acls, S3_YES);
+        s3_traits_set(s->traits, S3_ACLS, S3_YES, true);
     return ERR_OK;
+}
+
+static bool has_acls(const struct s3_store *s)
+{
+    enum s3_verdict v = s3_traits_get(s->traits, S3_ACLS);
+    return v == S3_UNKNOWN || v == S3_YES;
 }
 
 enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct store_call *call, struct params *h,
@@ -203,7 +209,7 @@ enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct stor
         return ERR_OK;
     }
     enum err_code code = find_out(s, call, e);
-    if (code != ERR_OK || atomic_load(&s->has_acls) == S3_NO)
+    if (code != ERR_OK || !has_acls(s))
         return code;
     struct err local = ERR_INIT;
     struct s3_request r = {.key = from, .call = call, .timeout_ms = ASK_MS, .max_attempts = ASK_ATTEMPTS};
@@ -211,7 +217,7 @@ enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct stor
     if (code == ERR_CANCELED)
         return err_copy(e, &local);
     if (is_refused(code))
-        atomic_store(&s->has_acls, S3_NO);
+        s3_traits_set(s->traits, S3_ACLS, S3_REFUSES, true);
     if (code == ERR_OK && !is_default)
         code = s3_acl_headers(buf_str(&text), h, &local);
     if (code != ERR_OK && code != ERR_NOT_FOUND)

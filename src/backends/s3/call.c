@@ -65,20 +65,31 @@ static void add_cond(struct params *h, const struct store_cond *cond)
         params_addf(h, "If-Match", "\"%s\"", cond->etag);
 }
 
+/* The condition as a header, where the server honours it or just ignores it; before it the guard. */
+static enum err_code apply_cond(struct s3_store *s, const struct s3_request *r, struct params *h, struct err *e)
+{
+    enum s3_trait trait = r->if_absent + (r->cond->kind == STORE_IF_MATCH ? 1 : 0);
+    enum err_code code = s3_guard(s, r->key, r->cond, trait, r->call, e);
+    if (code == ERR_OK && s3_traits_get(s->traits, trait) != S3_REFUSES)
+        add_cond(h, r->cond);
+    return code;
+}
+
 enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
 {
     PARAMS(headers);
     struct http_body body = {0};
+    enum err_code code;
     CLEANUP(free) char *key = r->key != NULL ? s3_full_key(s, r->key) : NULL;
     for (size_t i = 0; r->headers != NULL && i < r->headers->n; i++)
         params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
     for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
         params_add(&headers, r->more->items[i].name, r->more->items[i].value);
-    if (r->cond != NULL)
-        add_cond(&headers, r->cond);
+    if (r->cond != NULL && (code = apply_cond(s, r, &headers, e)) != ERR_OK)
+        return code;
     if (s->requester_pays)
         params_add(&headers, "x-amz-request-payer", "requester");
-    enum err_code code = params_check(&headers, r->what, e);
+    code = params_check(&headers, r->what, e);
     if (code != ERR_OK || (r->key != NULL && key == NULL))
         return code != ERR_OK ? code : err_set(e, ERR_NOMEM, "%s", r->what);
     if (r->body != NULL)

@@ -35,7 +35,11 @@ static enum err_code look_at_source(struct copying *k, struct err *e)
     bool by_parts = c->size > k->s->copy_max;
     k->size = c->size;
     k->own = s3_own_find(k->s, c->from, c->from_etag, k->sha512, &k->has_sha512);
-    if (s3_is_told(c->meta) || (k->own && (c->meta != NULL || !by_parts)))
+    bool known = s3_is_told(c->meta) || (k->own && (c->meta != NULL || !by_parts));
+    /* A server that ignores which version is meant: see guard.c. */
+    bool trusted =
+        s3_traits_get(k->s->traits, by_parts ? S3_PART_SOURCE_MATCH : S3_COPY_SOURCE_MATCH) == S3_YES;
+    if (known && (trusted || c->from_etag == NULL))
         return ERR_OK;
     enum err_code code = s3_stat(k->s, c->from, k->call, &k->source, e);
     if (code == ERR_OK)
@@ -49,20 +53,26 @@ static const struct store_meta *told_meta(const struct copying *k)
     return s3_is_told(k->c->meta) ? k->c->meta : k->source.meta;
 }
 
-static enum err_code add_source(const struct copying *k, const char *etag, struct params *h, struct err *e)
+void s3_add_source(const struct s3_store *s, const char *key, const char *etag, struct params *h)
 {
     BUF(encoded, 8192);
-    const struct store_copy *c = k->c;
     /* An access point's objects have the form ARN/object/KEY there. */
-    buf_add_str(&encoded, arn_is(k->s->bucket) ? "" : "/");
-    uri_encode(&encoded, k->s->bucket, strlen(k->s->bucket), true);
-    buf_add_str(&encoded, arn_is(k->s->bucket) ? "/object/" : "/");
-    uri_encode(&encoded, k->s->prefix, k->s->prefix_len, true);
-    uri_encode(&encoded, c->from, strlen(c->from), true);
+    buf_add_str(&encoded, arn_is(s->bucket) ? "" : "/");
+    uri_encode(&encoded, s->bucket, strlen(s->bucket), true);
+    buf_add_str(&encoded, arn_is(s->bucket) ? "/object/" : "/");
+    uri_encode(&encoded, s->prefix, s->prefix_len, true);
+    uri_encode(&encoded, key, strlen(key), true);
     params_add(h, "x-amz-copy-source", buf_str(&encoded));
+    if (encoded.failed)
+        h->failed = ERR_TOO_BIG;
     if (etag != NULL)
         params_addf(h, "x-amz-copy-source-if-match", "\"%s\"", etag);
-    return buf_check(&encoded, "key", e);
+}
+
+/* NULL where the server refuses the condition: then the source was looked at. */
+static const char *etag_sent(const struct copying *k, enum s3_trait trait, const char *etag)
+{
+    return s3_traits_get(k->s->traits, trait) == S3_REFUSES ? NULL : etag;
 }
 
 /* The metadata that the target gets, as headers. */
@@ -125,19 +135,19 @@ static enum err_code copy_on(void *arg, const struct store_cond *cond, struct s3
     S3_ANSWER(a);
     /* Onto itself, what is there to be replaced is what is copied. */
     bool moved_on = strcmp(k->c->from, k->c->to) == 0 && cond->kind == STORE_IF_MATCH;
-    enum err_code code = add_source(k, moved_on ? cond->etag : k->c->from_etag, &source, e);
-    if (code != ERR_OK)
-        return code;
+    s3_add_source(k->s, k->c->from, etag_sent(k, S3_COPY_SOURCE_MATCH, moved_on ? cond->etag : k->c->from_etag),
+                  &source);
     const struct s3_request r = {.method = HTTP_PUT,
                                  .what = "CopyObject",
                                  .key = k->c->to,
                                  .headers = w->headers,
                                  .more = &source,
                                  .cond = cond,
+                                 .if_absent = S3_COPY_IF_ABSENT,
                                  .call = k->call,
                                  .xml_error_in_200 = true,
                                  .slow = true};
-    code = s3_call(k->s, &r, &a, e);
+    enum err_code code = s3_call(k->s, &r, &a, e);
     tried->unanswered += a.unanswered;
     if (code == ERR_CONFLICT || code == ERR_NOT_FOUND)
         return explain(k, code, cond, e);
@@ -199,7 +209,7 @@ static void copy_part(void *item)
     PARAMS(query);
     S3_ANSWER(a);
     char etag[STORE_ETAG_SIZE + 16];
-    p->code = add_source(p->k, p->k->c->from_etag, &h, &p->err);
+    s3_add_source(p->k->s, p->k->c->from, etag_sent(p->k, S3_PART_SOURCE_MATCH, p->k->c->from_etag), &h);
     params_addf(&h, "x-amz-copy-source-range", "bytes=%llu-%llu", (unsigned long long)p->offset,
                 (unsigned long long)(p->offset + p->part.size - 1));
     params_addf(&query, "partNumber", "%u", p->part.number);
@@ -212,8 +222,7 @@ static void copy_part(void *item)
                                  .call = p->k->call,
                                  .xml_error_in_200 = true,
                                  .slow = true};
-    if (p->code == ERR_OK)
-        p->code = s3_call(p->k->s, &r, &a, &p->err);
+    p->code = s3_call(p->k->s, &r, &a, &p->err);
     if (p->code == ERR_OK)
         p->code = s3_answer_text(&a, "CopyPartResult", "ETag", etag, sizeof(etag), &p->err);
     if (p->code == ERR_OK && !s3_etag_copy(p->part.etag, etag))
@@ -330,18 +339,20 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
     struct store_copy with_time = *c;
     CLEANUP(store_meta_unref) struct store_meta *timed = NULL;
     struct store_version v = {0};
-    enum err_code code = look_at_source(&k, e);
+    struct err local = ERR_INIT;
+    s3_find_out(k.s, call);
+    enum err_code code = look_at_source(&k, &local);
     if (code == ERR_OK && k.source.meta != NULL && c->from_etag != NULL &&
         strcmp(k.source.version.etag, c->from_etag) != 0)
-        code = err_set(e, ERR_CONFLICT, "%s is not the version %s any more", c->from, c->from_etag);
+        code = err_set(&local, ERR_CONFLICT, "%s is not the version %s any more", c->from, c->from_etag);
     if (code == ERR_OK)
-        code = keep_time(&k, &timed, e);
+        code = keep_time(&k, &timed, &local);
     if (timed != NULL) {
         with_time.meta = timed;
         k.c = &with_time;
     }
     if (code == ERR_OK)
-        code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, e) : copy_whole(&k, &v, e);
+        code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, &local) : copy_whole(&k, &v, &local);
     if (code == ERR_OK) {
         *out = v;
         if (k.own && !s3_is_told(c->meta))
@@ -350,5 +361,8 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
             s3_own_forget(k.s, c->to);
     }
     store_object_release(&k.source);
-    return code;
+    /* Who renames is told to copy: mv does so by itself. */
+    if (code == ERR_UNSUPPORTED && strcmp(c->from, c->to) != 0)
+        return err_set(e, ERR_CROSS, "this server cannot copy: %s", local.msg);
+    return code == ERR_OK ? code : err_copy(e, &local);
 }

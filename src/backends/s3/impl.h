@@ -7,14 +7,12 @@
 #include "backends/s3/headers.h"
 #include "backends/s3/params.h"
 #include "backends/s3/s3.h"
+#include "backends/s3/traits.h"
 #include "store/meta.h"
 #include "util/lock.h"
 
 #include <stdatomic.h>
 #include <sys/queue.h>
-
-/* What is found out about a server while it is used. Only ever moves away from UNKNOWN. */
-enum s3_knows { S3_UNKNOWN, S3_YES, S3_NO };
 
 enum { S3_OWN_SLOTS = 4096 };
 
@@ -25,13 +23,10 @@ struct s3_store {
     char *bucket, *prefix;
     size_t prefix_len;
     bool requester_pays, directory_bucket, read_only;
-    bool matches_in_delete_many; /* DeleteObjects honours ETags; others ignore them and delete what they must not */
+    struct s3_traits *traits; /* what the server can do */
     enum s3_sse sse;
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;
-    atomic_int takes_sha512;         /* x-amz-checksum-sha512 on PUT */
-    atomic_int takes_crc;            /* full-object CRC64NVME on uploads by parts */
-    atomic_int has_acls;             /* objects have ACLs, and this user may read them */
     atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
     struct lock lock;                /* guards what follows */
     struct s3_own *own;              /* S3_OWN_SLOTS of them */
@@ -47,6 +42,7 @@ struct s3_request {
     const struct aws_param *query;
     const struct params *headers, *more; /* NULL: none */
     const struct store_cond *cond;       /* NULL: none */
+    enum s3_trait if_absent;             /* which condition that is, with STORE_IF_MATCH the trait after it */
     const struct store_body *body;
     const struct buf *text; /* a body in memory, instead of `body` */
     const struct store_call *call;
@@ -120,6 +116,23 @@ enum err_code s3_tags_get(struct s3_store *s, const char *key, const struct stor
 /* `text` NULL removes them all. */
 enum err_code s3_tags_set(struct s3_store *s, const char *key, const char *text, const struct store_call *call,
                           struct err *e) MUST_CHECK;
+
+/* ---- probe.c: what the server can do */
+
+/* Before the first request that needs to know: asks the server, unless that was done before, here or by another mount.
+ * Nothing of it stays in the bucket. Blocks on the network; others that need to know wait for the one that asks. A read-only
+ * store never asks. */
+void s3_find_out(struct s3_store *s, const struct store_call *call);
+
+/* Adds x-amz-copy-source, and the version that is meant (`etag` NULL: whatever is there). */
+void s3_add_source(const struct s3_store *s, const char *key, const char *etag, struct params *h);
+
+/* ---- guard.c */
+
+/* Where the server does not honour such a condition (`trait`): whether it holds now, asked with one HEAD. ERR_OK: send the
+ * request. ERR_CONFLICT: it does not; ERR_NOT_FOUND: there is nothing to match. */
+enum err_code s3_guard(struct s3_store *s, const char *key, const struct store_cond *cond, enum s3_trait trait,
+                       const struct store_call *call, struct err *e) MUST_CHECK;
 
 /* ---- own.c: objects that this store put as new ones, so that nothing about them needs to be asked */
 
@@ -210,6 +223,9 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
 enum err_code s3_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e);
 enum err_code s3_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
                              const struct store_call *call, enum err_code *results, struct err *e);
+/* One request of DeleteObjects. ERR_UNSUPPORTED, and as store_remove_many(). */
+enum err_code s3_delete_objects(struct s3_store *s, const char *const *keys, const char *const *etags, size_t n,
+                                const struct store_call *call, enum err_code *results, struct err *e) MUST_CHECK;
 enum err_code s3_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                               const struct store_call *call, struct buf *out, struct err *e);
 enum err_code s3_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
@@ -221,6 +237,12 @@ enum err_code s3_check_meta(void *impl, const char *key, const struct store_meta
 enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,
                                const struct params *more, const struct store_call *call, char upload_id[STORE_ID_SIZE],
                                struct err *e) MUST_CHECK;
+/* A CRC64NVME as S3 writes it. */
+void s3_crc_text(uint64_t crc, struct buf *out);
+
+/* The body of CompleteMultipartUpload. */
+void s3_complete_xml(const struct store_part *parts, size_t n, bool checksums, struct buf *xml);
+
 struct s3_complete {
     const char *key, *upload_id;
     const struct store_part *parts;

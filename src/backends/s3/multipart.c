@@ -10,9 +10,15 @@
 
 enum { CHUNK = 64 * 1024, COMPLETE_MAX = 4 << 20 };
 
-static bool refused(const struct s3_answer *a)
+/* A server that does not know the checksums, as far as that is not known. */
+static bool refused(const struct s3_store *s, const struct s3_answer *a)
 {
-    return a->status == 400 || a->status == 501;
+    return a->status == 501 || (a->status == 400 && s3_traits_get(s->traits, S3_CRC64) == S3_UNKNOWN);
+}
+
+static bool is_sent(enum s3_verdict crc)
+{
+    return crc == S3_YES || crc == S3_IGNORES;
 }
 
 enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,
@@ -31,10 +37,10 @@ enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct
     enum err_code code = s3_call(s, &r, &a, e);
     if (code == ERR_OK)
         code = s3_answer_text(&a, "InitiateMultipartUploadResult", "UploadId", upload_id, STORE_ID_SIZE, e);
-    if (code != ERR_OK && more != NULL && more->n > 0 && refused(&a) && atomic_load(&s->takes_crc) == S3_UNKNOWN) {
+    if (code != ERR_OK && more != NULL && more->n > 0 && refused(s, &a)) {
         code = s3_upload_create(s, key, headers, NULL, call, upload_id, e);
         if (code == ERR_OK)
-            atomic_store(&s->takes_crc, S3_NO);
+            s3_traits_set(s->traits, S3_CRC64, S3_REFUSES, false);
     }
     return code;
 }
@@ -45,6 +51,7 @@ enum err_code s3_upload_begin(void *impl, const char *key, const struct store_me
     struct s3_store *s = impl;
     PARAMS(headers);
     PARAMS(checksum);
+    s3_find_out(s, call);
     enum err_code code = s3_meta_write(meta, key, sha512, 0, &headers, e);
     s3_add_class(s, meta, &headers);
     if (code == ERR_OK)
@@ -53,7 +60,7 @@ enum err_code s3_upload_begin(void *impl, const char *key, const struct store_me
         code = s3_add_acl(s, s3_is_told(meta) ? key : NULL, call, &headers, e);
     if (code != ERR_OK)
         return code;
-    if (atomic_load(&s->takes_crc) != S3_NO) {
+    if (s3_traits_get(s->traits, S3_CRC64) != S3_REFUSES) {
         params_add(&checksum, "x-amz-checksum-algorithm", "CRC64NVME");
         params_add(&checksum, "x-amz-checksum-type", "FULL_OBJECT");
     }
@@ -82,7 +89,7 @@ static enum err_code body_crc(const struct store_body *body, uint64_t *out, stru
 }
 
 /* Big-endian, base64. */
-static void add_crc(struct buf *out, uint64_t crc)
+void s3_crc_text(uint64_t crc, struct buf *out)
 {
     uint8_t bytes[8];
     for (int i = 0; i < 8; i++)
@@ -93,7 +100,7 @@ static void add_crc(struct buf *out, uint64_t crc)
 static void add_crc_header(struct params *h, uint64_t crc)
 {
     BUF(text, 64);
-    add_crc(&text, crc);
+    s3_crc_text(crc, &text);
     params_add(h, "x-amz-checksum-crc64nvme", buf_str(&text));
 }
 
@@ -112,19 +119,19 @@ enum err_code s3_upload_part(void *impl, const char *key, const char *upload_id,
     params_add(&query, "uploadId", upload_id);
     struct s3_request r = {
         .method = HTTP_PUT, .what = "UploadPart", .key = key, .query = params_list(&query), .body = body, .call = call};
-    bool with_crc = atomic_load(&s->takes_crc) != S3_NO;
+    bool with_crc = s3_traits_get(s->traits, S3_CRC64) != S3_REFUSES;
     if (with_crc) {
         add_crc_header(&checksum, told.crc64nvme);
         r.more = &checksum;
     }
     code = s3_call(s, &r, &a, e);
-    if (code == ERR_OK && with_crc)
-        atomic_store(&s->takes_crc, S3_YES);
-    if (code != ERR_OK && with_crc && refused(&a) && atomic_load(&s->takes_crc) == S3_UNKNOWN) {
+    if (code == ERR_OK && with_crc && s3_traits_get(s->traits, S3_CRC64) == S3_UNKNOWN)
+        s3_traits_set(s->traits, S3_CRC64, S3_YES, false);
+    if (code != ERR_OK && with_crc && refused(s, &a)) {
         r.more = NULL;
         code = s3_call(s, &r, &a, e);
         if (code == ERR_OK)
-            atomic_store(&s->takes_crc, S3_NO);
+            s3_traits_set(s->traits, S3_CRC64, S3_REFUSES, false);
     }
     struct store_version v = {0};
     if (code == ERR_OK)
@@ -136,16 +143,16 @@ enum err_code s3_upload_part(void *impl, const char *key, const char *upload_id,
     return ERR_OK;
 }
 
-static void write_complete(const struct s3_complete *c, bool checksums, struct buf *xml)
+void s3_complete_xml(const struct store_part *parts, size_t n, bool checksums, struct buf *xml)
 {
     buf_add_str(xml, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (size_t i = 0; i < c->n; i++) {
-        buf_addf(xml, "<Part><PartNumber>%u</PartNumber><ETag>&quot;", c->parts[i].number);
-        xml_escape(xml, c->parts[i].etag, strlen(c->parts[i].etag));
+    for (size_t i = 0; i < n; i++) {
+        buf_addf(xml, "<Part><PartNumber>%u</PartNumber><ETag>&quot;", parts[i].number);
+        xml_escape(xml, parts[i].etag, strlen(parts[i].etag));
         buf_add_str(xml, "&quot;</ETag>");
         if (checksums) {
             buf_add_str(xml, "<ChecksumCRC64NVME>");
-            add_crc(xml, c->parts[i].crc64nvme);
+            s3_crc_text(parts[i].crc64nvme, xml);
             buf_add_str(xml, "</ChecksumCRC64NVME>");
         }
         buf_add_str(xml, "</Part>");
@@ -170,7 +177,7 @@ static enum err_code send_complete(struct s3_store *s, const struct s3_complete 
         params_add(&headers, "x-amz-checksum-type", "FULL_OBJECT");
         add_crc_header(&headers, crc);
     }
-    write_complete(c, checksums, &xml);
+    s3_complete_xml(c->parts, c->n, checksums, &xml);
     enum err_code code = buf_check(&xml, "CompleteMultipartUpload", e);
     if (code != ERR_OK)
         return code;
@@ -180,6 +187,7 @@ static enum err_code send_complete(struct s3_store *s, const struct s3_complete 
                                  .query = params_list(&query),
                                  .headers = &headers,
                                  .cond = cond,
+                                 .if_absent = S3_FINISH_IF_ABSENT,
                                  .text = &xml,
                                  .call = call,
                                  .xml_error_in_200 = true,
@@ -268,7 +276,7 @@ enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_i
                                   .n = n,
                                   .sha512 = sha512,
                                   .cond = cond,
-                                  .checksums = atomic_load(&s->takes_crc) == S3_YES};
+                                  .checksums = is_sent(s3_traits_get(s->traits, S3_CRC64))};
     return s3_upload_complete(s, &c, call, out, e);
 }
 

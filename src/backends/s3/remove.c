@@ -17,8 +17,14 @@ enum err_code s3_remove(void *impl, const char *key, const char *etag, const str
     struct s3_store *s = impl;
     PARAMS(headers);
     S3_ANSWER(a);
-    if (etag != NULL)
-        params_addf(&headers, "If-Match", "\"%s\"", etag);
+    if (etag != NULL) {
+        const struct store_cond cond = {.kind = STORE_IF_MATCH, .etag = etag};
+        enum err_code guarded = s3_guard(s, key, &cond, S3_REMOVE_IF_MATCH, call, e);
+        if (guarded != ERR_OK)
+            return guarded == ERR_NOT_FOUND ? ERR_OK : guarded;
+        if (s3_traits_get(s->traits, S3_REMOVE_IF_MATCH) != S3_REFUSES)
+            params_addf(&headers, "If-Match", "\"%s\"", etag);
+    }
     const struct s3_request r = {
         .method = HTTP_DELETE, .what = "DeleteObject", .key = key, .headers = &headers, .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
@@ -87,8 +93,8 @@ static enum err_code read_result(const struct s3_store *s, const struct s3_answe
     return ERR_OK;
 }
 
-static enum err_code delete_objects(struct s3_store *s, const char *const *keys, const char *const *etags, size_t n,
-                                    const struct store_call *call, enum err_code *results, struct err *e)
+enum err_code s3_delete_objects(struct s3_store *s, const char *const *keys, const char *const *etags, size_t n,
+                                const struct store_call *call, enum err_code *results, struct err *e)
 {
     static const struct aws_param query[] = {{"delete", NULL}, {NULL, NULL}};
     BUF(xml, REQUEST_MAX);
@@ -148,7 +154,7 @@ static enum err_code remove_singly(struct s3_store *s, const char *const *keys, 
         return err_set(e, ERR_NOMEM, "DeleteObject of %zu keys", n);
     for (size_t i = 0; i < n; i++) {
         results[i] = ERR_CANCELED;
-        all[i] = (struct single){s, keys[i], etags[i], call, &results[i], &stop};
+        all[i] = (struct single){s, keys[i], etags != NULL ? etags[i] : NULL, call, &results[i], &stop};
     }
     struct pool *pool = n > 1 ? pool_new("s3-remove", PARALLEL, NULL) : NULL;
     pool_each(pool, all, n, sizeof(*all), pool != NULL ? PARALLEL : 1, remove_single, &stop);
@@ -160,12 +166,21 @@ enum err_code s3_remove_many(void *impl, const char *const *keys, const char *co
                              const struct store_call *call, enum err_code *results, struct err *e)
 {
     struct s3_store *s = impl;
-    if (etags != NULL && !s->matches_in_delete_many)
+    struct err local = ERR_INIT;
+    s3_find_out(s, call);
+    if (s3_traits_get(s->traits, S3_REMOVE_MANY) == S3_REFUSES ||
+        (etags != NULL && s3_traits_get(s->traits, S3_REMOVE_MANY_MATCH) != S3_YES))
         return remove_singly(s, keys, etags, n, call, results, e);
-    enum err_code code = delete_objects(s, keys, etags, n, call, results, e);
+    enum err_code code = s3_delete_objects(s, keys, etags, n, call, results, &local);
+    if (code == ERR_UNSUPPORTED) {
+        s3_traits_set(s->traits, S3_REMOVE_MANY, S3_REFUSES, false);
+        return remove_singly(s, keys, etags, n, call, results, e);
+    }
+    if (code != ERR_OK)
+        return err_copy(e, &local);
     /* DeleteObject decides: it knows what is gone from what is another version. */
-    for (size_t i = 0; code == ERR_OK && etags != NULL && i < n; i++)
+    for (size_t i = 0; etags != NULL && i < n; i++)
         if (results[i] == ERR_CONFLICT)
             results[i] = s3_remove(s, keys[i], etags[i], call, NULL);
-    return code;
+    return ERR_OK;
 }

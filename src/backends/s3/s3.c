@@ -5,6 +5,7 @@
 #include "backends/s3/check.h"
 #include "backends/s3/impl.h"
 #include "store/ops.h"
+#include "util/log.h"
 #include "util/str.h"
 
 #include <stdio.h>
@@ -16,21 +17,68 @@
 #define GIB           (1ULL << 30)
 #define COPY_MAX      (5 * GIB)
 
+static enum err_code list_one(struct s3_store *s, const struct store_call *call, struct err *e)
+{
+    CLEANUP_RELEASE(store_page_release) struct store_page page = {0};
+    const struct store_list l = {.prefix = "", .delimiter = true, .max_keys = 1};
+    return s3_list(s, &l, call, &page, e);
+}
+
+/* An answer that a server gives where it looks for the bucket's name elsewhere. */
+static bool may_be_the_place(enum err_code code)
+{
+    return code == ERR_IO || code == ERR_INVAL || code == ERR_ACCESS || code == ERR_UNSUPPORTED || code == ERR_PROTO ||
+           code == ERR_AUTH;
+}
+
+/* With addressing=auto: whether the server wants the bucket's name in the other place. */
+static bool works_elsewhere(struct s3_store *s, const struct store_call *call)
+{
+    struct err local = ERR_INIT;
+    bool in_host = true;
+    if (!aws_client_move_bucket(s->client, true)) {
+        in_host = false;
+        if (!aws_client_move_bucket(s->client, false))
+            return false;
+    }
+    if (list_one(s, call, &local) == ERR_OK) {
+        LOG_INFO("s3", "addressing=auto: this server takes the bucket's name in the %s", in_host ? "host" : "path");
+        s3_traits_set_virtual(s->traits, in_host);
+        return true;
+    }
+    (void)aws_client_move_bucket(s->client, !in_host);
+    return false;
+}
+
 static enum err_code s3_probe(void *impl, const struct store_call *call, struct err *e)
 {
     struct s3_store *s = impl;
-    struct store_page page;
     char endpoint[512], region[64];
     struct err local = ERR_INIT;
-    const struct store_list l = {.prefix = "", .delimiter = true, .max_keys = 1};
-    enum err_code code = s3_list(s, &l, call, &page, &local);
-    if (code == ERR_OK) {
-        store_page_release(&page);
+    enum err_code code = list_one(s, call, &local);
+    if (code == ERR_OK || (may_be_the_place(code) && works_elsewhere(s, call))) {
+        if (!s->read_only)
+            s3_traits_warn(s->traits);
         return ERR_OK;
     }
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
     aws_client_region(s->client, region, sizeof(region));
     return err_set(e, code, "bucket %s at %s, region %s: %s", s->bucket, endpoint, region, local.msg);
+}
+
+static enum err_code s3_learn(void *impl, const struct store_call *call, struct err *e)
+{
+    struct s3_store *s = impl;
+    s3_find_out(s, call);
+    return s3_traits_known(s->traits) ? ERR_OK : err_set(e, ERR_IO, "what the server can do could not be found out");
+}
+
+static void s3_each_trait(void *impl,
+                          void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
+                          void *arg)
+{
+    const struct s3_store *s = impl;
+    s3_traits_each(s->traits, fn, arg);
 }
 
 static void s3_each_count(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg)
@@ -50,6 +98,7 @@ static void s3_free(void *impl)
     free(s->storage_class);
     free(s->acl);
     free(s->own);
+    s3_traits_free(s->traits);
     free(s);
 }
 
@@ -72,6 +121,8 @@ static const struct store_ops ops = {
     .probe = s3_probe,
     .try = s3_check,
     .each_count = s3_each_count,
+    .learn = s3_learn,
+    .each_trait = s3_each_trait,
     .free = s3_free,
 };
 
@@ -103,13 +154,20 @@ static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *cap
     (void)snprintf(caps->name, sizeof(caps->name), "s3://%.64s/%.80s at %s", s->bucket, s->prefix, endpoint);
 }
 
-/* Other servers ignore the ETags there and delete a newer object as well. */
-static bool is_aws(struct aws_client *client)
+/* What is known of the server is that of its endpoint, whatever the bucket. */
+static bool open_traits(struct s3_store *s, const char *dir, struct err *e)
 {
     char endpoint[512];
-    aws_client_endpoint(client, endpoint, sizeof(endpoint));
-    return str_ends(endpoint, ".amazonaws.com") || str_ends(endpoint, ".amazonaws.com.cn") ||
-           str_ends(endpoint, ".amazonaws.eu");
+    BUF(text, 1024);
+    aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
+    const char *host = strstr(endpoint, "://"), *name = host != NULL ? host + 3 : endpoint;
+    size_t len = strlen(s->bucket);
+    buf_add(&text, endpoint, (size_t)(name - endpoint));
+    buf_add_str(&text, strncmp(name, s->bucket, len) == 0 && name[len] == '.' ? name + len + 1 : name);
+    s->traits = s3_traits_new(buf_str(&text), aws_client_is_aws(s->client), s->directory_bucket, dir, e);
+    if (s->traits != NULL && s3_traits_virtual(s->traits) >= 0)
+        (void)aws_client_move_bucket(s->client, s3_traits_virtual(s->traits));
+    return s->traits != NULL;
 }
 
 static enum err_code check_options(const struct s3_options *o, struct err *e)
@@ -152,7 +210,6 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     s->client = client;
     s->requester_pays = o->requester_pays;
     s->read_only = o->read_only;
-    s->matches_in_delete_many = o->matches_in_delete_many || is_aws(client);
     s->sse = o->sse;
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
     s->directory_bucket = bucket_is_directory(o->bucket);
@@ -161,7 +218,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
         !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") || !dup_option(&s->sse_kms_key, o->sse_kms_key) ||
         !dup_option(&s->storage_class, o->storage_class) || !dup_option(&s->acl, o->acl)) {
         (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);
-    } else {
+    } else if (open_traits(s, o->servers_dir, e)) {
         s->prefix_len = strlen(s->prefix);
         fill_caps(s, o->read_only, &caps);
         store = store_new(&ops, s, &caps, e);

@@ -17,7 +17,7 @@ struct s3_options {
     const char *storage_class; /* for new objects; NULL: the bucket's default */
     const char *acl;           /* canned ACL for new objects; NULL: none sent */
     bool read_only;
-    bool matches_in_delete_many; /* the server honours ETags in DeleteObjects; AWS's own are known to */
+    const char *servers_dir; /* private; what servers can do is remembered there. NULL: nowhere */
     uint64_t copy_max; /* bytes of the largest object copied in one request, at least 5 MiB; 0: 5 GiB */
 };
 

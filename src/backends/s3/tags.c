@@ -56,7 +56,8 @@ enum err_code s3_add_tags(struct s3_store *s, const char *from, const struct sto
     uint64_t count;
     const char *told = store_meta_prop(meta, "tagging-count", NULL);
     BUF(tags, TAGS_MAX_BYTES);
-    if (told == NULL || !str_parse_u64(told, &count) || count == 0)
+    if (told == NULL || !str_parse_u64(told, &count) || count == 0 ||
+        s3_traits_get(s->traits, S3_TAGS) == S3_REFUSES)
         return ERR_OK;
     struct err local = ERR_INIT;
     enum err_code code = fetch(s, &(struct s3_request){.key = from, .call = call, .timeout_ms = ASK_MS}, &tags, &local);

@@ -27,29 +27,30 @@ static void add_checksum(const struct store_body *body, struct params *h)
     }
 }
 
-/* A server that does not know the checksum says 400 or 501; one that does says so once for all. */
+/* A server that does not know the checksum says 400 or 501. One that found the bytes changed on their way knows it. */
 static bool may_be_the_checksum(const struct s3_store *s, const struct s3_answer *a)
 {
-    return atomic_load(&s->takes_sha512) == S3_UNKNOWN && (a->status == 400 || a->status == 501);
+    bool unknown = s3_traits_get(s->traits, S3_SHA512) == S3_UNKNOWN && strcmp(a->code, "BadDigest") != 0;
+    return a->status == 501 || (a->status == 400 && unknown);
 }
 
 static enum err_code send_put(struct s3_store *s, struct s3_request *r, struct s3_answer *a, struct err *e)
 {
     PARAMS(checksum);
     struct err first = ERR_INIT;
-    if (r->body->sha512 == NULL || atomic_load(&s->takes_sha512) == S3_NO)
+    if (r->body->sha512 == NULL || s3_traits_get(s->traits, S3_SHA512) == S3_REFUSES)
         return s3_call(s, r, a, e);
     add_checksum(r->body, &checksum);
     r->more = &checksum;
     enum err_code code = s3_call(s, r, a, &first);
-    if (code == ERR_OK)
-        atomic_store(&s->takes_sha512, S3_YES);
+    if (code == ERR_OK && s3_traits_get(s->traits, S3_SHA512) == S3_UNKNOWN)
+        s3_traits_set(s->traits, S3_SHA512, S3_YES, false);
     if (code == ERR_OK || !may_be_the_checksum(s, a))
         return code == ERR_OK ? code : err_copy(e, &first);
     r->more = NULL;
     code = s3_call(s, r, a, e);
     if (code == ERR_OK)
-        atomic_store(&s->takes_sha512, S3_NO);
+        s3_traits_set(s->traits, S3_SHA512, S3_REFUSES, false);
     return code;
 }
 
@@ -65,6 +66,7 @@ static enum err_code put_on(void *arg, const struct store_cond *cond, struct s3_
     S3_ANSWER(a);
     struct s3_request r = p->request;
     r.cond = cond;
+    r.if_absent = S3_PUT_IF_ABSENT;
     out->size = r.body->size;
     enum err_code code = send_put(p->s, &r, &a, e);
     tried->unanswered += a.unanswered;
@@ -86,6 +88,7 @@ enum err_code s3_put(void *impl, const char *key, const struct store_body *body,
     struct s3_store *s = impl;
     PARAMS(headers);
     struct store_version v;
+    s3_find_out(s, call);
     enum err_code code = add_headers(s, key, meta, body->sha512, call, &headers, e);
     if (code == ERR_OK)
         code = params_check(&headers, key, e);
