@@ -33,6 +33,8 @@ static const struct {
     {"a directory marker can be copied", "there are no directory markers"},
     {"a copy by parts has bytes and metadata", "a parameter is never copied by parts"},
     {"a copy by parts of another version is a conflict", "a parameter is never copied by parts"},
+    {"a copy by parts tells of its upload", "a parameter is never copied by parts"},
+    {"a copy stores a time where there is none", "a parameter keeps no time but that of its last change"},
 };
 
 struct bound_case {

@@ -16,6 +16,8 @@ CMOCKA = {name: re.compile(r"^\[  %-8s\] (\d+) test\(s\)" % word, re.M)
 
 
 SHOWN_LINES = 12
+# What says most in the output of a unit test: cmocka's findings and the sanitizers'.
+TELLS = re.compile(r"^\[ *(ERROR|LINE) *\]|^[^ ]*(ERROR|WARNING|SUMMARY): |runtime error:|[Aa]ssertion")
 
 
 def last_lines(text):
@@ -58,7 +60,8 @@ def read_meson(path):
                 failed = max(failed, 1)
                 cases = sorted(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(?:[^:\n]*: )?(\D.*)$", output, re.M)))
                 lines += ["FAILED: %s: %s" % (test["name"], case) for case in cases or [test["result"]]]
-                lines += last_lines(output)
+                told = [line for line in output.splitlines() if TELLS.search(line)]
+                lines += last_lines("\n".join(told[-SHOWN_LINES:]) or output)
             elif passed + skipped == 0:
                 passed = 1
             lines += ["SKIPPED: " + line for line in re.findall(r"^SKIPPED?: (.*)$", output, re.M)]
