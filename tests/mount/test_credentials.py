@@ -111,7 +111,13 @@ def test_no_secret_of_any_source_is_in_a_log_a_command_line_or_a_core_dump(origi
     handed_out = keys(3600)
     witness = bucket(origin)
     witness.put("f", b"content")
-    for number, (env, options) in enumerate([(handed_out.environment(), {"endpoint": handed_out.endpoint}),
+    (tmp_path / "jwt").write_text("a.b." + MARKER)
+    (tmp_path / "token").write_text(MARKER)
+    web = {**handed_out.environment(), "AWS_CONTAINER_CREDENTIALS_FULL_URI": None, "AWS_ROLE_ARN": "arn:aws:iam::1:role/r",
+           "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "jwt"), "AWS_ENDPOINT_URL_STS": handed_out.endpoint}
+    container = {**handed_out.environment(), "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(tmp_path / "token")}
+    for number, (env, options) in enumerate([(container, {"endpoint": handed_out.endpoint}),
+                                             (web, {"endpoint": handed_out.endpoint}),
                                              (helper(tmp_path), {"profile": "p"}),
                                              (helper(tmp_path), {"profile": "q"})]):
         disk = mount(witness, binary=released, env=env, log_level="debug", **options)

@@ -10,6 +10,12 @@ import time
 MARKER = "MARKER-of-a-secret"
 
 
+ASSUMED = """<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>
+<AccessKeyId>%(AccessKeyId)s</AccessKeyId><SecretAccessKey>%(SecretAccessKey)s</SecretAccessKey>
+<SessionToken>%(Token)s</SessionToken><Expiration>%(Expiration)s</Expiration>
+</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -31,6 +37,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         keys = self.server.keys
         if self.path == "/keys":
             self.answer(200, [], json.dumps(keys.give()).encode())
+            return
+        if body.startswith(b"Action=AssumeRoleWithWebIdentity&") and MARKER.encode() in body:
+            self.answer(200, [], (ASSUMED % keys.give()).encode())
             return
         refusal = keys.check(self.headers)
         if refusal:
