@@ -76,6 +76,9 @@ struct inode {
 
 enum posix_state { POSIX_UNKNOWN, POSIX_NO, POSIX_YES };
 
+/* Whether one page of a listing has all names of a directory. */
+enum dir_extent { DIR_UNKNOWN, DIR_ASKED /* for a name, when that was not known */, DIR_SMALL, DIR_LARGE };
+
 struct dir {
     struct map *children;   /* inodes by name, also INODE_NONE */
     size_t negative;        /* how many of them are INODE_NONE */
@@ -83,7 +86,10 @@ struct dir {
     uint64_t listed_ms, listed_seq;
     uint64_t known_seq;     /* the children say more than any request that began before this */
     bool listing;           /* a thread lists it: others wait for `changed` */
+    bool listing_small;     /* that one does it for a lookup: one page at most */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
+    bool sample_due;        /* all names were listed for a lookup: a listing still samples for `posix` */
+    enum dir_extent extent;
     struct timer marker_timer; /* the last file went: a marker is due */
     bool marker_due;
 };
@@ -301,6 +307,9 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
 /* Makes the directory's names known and within ttl; lists it if need be (waiting for another thread that does). Called
  * without the lock, `dir` referenced by the caller. ERR_AGAIN with nowait. */
 enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* For a lookup: the same where one page has all the names and so serves every lookup of a ttl, at the price of one for a single
+ * name. *whole false: that is not so, or not known yet, and the name is to be asked for by itself. */
+enum err_code list_small(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool *whole, struct err *e) MUST_CHECK;
 
 /* ---- resolve.c */
 

@@ -83,6 +83,21 @@ def test_a_lookup_that_nothing_answers_is_one_list_that_brings_the_neighbours_to
     assert origin.requests() == first
 
 
+def test_many_new_files_in_one_directory_are_one_list_a_ttl_and_a_put_each(origin, counted):
+    disk = counted({"d/%d" % i: b"x" for i in range(20)}, ttl=2)
+    os.listdir(disk / "d")
+    time.sleep(2.2)
+    origin.reset_counts()
+    start = time.monotonic()
+    for i in range(60):
+        (disk / "d" / ("new%d" % i)).write_bytes(b"hello")
+    periods = int((time.monotonic() - start) / 2) + 1
+    requests = origin.requests()
+    # The directory's own name is asked for in its parent too.
+    assert requests.pop("ListObjectsV2") <= 2 * periods
+    assert requests == {"PutObject": 60}
+
+
 def test_stat_of_what_is_within_ttl_costs_nothing(origin, counted):
     disk = counted({"f": b"x"})
     for _ in range(20):

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define LOG_FILE "/tmp/awsfs-vfs-test-fail.log"
+static char log_file[64];
 
 static unsigned logged(const char *what)
 {
     char line[2048];
     unsigned n = 0;
-    FILE *f = fopen(LOG_FILE, "r");
+    FILE *f = fopen(log_file, "r");
     while (f && fgets(line, sizeof(line), f))
         n += strstr(line, what) != NULL;
     if (f)
@@ -292,12 +292,12 @@ static void a_vfs_that_ends_with_open_and_failed_files_keeps_their_bytes(void **
 {
     struct rig r;
     rig_start(&r, NULL);
+    others_put(&r, "read", "x");
     struct vfs_handle *good = create_at(&r, "good"), *bad = create_at(&r, "bad");
     write_at(&r, good, 0, "good bytes");
     write_at(&r, bad, 0, "bad bytes");
     rig_fail(&r, MEM_PUT, "bad", ERR_ACCESS, 1000);
     expect_code(&r, ERR_ACCESS, flush(&r, bad));
-    others_put(&r, "read", "x");
     struct vfs_handle *reader = open_at(&r, "read", O_RDONLY);
     expect_bytes(&r, reader, "x");
     struct vfs_dir_handle *d;
@@ -310,15 +310,15 @@ static void a_vfs_that_ends_with_open_and_failed_files_keeps_their_bytes(void **
 
 static int open_log(void **state)
 {
-    unlink(LOG_FILE);
+    snprintf(log_file, sizeof(log_file), "/tmp/awsfs-vfs-test-fail-%d.log", (int)getpid());
     struct err e = ERR_INIT;
-    return log_open(LOG_FILE, LOG_LEVEL_INFO, &e);
+    return log_open(log_file, LOG_LEVEL_INFO, &e);
 }
 
 static int close_log(void **state)
 {
     log_close();
-    unlink(LOG_FILE);
+    unlink(log_file);
     return 0;
 }
 

@@ -204,7 +204,6 @@ static void a_file_made_while_a_listing_is_under_way_stays(void **state)
     struct rig r;
     rig_start(&r, NULL);
     others_put(&r, "f", "1");
-    (void)walk(&r, "f");
     expect_absent(&r, "made");
     during_a_listing(&r, make_and_remove);
     expect_names(&r, "", "f\nmade\n");
