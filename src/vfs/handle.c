@@ -121,6 +121,18 @@ static bool close_counts(const struct vfs_handle *h, const struct vfs_caller *c)
     return closer == 0 || closer == h->opener || !process_lives(h->opener);
 }
 
+/* Who asked for a name of its own (O_EXCL) and lost it at the first upload is told that it exists. */
+static enum err_code told(const struct vfs_handle *h, enum err_code code, struct err *e)
+{
+    if (code != ERR_CONFLICT || !h || !(h->flags & O_EXCL))
+        return code;
+    struct vfs *v = h->v;
+    LOCK_SCOPE(&v->tree);
+    if (!(h->inode->flags & INODE_NEW))
+        return code;
+    return err_set(e, ERR_EXISTS, "\"%s\" was made by others meanwhile", h->inode->name);
+}
+
 /* Others have the name: every close and fsync says so once something written here could not be put there. */
 static enum err_code conflict_told_locked(const struct inode *i, struct err *e)
 {
@@ -139,8 +151,8 @@ enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_ca
     enum err_code lost = conflict_told_locked(i, e);
     lock_drop(&v->tree);
     if (nothing || !close_counts(h, c))
-        return lost;
-    return send_wait(v, i, false, c, e);
+        return told(h, lost, e);
+    return told(h, send_wait(v, i, false, c, e), e);
 }
 
 enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
@@ -161,7 +173,7 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
         return code;
     code = nothing ? lost : send_wait(v, i, true, c, e);
     inode_unref(v, i);
-    return code;
+    return told(h, code, e);
 }
 
 void vfs_release(struct vfs *v, struct vfs_handle *h)

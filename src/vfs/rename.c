@@ -355,6 +355,16 @@ static enum err_code check_containers(struct vfs *v, const struct rename *r, str
     return err_set(e, ERR_CROSS, "\"%s\" cannot be renamed from or to the level of containers, or into another", r->name);
 }
 
+/* RENAME_NOREPLACE met a conflict: whether it is the new name that others have made, asked now. `e` has the conflict. */
+static enum err_code taken_meanwhile(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    struct inode *now = NULL;
+    struct err err = ERR_INIT;
+    enum err_code code = resolve(v, r->to_dir, r->name, c, &now, &err);
+    inode_unref(v, now);
+    return !code && now ? err_set(e, ERR_EXISTS, "\"%s\" exists", r->name) : ERR_CONFLICT;
+}
+
 static enum err_code rename_found(struct vfs *v, struct rename *r, const char *name, unsigned flags,
                                   const struct vfs_caller *c, struct err *e)
 {
@@ -374,7 +384,7 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
         return code;
     code = rename_held(v, r, name, c, e);
     hold_drop(v, &hold);
-    return code;
+    return code == ERR_CONFLICT && (flags & RENAME_NOREPLACE) ? taken_meanwhile(v, r, c, e) : code;
 }
 
 enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint64_t new_parent, const char *new_name,

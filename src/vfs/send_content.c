@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#define CONFLICT_NAMES 20
+
 /* What is sent, taken while the tree is locked. */
 struct shot {
     uint64_t gen, attr_gen, size;
@@ -91,25 +93,37 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
     return upload_put(v, &u, out, e);
 }
 
-/* The local bytes beside the newer object: "name (conflict HOST DATE)". */
+/* "KEY (conflict HOST DATE)"; from the second attempt on a number follows the date. */
+static void conflict_key(const char *key, unsigned attempt, struct buf *out)
+{
+    char host[65] = "host", when[32], number[16] = "";
+    gethostname(host, sizeof(host) - 1);
+    struct tm tm;
+    time_t now = clock_now().tv_sec;
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof(when), "%Y-%m-%dT%H-%M-%SZ", &tm);
+    if (attempt > 1)
+        snprintf(number, sizeof(number), " %u", attempt);
+    buf_addf(out, "%s (conflict %s %s%s)", key, host, when, number);
+}
+
+/* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. */
 static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct err *failure)
 {
     if (stage_frozen_size(s->stage) == 0)
         return ERR_OK; /* there is nothing to keep */
     if (!stage_complete(s->stage, true)) /* the version that the rest came from is gone */
         return ERR_CONFLICT;
-    char host[65] = "host", when[32];
-    gethostname(host, sizeof(host) - 1);
-    struct tm tm;
-    time_t now = clock_now().tv_sec;
-    gmtime_r(&now, &tm);
-    strftime(when, sizeof(when), "%Y-%m-%dT%H-%M-%SZ", &tm);
-    BUF(key, KEY_BUF_MAX);
-    buf_addf(&key, "%s (conflict %s %s)", s->key, host, when);
     struct store_cond absent = {.kind = STORE_IF_ABSENT};
     struct store_version version;
     struct err err = ERR_INIT;
-    enum err_code code = put(v, s, buf_str(&key), &absent, &version, &err);
+    BUF(key, KEY_BUF_MAX);
+    enum err_code code = ERR_CONFLICT;
+    for (unsigned attempt = 1; code == ERR_CONFLICT && attempt <= CONFLICT_NAMES; attempt++) {
+        buf_clear(&key);
+        conflict_key(s->key, attempt, &key);
+        code = put(v, s, buf_str(&key), &absent, &version, &err);
+    }
     if (code) {
         err_set(failure, ERR_CONFLICT, "changed by others meanwhile, and beside it: %s", err.msg);
         return code;

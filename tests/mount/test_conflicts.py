@@ -1,4 +1,5 @@
 """No lost update: who writes over what others changed gets ESTALE, and both contents stay."""
+import ctypes
 import errno
 import os
 import re
@@ -207,6 +208,34 @@ def test_two_mounts_that_append_lose_nothing(origin, bucket, mount):
                 acknowledged.append(b"%s%d" % (name.encode(), i))
     assert sorted(witness.get("f").split()) == sorted(acknowledged)
     assert len(acknowledged) == 20
+
+
+def test_a_new_name_that_others_took_meanwhile_is_eexist_for_who_wanted_it_alone(server, bucket, mount):
+    witness = bucket(server)
+    disk = mount(witness, ttl=60)
+    os.listdir(disk.path)
+    fd = os.open(disk / "f", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    os.write(fd, b"mine")
+    witness.put("f", b"theirs")
+    witness.put("d/", b"")
+    witness.put("l", b"theirs")
+    assert close_errno(fd) == errno.EEXIST
+    assert errno_of(os.mkdir, disk / "d") == errno.EEXIST
+    assert errno_of(os.symlink, "target", disk / "l") == errno.EEXIST
+    assert witness.get("f") == b"theirs" and witness.get("l") == b"theirs"
+    assert [witness.get(c) for c in conflict_copies(witness, "f")] == [b"mine"]
+
+
+def test_mv_n_that_loses_at_the_store_is_eexist(origin, bucket, mount):
+    witness = bucket(origin)
+    disk = mount(witness, ttl=60)
+    (disk / "a").write_bytes(b"mine")
+    os.listdir(disk.path)
+    witness.put("b", b"theirs")
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.renameat2(-100, os.fsencode(disk / "a"), -100, os.fsencode(disk / "b"), 1)
+    assert failed and ctypes.get_errno() == errno.EEXIST
+    assert witness.get("a") == b"mine" and witness.get("b") == b"theirs"
 
 
 def test_excl_open_decides_at_once_whether_the_name_is_free(origin, bucket, mount):

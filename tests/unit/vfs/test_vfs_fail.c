@@ -148,6 +148,63 @@ static void a_conflict_puts_the_bytes_beside_the_newer_object(void **state)
     rig_stop(&r);
 }
 
+static void conflicts_of_one_second_have_names_of_their_own(void **state)
+{
+    enum { WRITERS = 4 };
+    struct rig r;
+    char text[WRITERS][16];
+    rig_start(&r, NULL);
+    for (int k = 0; k < WRITERS; k++) {
+        others_put(&r, "doc", "known");
+        expect_file(&r, "doc", "known");
+        struct vfs_handle *h = open_at(&r, "doc", O_RDWR);
+        snprintf(text[k], sizeof(text[k]), "mine %d", k);
+        write_at(&r, h, 0, text[k]);
+        others_put(&r, "doc", "theirs, newer");
+        expect_code(&r, ERR_CONFLICT, close_file(&r, h));
+    }
+    settle(&r);
+    assert_int_equal(objects_below(&r, "doc (conflict "), WRITERS);
+    rig_unmount(&r);
+    assert_int_equal(state_files(&r, "staged", ""), 0);
+    rig_stop(&r);
+}
+
+static void who_asked_for_a_name_of_its_own_and_lost_it_is_told_that_it_exists(void **state)
+{
+    static const int flags[] = {O_RDWR | O_CREAT | O_EXCL, O_RDWR | O_CREAT};
+    static const enum err_code expected[] = {ERR_EXISTS, ERR_CONFLICT};
+    for (size_t k = 0; k < ARRAY_LEN(flags); k++) {
+        struct rig r;
+        char key[1100];
+        struct vfs_handle *h = NULL;
+        rig_start(&r, NULL);
+        expect_ok(&r, try_create(&r, "f", flags[k], &h));
+        write_at(&r, h, 0, "mine");
+        others_put(&r, "f", "theirs");
+        expect_code(&r, expected[k], fsync_file(&r, h));
+        expect_code(&r, expected[k], close_file(&r, h));
+        assert_true(find_key(&r, "f (conflict ", key));
+        expect_object(&r, key, "mine");
+        expect_object(&r, "f", "theirs");
+        rig_stop(&r);
+    }
+}
+
+static void a_file_that_was_ones_own_once_is_a_conflict_later(void **state)
+{
+    struct rig r;
+    struct vfs_handle *h = NULL;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_create(&r, "f", O_RDWR | O_CREAT | O_EXCL, &h));
+    write_at(&r, h, 0, "mine");
+    expect_ok(&r, fsync_file(&r, h));
+    others_put(&r, "f", "theirs");
+    write_at(&r, h, 0, "MINE");
+    expect_code(&r, ERR_CONFLICT, close_file(&r, h));
+    rig_stop(&r);
+}
+
 static void a_conflict_whose_copy_fails_too_leaves_the_bytes_staged(void **state)
 {
     struct rig r;
@@ -330,6 +387,9 @@ int main(void)
         cmocka_unit_test(fsync_and_another_write_try_again),
         cmocka_unit_test(a_failure_at_release_leaves_the_bytes_and_one_line),
         cmocka_unit_test(a_conflict_puts_the_bytes_beside_the_newer_object),
+        cmocka_unit_test(conflicts_of_one_second_have_names_of_their_own),
+        cmocka_unit_test(who_asked_for_a_name_of_its_own_and_lost_it_is_told_that_it_exists),
+        cmocka_unit_test(a_file_that_was_ones_own_once_is_a_conflict_later),
         cmocka_unit_test(a_conflict_whose_copy_fails_too_leaves_the_bytes_staged),
         cmocka_unit_test(writing_on_after_a_conflict_is_never_told_to_be_stored),
         cmocka_unit_test(a_write_to_a_version_that_is_known_to_be_replaced_is_not_lost),

@@ -155,6 +155,38 @@ static void a_target_that_others_changed_is_not_overwritten(void **state)
     rig_stop(&r);
 }
 
+static void a_name_that_others_took_meanwhile_exists_for_who_would_not_replace_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "mine");
+    others_put(&r, "d/x", "mine");
+    expect_names(&r, "", "a\nd\n");
+    expect_names(&r, "d", "x\n");
+    others_put(&r, "b", "theirs");
+    others_put(&r, "e/x", "theirs");
+    expect_code(&r, ERR_EXISTS, try_rename(&r, "a", "b", RENAME_NOREPLACE));
+    expect_code(&r, ERR_EXISTS, try_rename(&r, "d", "e", RENAME_NOREPLACE));
+    expect_object(&r, "a", "mine");
+    expect_object(&r, "b", "theirs");
+    expect_object(&r, "d/x", "mine");
+    expect_object(&r, "e/x", "theirs");
+    rig_stop(&r);
+}
+
+static void a_source_that_others_changed_is_a_conflict_also_where_nothing_would_be_replaced(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "known");
+    expect_names(&r, "", "a\n");
+    others_put(&r, "a", "theirs");
+    expect_code(&r, ERR_CONFLICT, try_rename(&r, "a", "b", RENAME_NOREPLACE));
+    expect_object(&r, "a", "theirs");
+    expect_no_object(&r, "b");
+    rig_stop(&r);
+}
+
 static void after_a_deletion_that_failed_both_names_are_there(void **state)
 {
     struct rig r;
@@ -251,6 +283,8 @@ int main(void)
         cmocka_unit_test(what_was_written_to_a_file_that_is_renamed_over_is_gone),
         cmocka_unit_test(renames_that_cannot_be),
         cmocka_unit_test(a_target_that_others_changed_is_not_overwritten),
+        cmocka_unit_test(a_name_that_others_took_meanwhile_exists_for_who_would_not_replace_it),
+        cmocka_unit_test(a_source_that_others_changed_is_a_conflict_also_where_nothing_would_be_replaced),
         cmocka_unit_test(after_a_deletion_that_failed_both_names_are_there),
         cmocka_unit_test(a_source_that_others_rewrote_in_between_stays_with_their_bytes),
         cmocka_unit_test(bytes_written_during_a_rename_come_to_the_new_name),
