@@ -28,7 +28,8 @@ void send_attr(struct vfs *v, struct inode *i)
     struct store_version version;
     lock_take(&v->tree);
     struct active *a = i->active;
-    uint64_t attr_gen = a->attr_gen, gen = a->gen;
+    /* Content that was written since the sending began is not this failure's: only what is in the store counts as tried. */
+    uint64_t attr_gen = a->attr_gen, gen = a->sent_gen;
     bool gone = !(i->flags & INODE_LINKED) && i->parent, is_dir = i->kind == INODE_DIR;
     bool as_marker = is_dir && !(i->etag && i->size > 0); /* others may have put bytes into a marker */
     CLEANUP(free) char *key = inode_key_dup_locked(i);
