@@ -241,6 +241,7 @@ static enum err_code build_vfs(struct stack *s, struct err *e)
         .force_gid = options_given(o, "gid"),
         .memory = o->memory,
         .rename_limit = o->rename_limit,
+        .shared = o->allow_other,
         .state_dir = s->source->is_ssm ? NULL : s->state.dir,
         .notify = notify_callbacks(s->notify),
     };

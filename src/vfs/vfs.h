@@ -42,6 +42,7 @@ struct vfs_notify {
 struct vfs_config {
     uint64_t ttl_ms;         /* VFS_TTL_INF: for ever */
     bool read_only;
+    bool shared;             /* other users are let in: mode and owner mean something */
     uid_t uid;               /* of what has no stored owner */
     gid_t gid;
     mode_t umask;            /* taken away from what is shown, stored or not; 0 for none */

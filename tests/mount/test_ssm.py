@@ -320,6 +320,30 @@ def test_sed_i_edits_a_parameter(tree):
     assert disk.parameters.names() == ["p"]
 
 
+def test_cp_a_and_rsync_a_onto_parameters_end_well(tree, tmp_path):
+    disk = tree()
+    source = tmp_path / "source"
+    (source / "db").mkdir(parents=True, mode=0o700)
+    for name, mode in (("host", 0o644), ("port", 0o444), ("db/password", 0o600), ("db/user", 0o640)):
+        (source / name).write_text("v of " + name)
+        (source / name).chmod(mode)
+        os.utime(source / name, (1, 1))
+    run("cp", "-a", source, disk / "copied")
+    run("rsync", "-a", str(source) + "/", disk / "synced")
+    run("diff", "-r", source, disk / "copied")
+    run("diff", "-r", source, disk / "synced")
+    assert stat.S_IMODE(os.stat(disk / "synced" / "port").st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="allow_other of a user needs user_allow_other in /etc/fuse.conf")
+def test_where_others_are_let_in_a_mode_that_would_protect_is_refused(tree):
+    disk = tree({"p": "v"}, allow_other=True, ssm_type="String")
+    (disk / "p").chmod(0o666)
+    assert errno_of((disk / "p").chmod, 0o600) == errno.EPERM
+    assert errno_of(os.chown, disk / "p", 12345, -1) == errno.EPERM
+    assert stat.S_IMODE(os.stat(disk / "p").st_mode) == 0o644
+
+
 def test_a_swap_file_is_larger_than_any_value_and_stays_while_empty(tree):
     disk = tree({"p": "x"})
     (disk / ".p.swpx").touch()

@@ -379,6 +379,20 @@ static void nothing_changes_on_a_mount_that_is_read_only(void **state)
     rig_stop(&r);
 }
 
+static void nothing_changes_on_a_store_that_is_read_only(void **state)
+{
+    struct rig r;
+    struct vfs_handle *h = NULL;
+    rig_start(&r, &(struct rig_kind){.caps_on = STORE_READ_ONLY});
+    expect_code(&r, ERR_READ_ONLY, try_create(&r, "new", O_RDWR, &h));
+    expect_code(&r, ERR_READ_ONLY, try_mkdir(&r, "e"));
+    expect_code(&r, ERR_READ_ONLY, try_chmod(&r, "", 0700));
+    expect_code(&r, ERR_READ_ONLY, vfs_setxattr(r.v, VFS_ROOT, "user.a", "x", 1, 0, &r.who, &r.err));
+    drain(&r);
+    assert_int_equal(rig_count(&r, MEM_PUT), 0);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +416,7 @@ int main(void)
         cmocka_unit_test(an_attribute_that_cannot_be_stored_is_not_shown_for_ever),
         cmocka_unit_test(extended_attributes_are_kept_with_the_object),
         cmocka_unit_test(nothing_changes_on_a_mount_that_is_read_only),
+        cmocka_unit_test(nothing_changes_on_a_store_that_is_read_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,53 @@ static void a_local_name_never_reaches_the_store(void **state)
     rig_stop(&r);
 }
 
+static enum err_code set(struct rig *r, unsigned what, mode_t mode, uid_t uid)
+{
+    struct vfs_setattr s = {.set = what, .mode = mode, .uid = uid, .gid = uid, .mtime = {.tv_sec = 1}};
+    struct vfs_attr attr;
+    return vfs_setattr(r->v, walk(r, "f"), NULL, &s, &r->who, &attr, &r->err);
+}
+
+static void attributes_that_a_store_does_not_keep_are_refused_only_where_they_would_protect(void **state)
+{
+    static const struct {
+        unsigned what;
+        mode_t mode;
+        uid_t uid;
+        enum err_code alone, shared;
+    } cases[] = {
+        {VFS_SET_MTIME, 0, 0, ERR_OK, ERR_OK},
+        {VFS_SET_MODE, 0644, 0, ERR_OK, ERR_OK},
+        {VFS_SET_MODE, 0777, 0, ERR_OK, ERR_OK},
+        {VFS_SET_MODE, 0444, 0, ERR_OK, ERR_OK},
+        {VFS_SET_MODE, 0600, 0, ERR_OK, ERR_PERM},
+        {VFS_SET_MODE, 0640, 0, ERR_OK, ERR_PERM},
+        {VFS_SET_UID, 0, 500, ERR_OK, ERR_OK},
+        {VFS_SET_UID, 0, 7, ERR_OK, ERR_PERM},
+        {VFS_SET_GID, 0, 500, ERR_OK, ERR_OK},
+        {VFS_SET_GID, 0, 7, ERR_OK, ERR_PERM},
+    };
+    struct rig_kind texts = small_values;
+    texts.caps_off |= STORE_SECRET;
+    texts.caps_on &= ~(unsigned)STORE_SECRET;
+    for (int shared = 0; shared < 2; shared++) {
+        struct rig r;
+        rig_store(&r, &texts);
+        r.cfg.shared = shared;
+        rig_mount(&r);
+        others_put(&r, "f", "value");
+        struct stat before = stat_of(&r, "f");
+        assert_int_equal(before.st_mode, S_IFREG | 0644);
+        for (size_t k = 0; k < ARRAY_LEN(cases); k++)
+            expect_code(&r, shared ? cases[k].shared : cases[k].alone, set(&r, cases[k].what, cases[k].mode, cases[k].uid));
+        struct stat after = stat_of(&r, "f");
+        assert_true(after.st_mode == before.st_mode && after.st_uid == before.st_uid && after.st_gid == before.st_gid);
+        drain(&r);
+        assert_int_equal(changes(&r), 0);
+        rig_stop(&r);
+    }
+}
+
 static void a_removal_that_was_put_off_and_fails_is_an_error_of_the_drain(void **state)
 {
     struct rig r;
@@ -265,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_local_name_never_reaches_the_store),
+        cmocka_unit_test(attributes_that_a_store_does_not_keep_are_refused_only_where_they_would_protect),
         cmocka_unit_test(a_removal_that_was_put_off_and_fails_is_an_error_of_the_drain),
         cmocka_unit_test(a_local_file_stays_while_it_is_empty),
         cmocka_unit_test(a_local_file_may_be_larger_than_a_value),
