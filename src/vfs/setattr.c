@@ -48,17 +48,21 @@ static void apply(const struct vfs_setattr *s, struct store_meta *m)
 }
 
 /*
- * What keeps no attributes (parameters, containers). Programs set them without need (cp -a, rsync -a, editors), so a change is accepted, and changes
- * nothing: what is shown stays. Where others are let in, mode and owner decide who reads what; there a change that would take
- * something away from others or give the file to somebody else is refused, because it would not be so.
+ * What keeps no attributes (parameters, containers). Programs set them without need (cp -a, rsync -a, editors), so a change is
+ * accepted, and changes nothing: what is shown stays. Where others are let in, mode and owner decide who reads what; there a change
+ * that would take something away from others or give the file to somebody else is refused, because it would not be so. Containers
+ * are no copies of anything: of them every change is refused.
  */
-static enum err_code refuse_change(const struct vfs *v, const struct vfs_setattr *s, const struct stat *shown, struct err *e)
+static enum err_code refuse_change(const struct vfs *v, const struct inode *i, const struct vfs_setattr *s,
+                                   const struct stat *shown, struct err *e)
 {
-    if (!v->cfg.shared)
-        return ERR_OK;
-    bool takes_away = (s->set & VFS_SET_MODE) && (shown->st_mode & ~s->mode & 077);
-    bool gives = ((s->set & VFS_SET_UID) && s->uid != shown->st_uid) || ((s->set & VFS_SET_GID) && s->gid != shown->st_gid);
-    return takes_away || gives ? err_set(e, ERR_PERM, "no mode and no owner is kept of this") : ERR_OK;
+    bool container = is_container_locked(v, i);
+    mode_t lost = container ? (shown->st_mode ^ s->mode) & 07777 : shown->st_mode & ~s->mode & 077;
+    bool mode = (s->set & VFS_SET_MODE) && lost;
+    bool owner = ((s->set & VFS_SET_UID) && s->uid != shown->st_uid) || ((s->set & VFS_SET_GID) && s->gid != shown->st_gid);
+    if ((v->cfg.shared || container) && (mode || owner))
+        return err_set(e, ERR_PERM, "no mode and no owner is kept of this");
+    return ERR_OK;
 }
 
 static enum err_code set_attributes_locked(struct vfs *v, struct inode *i, const struct vfs_setattr *s, struct err *e)
@@ -66,7 +70,7 @@ static enum err_code set_attributes_locked(struct vfs *v, struct inode *i, const
     struct vfs_attr shown;
     attr_fill_locked(v, i, &shown);
     if ((!vfs_has(v, STORE_POSIX) || is_container_locked(v, i)) && !(i->flags & INODE_LOCAL))
-        return refuse_change(v, s, &shown.st, e);
+        return refuse_change(v, i, s, &shown.st, e);
     CLEANUP(store_meta_unref) struct store_meta *m = store_meta_copy(i->meta);
     if (!m || inode_activate_locked(v, i, e))
         return err_set(e, ERR_NOMEM, "out of memory");
