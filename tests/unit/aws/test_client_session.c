@@ -1,8 +1,11 @@
 #include "client_fixture.h"
 
+#include "util/cancel.h"
 #include "util/clock.h"
 #include "util/str.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,9 +98,12 @@ static void a_session_that_makes_no_sense_is_an_error_without_its_secrets(void *
         "<CreateSessionResult/>",
         "<CreateSessionResult><Credentials><SessionToken>MARKER</SessionToken></Credentials></CreateSessionResult>",
         "<CreateSessionResult><Credentials><SessionToken>MARKER</SessionToken><SecretAccessKey>MARKER</SecretAccessKey>"
-        "<AccessKeyId>ID</AccessKeyId><Expiration>2001-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>",
-        "<CreateSessionResult><Credentials><SessionToken>MARKER\n</SessionToken><SecretAccessKey>MARKER</SecretAccessKey>"
-        "<AccessKeyId>I/D</AccessKeyId><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>",
+        "<AccessKeyId>ID</AccessKeyId><Expiration>2001-01-01T00:00:00Z</Expiration></Credentials></"
+        "CreateSessionResult>",
+        "<CreateSessionResult><Credentials><SessionToken>MARKER\n</SessionToken><SecretAccessKey>MARKER</"
+        "SecretAccessKey>"
+        "<AccessKeyId>I/D</AccessKeyId><Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></"
+        "CreateSessionResult>",
     };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -115,11 +121,74 @@ static void a_session_that_makes_no_sense_is_an_error_without_its_secrets(void *
     }
 }
 
+enum { THREADS = 20 };
+
+static void *send_one(void *arg)
+{
+    struct outcome o;
+
+    assert_int_equal(call(arg, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    return NULL;
+}
+
+static void any_number_of_threads_wait_for_one_session(void **state)
+{
+    const char *session = NULL;
+    struct script *server = script_start(answer, &session);
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), BUCKET);
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_one, c), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(script_count(server), 1 + THREADS);
+    for (unsigned n = 2; n <= 1 + THREADS; n++)
+        assert_true(is_of_session(server, n));
+    script_stop(server);
+}
+
+struct held {
+    struct cancel *cancel;
+    sem_t go;
+};
+
+/* The call that waits for the session is canceled while the session is being made; the answer comes when all is over.
+ */
+static void answer_late(void *arg, const struct seen *r, unsigned number, struct buf *out)
+{
+    struct held *h = arg;
+
+    assert_non_null(strstr(r->target, "?session"));
+    cancel_fire(h->cancel);
+    sem_wait(&h->go);
+    reply_add(out, 200, "", "");
+}
+
+static void a_client_can_be_freed_while_its_session_is_being_made(void **state)
+{
+    CLEANUP(cancel_unref) struct cancel *cancel = cancel_new();
+    struct held held = {.cancel = cancel};
+    sem_init(&held.go, 0, 0);
+    struct script *server = script_start(answer_late, &held);
+    struct aws_client *c = client_for("s3", script_url(server), BUCKET);
+    const struct aws_request r = {.key = "k", .what = "TestCall"};
+
+    assert_int_equal(aws_call(c, &r, cancel, NULL), ERR_CANCELED);
+    aws_client_free(c);
+    assert_int_equal(script_count(server), 1);
+    sem_post(&held.go);
+    script_stop(server);
+    sem_destroy(&held.go);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(copies_and_HeadBucket_go_with_the_accounts_keys_all_others_with_the_sessions),
         T(without_session_auth_the_accounts_keys_sign),
+        T(any_number_of_threads_wait_for_one_session),
+        T(a_client_can_be_freed_while_its_session_is_being_made),
         T(a_session_that_makes_no_sense_is_an_error_without_its_secrets),
     };
 
