@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -283,6 +284,24 @@ const char *request_param(const struct request *r, const char *name)
     return NULL;
 }
 
+/* "arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/object/KEY": the bucket is what the access point's host is called,
+ * NAME-ACCOUNT.
+ */
+static bool parse_arn_source(const char *arn, char **bucket, char **key)
+{
+    const char *name = strstr(arn, ":accesspoint/"), *object = strstr(arn, "/object/"), *account = name;
+
+    if (!name || !object || object < name)
+        return false;
+    while (account > arn && account[-1] != ':')
+        account--;
+    name += strlen(":accesspoint/");
+    if (asprintf(bucket, "%.*s-%.*s", (int)(object - name), name, (int)strcspn(account, ":"), account) < 0)
+        abort();
+    *key = x_strdup(object + strlen("/object/"));
+    return true;
+}
+
 bool parse_copy_source(const char *source, char **bucket, char **key)
 {
     char *copy = x_strdup(*source == '/' ? source + 1 : source);
@@ -293,6 +312,11 @@ bool parse_copy_source(const char *source, char **bucket, char **key)
     if (version)
         *version = 0;
     ok = ok && percent_decode(copy, false);
+    if (ok && strncmp(copy, "arn:", 4) == 0) {
+        ok = parse_arn_source(copy, bucket, key);
+        free(copy);
+        return ok;
+    }
     slash = ok ? strchr(copy, '/') : NULL;
     ok = slash && slash != copy && slash[1];
     if (ok) {

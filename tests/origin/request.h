@@ -56,7 +56,7 @@ void request_release(struct request *r);
 const char *request_header(const struct request *r, const char *name);
 const char *request_param(const struct request *r, const char *name);
 
-/* Splits a copy source "[/]bucket/key[?versionId=null]", percent-encoded, into owned strings; false when malformed. */
+/* Splits a copy source "[/]bucket/key[?versionId=null]" or "ACCESS-POINT-ARN/object/key", percent-encoded, into owned strings; false when malformed. */
 bool parse_copy_source(const char *source, char **bucket, char **key);
 
 /* Decodes %XX in place (and '+' when plus is true); false on a bad escape or a NUL byte. */
