@@ -50,9 +50,10 @@ def test_files_are_made_read_renamed_and_removed(origin, directory, mount):
     assert sorted(os.listdir(disk.path)) == ["b c", "d"]
     os.rename(disk / "d", disk / "e")
     os.rmdir(disk / "e")
-    disk = disk.remount()
+    disk = disk.remount(attrs="head")
     assert os.listdir(disk.path) == ["b c"]
     assert directory.get("b c") == b"bytes"
+    assert os.stat(disk / "b c").st_mode & 0o777 == 0o600
 
 
 def test_a_rename_is_one_request_and_keeps_everything(origin, directory, mount):
