@@ -90,7 +90,7 @@ static void put_legal(struct buf *b, const struct option_row *row)
         buf_add_str(b, "a region's name such as eu-west-1");
         break;
     default:
-        buf_add_str(b, "a value");
+        buf_addf(b, "%s=%s", row->name, row->value ? row->value : "VALUE");
     }
 }
 

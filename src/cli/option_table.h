@@ -45,6 +45,9 @@ const struct option_row *option_table(size_t *n);
 /* The row with that name, or NULL. */
 const struct option_row *option_find(const char *name);
 
+/* The row that somebody who wrote this unknown name may have meant; NULL: none comes near. */
+const struct option_row *option_nearest(const char *name);
+
 /* Parses `value` for the row into `o`. ERR_INVAL with what is legal, ERR_NOMEM. */
 enum err_code option_store(struct options *o, const struct option_row *row, const char *value, struct err *e) MUST_CHECK;
 

@@ -43,17 +43,8 @@ void options_release(struct options *o)
 
 static enum err_code unknown(const char *name, struct err *e)
 {
-    size_t n;
-    const struct option_row *rows = option_table(&n), *best = NULL;
-    unsigned best_distance = 4;
+    const struct option_row *best = option_nearest(name);
 
-    for (size_t i = 0; i < n; i++) {
-        unsigned d = str_distance(name, rows[i].name, 3);
-        if (rows[i].help && d < best_distance && d < strlen(name)) {
-            best = &rows[i];
-            best_distance = d;
-        }
-    }
     if (best)
         return err_set(e, ERR_INVAL, "unknown option %.64s; the nearest is %s (%s); awsfs --help lists all", name, best->name,
                        best->help);

@@ -6,8 +6,11 @@
 #include <cmocka.h>
 
 #include "cli/options.h"
+#include "cli/option_table.h"
+#include "util/str.h"
 #include "util/cleanup.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void durations_have_units_and_a_maximum(void **state)
@@ -179,6 +182,54 @@ static void a_long_list_is_an_error_and_no_crash(void **state)
     assert_int_not_equal(options_parse_list(&o, list, NULL), ERR_OK);
 }
 
+static void an_unknown_option_is_told_what_comes_nearest(void **state)
+{
+    static const struct {
+        const char *typed, *meant; /* NULL: nothing comes near */
+    } cases[] = {
+        {"endpiont", "endpoint"}, {"endpont", "endpoint"},   {"endpoint-url", "endpoint"}, {"url", "endpoint"},
+        {"reigon", "region"},     {"region_name", "region"}, {"proifle", "profile"},       {"Profile", "profile"},
+        {"tll", "ttl"},           {"ttls", "ttl"},           {"cachesize", "cache_size"},  {"cache-size", "cache_size"},
+        {"use_cache", "cache"},   {"dirmode", "dir_mode"},   {"file-mode", "file_mode"},   {"allowother", "allow_other"},
+        {"readonly", "ro"},       {"umaks", "umask"},        {"mem", "memory"},            {"insecure", "insecure_tls"},
+        {"loglevel", "log_level"}, {"kms_key", "sse_kms_key"}, {"storageclass", "storage_class"}, {"timeouts", "timeout"},
+        {"gidd", "gid"},          {"nonempty", NULL},        {"nobody", NULL},             {"r", NULL},
+        {"xy", NULL},             {"rx", NULL},              {"big_writes", NULL},        
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct options o;
+        struct err e = ERR_INIT;
+        char part[64];
+        assert_int_equal(options_init(&o, &e), ERR_OK);
+        assert_int_equal(options_set(&o, cases[i].typed, "1", &e), ERR_INVAL);
+        snprintf(part, sizeof(part), cases[i].meant ? "the nearest is %s (" : "%s", cases[i].meant ? cases[i].meant : "nearest");
+        if (!strstr(e.msg, part) == !!cases[i].meant)
+            fail_msg("%s: %s", cases[i].typed, e.msg);
+        options_release(&o);
+    }
+}
+
+static void an_option_without_the_value_it_needs_says_what_is_legal(void **state)
+{
+    size_t n;
+    const struct option_row *rows = option_table(&n);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].kind == OPTION_FLAG || rows[i].kind == OPTION_IGNORED || rows[i].kind == OPTION_LATER)
+            continue;
+        for (int empty = 0; empty < 2; empty++) {
+            struct options o;
+            struct err e = ERR_INIT;
+            char part[80];
+            assert_int_equal(options_init(&o, &e), ERR_OK);
+            snprintf(part, sizeof(part), "option %s needs a value: ", rows[i].name);
+            assert_int_equal(options_set(&o, rows[i].name, empty ? "" : NULL, &e), ERR_INVAL);
+            if (!str_starts(e.msg, part) || strlen(e.msg) == strlen(part))
+                fail_msg("%s: %s", rows[i].name, e.msg);
+            options_release(&o);
+        }
+    }
+}
+
 static void sloppy_lets_unknown_options_pass(void **state)
 {
     CLEANUP_RELEASE(options_release) struct options o;
@@ -200,6 +251,8 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_what_is_legal),
         cmocka_unit_test(an_unknown_option_does_not_show_its_value),
         cmocka_unit_test(a_long_list_is_an_error_and_no_crash),
+        cmocka_unit_test(an_unknown_option_is_told_what_comes_nearest),
+        cmocka_unit_test(an_option_without_the_value_it_needs_says_what_is_legal),
         cmocka_unit_test(sloppy_lets_unknown_options_pass),
     };
 
