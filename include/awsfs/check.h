@@ -37,7 +37,7 @@ enum check_on {
 
 #define CHECK_ACTION_SIZE   64
 #define CHECK_RESOURCE_SIZE 256
-#define CHECK_ROWS_MAX      40
+#define CHECK_ROWS_MAX      64
 
 struct check_row {
     const char *what; /* static */
@@ -45,6 +45,7 @@ struct check_row {
     enum check_verdict verdict;
     enum check_need need;
     enum check_on on;
+    bool quiet;                         /* not for people where the verdict is YES */
     char action[CHECK_ACTION_SIZE];     /* of a permission: "s3:GetObject"; "" where it is no matter of IAM */
     char resource[CHECK_RESOURCE_SIZE]; /* an ARN that the server named; "" */
     char detail[ERR_MSG_SIZE];          /* one line for people, no secret in it; "" */
@@ -53,6 +54,7 @@ struct check_row {
 struct check_report {
     struct check_row rows[CHECK_ROWS_MAX];
     size_t n;
+    bool unclean; /* something that was made could not be removed: nothing more is to be made */
     bool clock_known;
     int64_t clock_ahead_s; /* this machine's clock minus the server's */
 };

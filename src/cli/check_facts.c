@@ -6,10 +6,12 @@
 #include "aws/endpoint.h"
 #include "aws/profile.h"
 #include "aws/region.h"
+#include "awsfs/store.h"
 #include "cli/stack.h"
 #include "fuse/machine.h"
 #include "store/trials.h"
 #include "util/clock.h"
+#include "util/log.h"
 #include "util/str.h"
 
 #include <limits.h>
@@ -170,6 +172,53 @@ void check_identity(struct stack *s, struct trials *t, uint64_t until_ms, struct
         check_add(out, CHECK_FACT, "identity", CHECK_YES, "%s (account %s)", who->arn, who->account);
     else
         check_add(out, CHECK_FACT, "identity", CHECK_UNKNOWN, "%s", a.e.msg);
+}
+
+/* ---- The server */
+
+struct traits {
+    struct check_report *out;
+    unsigned known, lacking;
+};
+
+static void add_trait(void *arg, const char *name, enum store_verdict verdict, const char *meaning)
+{
+    struct traits *t = arg;
+
+    if (verdict == STORE_UNKNOWN)
+        return;
+    t->known++;
+    t->lacking += verdict == STORE_NO;
+    check_add(t->out, CHECK_FEATURE, name, verdict == STORE_YES ? CHECK_YES : CHECK_NO, "%s", meaning)->quiet = true;
+}
+
+static void learn(void *item, const struct store_call *call)
+{
+    struct store *store = *(struct store **)item;
+    struct err e = ERR_INIT;
+
+    if (store_learn(store, call, &e) != ERR_OK)
+        LOG_INFO("check", "%s", e.msg);
+}
+
+void check_server(struct stack *s, struct trials *t, bool may_write, uint64_t until_ms, struct check_report *out)
+{
+    struct traits seen = {.out = out};
+
+    if (s->source->is_ssm || !s->source->bucket)
+        return;
+    if (may_write)
+        trials_run(t, until_ms, &s->store, 1, sizeof(s->store), learn);
+    struct check_row *row = check_add(out, CHECK_FEATURE, "server", CHECK_YES, "it does all that awsfs makes use of");
+    store_each_trait(s->store, add_trait, &seen);
+    if (!seen.known) {
+        row->verdict = CHECK_UNKNOWN;
+        snprintf(row->detail, sizeof(row->detail), "what it lacks is found out only by writing and deleting");
+    } else if (seen.lacking) {
+        row->verdict = CHECK_NO;
+        snprintf(row->detail, sizeof(row->detail), "it lacks %u of %u things that awsfs makes use of", seen.lacking,
+                 seen.known);
+    }
 }
 
 void check_clock(struct check_report *out)

@@ -41,6 +41,10 @@ void check_where(struct stack *s, enum err_code opened, const struct err *e, str
 void check_identity(struct stack *s, struct trials *t, uint64_t until_ms, struct aws_identity *who,
                     struct check_report *out);
 
+/* What the server lacks of what awsfs can use; where `may_write`, what is not known yet is found out until `until_ms`,
+ * on scratch keys. Blocks. Nothing for stores that have no such differences. */
+void check_server(struct stack *s, struct trials *t, bool may_write, uint64_t until_ms, struct check_report *out);
+
 /* What the store's requests have told. */
 void check_clock(struct check_report *out);
 

@@ -80,6 +80,8 @@ static void table_row(void *arg, const struct check_row *row)
     FILE *out = arg;
     bool denied = row->kind == CHECK_PERMISSION && row->verdict == CHECK_NO && row->action[0];
 
+    if (row->quiet && row->verdict == CHECK_YES)
+        return;
     if (!denied && !row->detail[0])
         fprintf(out, "  %-20s %s\n", row->what, verdict_of(row));
     else

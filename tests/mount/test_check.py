@@ -64,6 +64,8 @@ def state_directory(tmp_path, monkeypatch):
 class Guarded:
     """moto that checks signatures and policies. `admin` may do everything; user() makes one that may do what is told."""
 
+    name = "moto that enforces IAM"
+
     def __init__(self, server):
         self.server = server
         self.iam = server.client("iam")
@@ -149,7 +151,7 @@ def guarded_bucket(guarded):
 def mount_works(mount, witness, env, read_only):
     """Whether a mount with these keys serves, and everything works that people do with it."""
     try:
-        disk = mount(witness, env=env, ro=read_only, attrs="list")
+        disk = mount(witness, env=env, ro=read_only, attrs="list", fresh=True)
     except mounts.MountFailed:
         return False
     try:
@@ -171,14 +173,16 @@ def test_what_a_policy_lacks_is_named_and_what_is_proposed_grants_it(guarded, gu
     checked = Checked(guarded_bucket.source, env, endpoint=guarded.endpoint)
     assert checked.missing() == missing
     assert checked.granted() == missing
-    assert checked.named("unknown") == unknown
+    # Its features are found out only where all that this needs is allowed.
+    may_write = {checked.verdict("write"), checked.verdict("delete"), checked.verdict("multipart")} == {"allowed"}
+    assert checked.named("unknown") == unknown | (set() if may_write else {"server"})
     assert checked.named("failed") == set()
     assert (checked.status == 0) == works
     assert (Checked(guarded_bucket.source, env, endpoint=guarded.endpoint, ro=True).status == 0) == works_ro
     assert checked.all["account"] == "123456789012" and ":user/" + name in checked.all["arn"]
-    assert mount_works(mount, guarded_bucket, env, False) == works
     assert guarded_bucket.uploads() == []
-    assert not [key for key in guarded_bucket.keys() if "check" in key]
+    assert guarded_bucket.keys() == ["dir/old", "old"]
+    assert mount_works(mount, guarded_bucket, env, False) == works
     if missing:
         grant(checked.all["policy"])
         again = Checked(guarded_bucket.source, env, endpoint=guarded.endpoint).missing()
@@ -219,7 +223,7 @@ SSM_POLICIES = {
 def parameters_work(mount, witness, env):
     """Whether a mount with these keys serves, and everything works that people do with it."""
     try:
-        disk = mount(witness, env=env, ssm_rate=1000)
+        disk = mount(witness, env=env, ssm_rate=1000, fresh=True)
     except mounts.MountFailed:
         return False
     try:
@@ -280,6 +284,48 @@ def test_nothing_is_left_on_any_server_and_a_mount_works(server, bucket, mount):
     assert checked.verdict("conditional requests") == "yes"
     assert witness.keys() == ["old"] and witness.uploads() == []
     assert mount_works(mount, witness, None, False)
+
+
+@pytest.fixture
+def lacking(origin):
+    """lacking(ignore=[...], refuse=[...], addressing=...): the origin without these."""
+    yield lambda **what: origin.settings(**what)
+    origin.settings(ignore=[], refuse=[], addressing="any")
+
+
+def test_what_a_server_lacks_is_shown(origin, bucket, lacking):
+    witness = bucket(origin)
+    lacking(ignore=["put-if-match"], refuse=["tags"])
+    checked = Checked(witness.source, endpoint=origin.endpoint)
+    assert checked.verdict("server") == "no" and "lacks 2 of" in checked.rows["server"]["detail"]
+    assert checked.verdict("put-if-match") == checked.verdict("tags") == "no"
+    assert checked.verdict("put-if-absent") == "yes"
+    assert checked.verdict("conditional requests") == "no"
+    assert witness.keys() == [] and witness.uploads() == []
+    assert checked.status == 0
+
+
+def test_what_a_server_lacks_is_found_out_once(origin, bucket):
+    witness = bucket(origin)
+    assert Checked(witness.source, endpoint=origin.endpoint).verdict("server") == "yes"
+    first = sum(origin.requests().values())
+    origin.reset_counts()
+    assert Checked(witness.source, endpoint=origin.endpoint).verdict("server") == "yes"
+    assert sum(origin.requests().values()) < first - 10
+    assert Checked(witness.source, endpoint=origin.endpoint, ro=True).verdict("server") == "yes"
+
+
+def test_a_read_only_check_makes_no_object_to_find_out(origin, bucket):
+    checked = Checked(bucket(origin).source, endpoint=origin.endpoint, ro=True)
+    assert checked.verdict("server") == "unknown" and checked.status == 0
+    assert not [entry for entry in origin.log() if entry["kind"] == "PutObject" and entry["status"] == 200]
+
+
+def test_the_place_of_the_bucket_is_found_out_as_by_a_mount(origin, bucket, lacking):
+    witness = bucket(origin)
+    lacking(addressing="virtual")
+    endpoint = origin.endpoint.replace("127.0.0.1", "localhost")
+    assert Checked(witness.source, endpoint=endpoint).status == 0
 
 
 def test_who_one_is_may_stay_unknown(origin, bucket):

@@ -86,10 +86,8 @@ static void note_there(struct s3_check *c, const struct s3_answer *a)
             c->there = strdup(page.entries[i].key);
 }
 
-/* As a mount asks at its start, so that a policy with conditions gives the same answer. */
-static void try_list(void *item, const struct store_call *call)
+static void list_once(struct s3_check *c, const struct store_call *call)
 {
-    struct s3_check *c = ((struct trial *)item)->check;
     PARAMS(query);
     S3_ANSWER(a);
     params_add(&query, "list-type", "2");
@@ -102,10 +100,20 @@ static void try_list(void *item, const struct store_call *call)
                                  .query = params_list(&query),
                                  .call = call,
                                  .max_attempts = S3_CHECK_ATTEMPTS};
+    memset(&c->o[S3_TRY_LIST], 0, sizeof(c->o[S3_TRY_LIST]));
     send(c, &r, &a, &c->o[S3_TRY_LIST]);
     note_clock(c, &a);
     if (c->o[S3_TRY_LIST].code == ERR_OK)
         note_there(c, &a);
+}
+
+/* As a mount asks at its start, so that a policy with conditions gives the same answer. */
+static void try_list(void *item, const struct store_call *call)
+{
+    struct s3_check *c = ((struct trial *)item)->check;
+    list_once(c, call);
+    if (c->o[S3_TRY_LIST].code != ERR_OK && s3_works_elsewhere(c->s, c->o[S3_TRY_LIST].code, call))
+        list_once(c, call);
 }
 
 /* ---- The others */

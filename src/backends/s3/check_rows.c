@@ -107,6 +107,7 @@ static void condition_row(const struct s3_outcome *put, const char *left, struct
             "the server ignores If-Match: changes made elsewhere can be lost; what was made to find out is removed");
     if (left[0] != 0)
         add_detail(row, left);
+    out->unclean |= left[0] != 0;
 }
 
 static void checksum_row(const struct s3_outcome *create, struct check_report *out)

@@ -93,6 +93,10 @@ static inline bool s3_is_told(const struct store_meta *meta)
     return store_meta_prop(meta, "storage-class", NULL) != NULL;
 }
 
+/* s3.c. With addressing=auto, after a listing failed with `code`: whether the server wants the bucket's name in the other place,
+ * where it is from now on. Not while requests are under way. */
+bool s3_works_elsewhere(struct s3_store *s, enum err_code code, const struct store_call *call);
+
 /* ---- acl.c, tags.c: what a new version must be told of the old one */
 
 /* Says in the log, the first time, that `what` is not kept where `key` changes, and why. */

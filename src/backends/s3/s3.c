@@ -31,11 +31,12 @@ static bool may_be_the_place(enum err_code code)
            code == ERR_AUTH;
 }
 
-/* With addressing=auto: whether the server wants the bucket's name in the other place. */
-static bool works_elsewhere(struct s3_store *s, const struct store_call *call)
+bool s3_works_elsewhere(struct s3_store *s, enum err_code code, const struct store_call *call)
 {
     struct err local = ERR_INIT;
     bool in_host = true;
+    if (!may_be_the_place(code))
+        return false;
     if (!aws_client_move_bucket(s->client, true)) {
         in_host = false;
         if (!aws_client_move_bucket(s->client, false))
@@ -56,7 +57,7 @@ static enum err_code s3_probe(void *impl, const struct store_call *call, struct 
     char endpoint[512], region[64];
     struct err local = ERR_INIT;
     enum err_code code = list_one(s, call, &local);
-    if (code == ERR_OK || (may_be_the_place(code) && works_elsewhere(s, call))) {
+    if (code == ERR_OK || s3_works_elsewhere(s, code, call)) {
         if (!s->read_only)
             s3_traits_warn(s->traits);
         return ERR_OK;
