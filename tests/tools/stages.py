@@ -48,7 +48,7 @@ class Tests(Run):
         log = self.log("setup-" + what)
         path = log + ".path"
         with open(path, "w", encoding="utf-8") as out:
-            if self.command([os.path.join(TOP, "packaging", "setup"), what], log, stdout=out, nice=5):
+            if self.command([os.path.join(TOP, "packaging", "setup"), what], log, stdout=out):
                 raise Failed("packaging/setup " + what, log)
         with open(path, encoding="utf-8") as out:
             return out.read().strip()
@@ -122,8 +122,8 @@ def steps(run):
     """Every step, lane by lane. A step with a stage is tests; the others are what these need."""
     many = 2 * os.cpu_count()
     return [
-        [Step("venv", run.set_up_venv),
-         Step("versitygw", run.set_up_versitygw)],
+        [Step("venv", run.set_up_venv)],
+        [Step("versitygw", run.set_up_versitygw)],
         [Step("build-asan", lambda: run.compile("asan")),
          Step("build-release", lambda: run.compile("release", nice=10)),
          Step("build-tsan", lambda: run.compile("tsan", nice=10))],
