@@ -230,7 +230,7 @@ static enum err_code take_old(const struct creds_context *ctx, const char *path,
                               struct err *e)
 {
     CLEANUP(json_doc_free) struct json_doc *doc = NULL;
-    char what[ERR_MSG_SIZE];
+    char what[ERR_MSG_SIZE + 32];
     time_t expires;
     enum err_code code = load(ctx, path, &doc, &expires, e);
 

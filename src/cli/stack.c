@@ -109,15 +109,13 @@ static enum err_code state_root(const struct stack *s, char out[PATH_MAX], struc
 /* The directory that remembers what servers can do; false where there is none: then each mount finds out anew. */
 static bool servers_dir(const struct stack *s, char out[PATH_MAX])
 {
-    char root[PATH_MAX - 16];
     struct err local = ERR_INIT;
-    char full[PATH_MAX];
+    char root[PATH_MAX];
 
-    if (s->source->is_ssm || state_root(s, full, &local) != ERR_OK ||
-        strlen(full) >= sizeof(root) || private_dir(full, &local) != ERR_OK)
+    if (s->source->is_ssm || state_root(s, root, &local) != ERR_OK || private_dir(root, &local) != ERR_OK)
         return false;
-    snprintf(root, sizeof(root), "%s", full);
-    snprintf(out, PATH_MAX, "%s/servers", root);
+    if (snprintf(out, PATH_MAX, "%s/servers", root) >= PATH_MAX)
+        return false;
     if (private_dir(out, &local) == ERR_OK)
         return true;
     LOG_INFO("mount", "what the server can do is not remembered: %s", local.msg);

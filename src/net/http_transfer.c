@@ -184,8 +184,11 @@ static enum err_code map_result(const struct http_transfer *t, CURLcode rc)
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_FILESIZE_EXCEEDED:
     case CURLE_HTTP2:
+#if CURL_AT_LEAST_VERSION(8, 6, 0)
+    case CURLE_TOO_LARGE: /* a header line longer than libcurl's limit */
+#endif
         return ERR_PROTO;
-    case CURLE_OUT_OF_MEMORY: /* also a header line longer than libcurl's limit */
+    case CURLE_OUT_OF_MEMORY: /* before 8.6 also a header line longer than libcurl's limit */
         return t->progress.ready ? ERR_PROTO : ERR_IO;
     case CURLE_FAILED_INIT:
     case CURLE_BAD_FUNCTION_ARGUMENT:

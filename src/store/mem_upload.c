@@ -156,7 +156,7 @@ static enum err_code join(const struct mem_store *m, const struct mem_upload *u,
     enum err_code code = digest_hex(DIGEST_MD5, buf_str(&sums), sums.len, hex, e);
     if (code != ERR_OK)
         return code;
-    (void)snprintf(etag, STORE_ETAG_SIZE, "%s-%zu", hex, n);
+    (void)snprintf(etag, STORE_ETAG_SIZE, "%.32s-%zu", hex, n);
     *out = TAKE(all);
     return ERR_OK;
 }
