@@ -19,13 +19,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct session *s = userdata;
     const unsigned wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
-                            FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_DIO;
+                            FUSE_CAP_PARALLEL_DIROPS;
     /* Readdirplus always: a listing brings the attributes at no cost. No splice: it is slower. Both kinds of locks stay in
-     * the kernel. Cached pages are dropped by notification, not by a changed mtime: an upload sets the server's. */
+     * the kernel. Cached pages are dropped by notification, not by a changed mtime: an upload sets the server's. With ASYNC_DIO who waits in O_DIRECT could not be killed: the kernel
+     * waits uninterruptibly and sends no INTERRUPT. */
     const unsigned unwanted = FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
                               FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_EXPORT_SUPPORT |
                               FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_DONT_MASK | FUSE_CAP_POSIX_ACL |
-                              FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_IOCTL_DIR;
+                              FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_IOCTL_DIR |
+                              FUSE_CAP_ASYNC_DIO;
 
     conn->want = (conn->want | (wanted & conn->capable)) & ~unwanted;
     conn->max_write = MAX_WRITE;

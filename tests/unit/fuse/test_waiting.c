@@ -112,6 +112,44 @@ static void a_killed_program_is_free_at_once_also_where_its_request_still_queues
     assert_int_equal(double_count(DOUBLE_CANCELED), 1);
 }
 
+static bool none_waits(void *arg)
+{
+    return double_waiting() == 0;
+}
+
+/* Not through the page cache: the kernel waits for the answer itself, and tells of signals. */
+static void read_direct(const char *path)
+{
+    void *buf;
+    int fd = open(path, O_RDONLY | O_DIRECT);
+
+    if (fd < 0 || posix_memalign(&buf, 4096, 4096) != 0 || read(fd, buf, 4096) < 0)
+        _exit(1);
+}
+
+/* More than the thread for interrupts looks at in one go. */
+static void two_hundred_programs_killed_at_once_are_all_let_go(void **state)
+{
+    NEED_MOUNT;
+    pid_t pids[200];
+    char name[32];
+
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof(name), "park-%d", i);
+        double_put(name, "later", S_IFREG | 0644);
+        pids[i] = in_child(read_direct, at(name));
+    }
+    assert_true(eventually(waiting_is, (void *)(uintptr_t)200));
+    for (int i = 0; i < 200; i++)
+        kill(pids[i], SIGKILL);
+    for (int i = 0; i < 200; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFSIGNALED(status));
+    }
+    assert_true(eventually(none_waits, NULL));
+}
+
 static void the_end_drains_and_removes_the_mount_and_frees_what_waits(void **state)
 {
     NEED_MOUNT;
@@ -159,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MOUNTED(two_hundred_stalled_reads_delay_neither_a_stat_nor_a_read_of_what_is_held),
+        MOUNTED(two_hundred_programs_killed_at_once_are_all_let_go),
         MOUNTED(the_end_drains_and_removes_the_mount_and_frees_what_waits),
         MOUNTED(a_plain_umount_ends_the_session),
         cmocka_unit_test_setup_teardown(a_killed_program_is_free_at_once_also_where_its_request_still_queues,
