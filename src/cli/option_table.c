@@ -47,8 +47,9 @@ static const struct option_row table[] = {
     {"excl", OPTION_CHOICE, AT(excl), FOR_S3, "close|open", .preset = "close", .help = "when O_EXCL is decided"},
     {"rename_limit", OPTION_NUMBER, AT(rename_limit), FOR_S3, .min = 0, .max = 1000000000, .value = "OBJECTS",
      .preset = "100000", .help = "larger directories are not renamed (EXDEV)"},
-    {"sse", OPTION_CHOICE, AT(sse), FOR_S3, "bucket|s3|kms|c", "c", .preset = "bucket", .help = "encryption of new objects"},
+    {"sse", OPTION_CHOICE, AT(sse), FOR_S3, "bucket|s3|kms|c", .preset = "bucket", .help = "encryption of new objects"},
     {"sse_kms_key", OPTION_TEXT, AT(sse_kms_key), FOR_S3, .value = "KEY", .help = "with sse=kms"},
+    {"sse_c_key_file", OPTION_PATH, AT(sse_c_key_file), FOR_S3, .value = "FILE", .help = "with sse=c: 32 bytes, hex or base64"},
     {"storage_class", OPTION_WORD, AT(storage_class), FOR_S3,
      "STANDARD|STANDARD_IA|ONEZONE_IA|INTELLIGENT_TIERING|GLACIER_IR|GLACIER|DEEP_ARCHIVE|REDUCED_REDUNDANCY|OUTPOSTS|SNOW|"
      "EXPRESS_ONEZONE", .help = "of new objects"},
@@ -93,7 +94,6 @@ static const struct option_row table[] = {
     KERNEL_FLAG("dirsync", dirsync),
 
     /* Later versions */
-    LATER("sse_c_key_file"),
     LATER("ssm_rule"),
     LATER("ssm_watch"),
     LATER("ssm_rename"),

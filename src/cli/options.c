@@ -131,6 +131,8 @@ static enum err_code check_pairs(const struct options *o, struct err *e)
             return err_set(e, ERR_INVAL, "options %s and %s contradict each other: give one of them", pairs[i].a, pairs[i].b);
     if (o->sse_kms_key && o->sse != SSE_KMS)
         return err_set(e, ERR_INVAL, "option sse_kms_key needs sse=kms");
+    if ((o->sse == SSE_C) != (o->sse_c_key_file != NULL))
+        return err_set(e, ERR_INVAL, "options sse=c and sse_c_key_file=FILE need each other");
     return ERR_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "backends/s3/s3.h"
 #include "backends/ssm/ssm.h"
 #include "cli/sdnotify.h"
+#include "cli/sse_key.h"
 #include "fuse/notify.h"
 #include "net/http.h"
 #include "awsfs/store.h"
@@ -131,8 +132,9 @@ static struct store *new_s3_store(const struct stack *s, struct aws_client *clie
         .bucket = bucket,
         .prefix = s->source->prefix,
         .requester_pays = o->requester_pays,
-        .sse = o->sse == SSE_KMS ? S3_SSE_KMS : o->sse == SSE_S3 ? S3_SSE_S3 : S3_SSE_DEFAULT,
+        .sse = (enum s3_sse)o->sse,
         .sse_kms_key = o->sse_kms_key,
+        .sse_c_key = s->sse_key,
         .storage_class = o->storage_class,
         .acl = o->acl,
         .read_only = o->read_only,
@@ -257,6 +259,8 @@ enum err_code stack_open(struct stack *s, struct err *e)
     s->state = (struct state)STATE_INIT;
     if (is_ssm)
         lock_process();
+    if (code == ERR_OK && s->options->sse_c_key_file && !(s->sse_key = sse_key_read(s->options->sse_c_key_file, e)))
+        return e->code;
     if (code == ERR_OK)
         code = build_client(s, e);
     return code == ERR_OK ? build_store(s, e) : code;
@@ -308,5 +312,6 @@ void stack_release(struct stack *s)
     aws_client_free(TAKE(s->client));
     creds_provider_free(TAKE(s->creds));
     http_engine_free(TAKE(s->engine));
+    secret_free(TAKE(s->sse_key));
     state_close(&s->state);
 }

@@ -22,6 +22,7 @@ struct stack {
     atomic_bool ending;
     _Atomic(struct aws_client *) asking; /* while it is asked whether the store can be used; NULL: not now */
     struct state state;
+    uint8_t *sse_key; /* of sse=c, in secret memory; NULL: none */
     struct http_engine *engine;
     struct creds_provider *creds;
     struct aws_client *client;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keys.h"
 #include "s3.h"
 
 enum { METADATA_MAX = 2048, TAGS_MAX = 10 };
@@ -46,8 +47,8 @@ bool take_encryption(const struct request *r, struct object *o, struct reply *p)
     static const char *const names[] = {"x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id",
                                         "x-amz-server-side-encryption-bucket-key-enabled"};
 
-    if (request_header(r, "x-amz-server-side-encryption-customer-algorithm"))
-        return fail(p, r, "NotImplemented");
+    if (!key_take(r, o, p))
+        return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (request_header(r, names[i]))
             attrs_set(&o->headers, names[i], request_header(r, names[i]));
@@ -149,6 +150,9 @@ void reply_encryption(struct reply *p, const struct object *o)
 {
     const char *sse = attrs_get(&o->headers, "x-amz-server-side-encryption");
 
+    key_reply(p, o);
+    if (attrs_get(&o->headers, "x-amz-server-side-encryption-customer-key-md5"))
+        return;
     if (!sse)
         reply_header(p, "x-amz-server-side-encryption", "AES256");
     for (size_t i = 0; i < o->headers.count; i++)

@@ -120,6 +120,8 @@ static void settings(struct server *s, const json_t *in, struct reply *p)
         return;
     }
     if (b)
+        b->requester_pays = json_is_true(json_object_get(in, "requester_pays"));
+    if (b)
         b->foreign = json_is_true(json_object_get(in, "foreign"));
     reply_json(p, 200, json_pack("{s:s, s:s}", "ownership", *ownership ? *ownership : s->ownership, "region", *region));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keys.h"
 #include "s3.h"
 
 enum { KEY_MAX = 1024 };
@@ -39,7 +40,7 @@ enum op_result s3_perform(struct server *s, struct request *r, struct reply *p)
         reply_error(p, r, "KeyTooLongError");
         return OP_DONE;
     }
-    if (!directory_allows(s, r, p) || !lacks_apply(&s->lacks, r, p))
+    if (!directory_allows(s, r, p) || !lacks_apply(&s->lacks, r, p) || !payer_agrees(s, r, p))
         return OP_DONE;
     return functions[r->op](s, r, p);
 }
@@ -79,6 +80,8 @@ struct object *need_copy_source(struct server *s, const struct request *r, struc
     free(key);
     if (!o) {
         reply_error(p, r, b ? "NoSuchKey" : "NoSuchBucket");
+    } else if (!key_fits(r, o, true, p)) {
+        return NULL;
     } else if (cond_copy_source(r, o) != COND_TRUE) {
         reply_error(p, r, "PreconditionFailed");
         return NULL;

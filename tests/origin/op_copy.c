@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keys.h"
 #include "multipart.h"
 #include "s3.h"
 
@@ -176,7 +177,7 @@ enum op_result op_UploadPartCopy(struct server *s, struct request *r, struct rep
     const char *code;
     struct part *part;
 
-    source = number ? need_copy_source(s, r, p) : NULL;
+    source = number && key_fits(r, u->result, false, p) ? need_copy_source(s, r, p) : NULL;
     if (!source)
         return OP_DONE;
     code = source_range(r, source, &first, &size);

@@ -1,6 +1,8 @@
 /* Multipart uploads but for their completion. */
 #include "multipart.h"
 
+#include "keys.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,7 +111,7 @@ enum op_result op_UploadPart(struct server *s, struct request *r, struct reply *
     struct part *part;
     enum sum_alg alg;
 
-    if (!number || !verify_payload(r, p, &alg))
+    if (!number || !key_fits(r, u->result, false, p) || !verify_payload(r, p, &alg))
         return OP_DONE;
     if (!r->has_length) {
         reply_error(p, r, "MissingContentLength");

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "keys.h"
 #include "s3.h"
 
 enum op_result op_PutObject(struct server *s, struct request *r, struct reply *p)
@@ -136,7 +137,7 @@ enum op_result op_GetObject(struct server *s, struct request *r, struct reply *p
     uint64_t first = 0, last = 0;
     enum cond cond;
 
-    if (!o)
+    if (!o || !key_fits(r, o, false, p))
         return OP_DONE;
     cond = cond_read(r, o);
     if (cond == COND_FAILED) {

@@ -75,7 +75,8 @@ void object_set_md5_etag(struct object *o)
     char hex[33];
 
     md5_etag(o->body, o->etag);
-    if (!encryption || strncmp(encryption, "aws:kms", 7) != 0)
+    if ((!encryption || strncmp(encryption, "aws:kms", 7) != 0) &&
+        !attrs_get(&o->headers, "x-amz-server-side-encryption-customer-key-md5"))
         return;
     sum_of(SUM_MD5, o->etag, strlen(o->etag), other);
     hex_encode(other, 16, hex);

@@ -65,6 +65,7 @@ struct bucket {
     char *region;
     char *ownership; /* NULL: the server's setting */
     time_t created;
+    bool requester_pays;
     bool foreign; /* another account's: not in the list of buckets */
     struct map *objects; /* key to struct object */
     struct map *uploads; /* upload id to struct upload */

@@ -75,22 +75,41 @@ struct stack {
     struct store *store, *again;
 };
 
+/* Encrypted with a key of its own, in a bucket whose requester pays: both are refused where a header is missing. */
+static const struct limitation keyed[] = {
+    {NEED_MD5, "ETags of SSE-C objects are no MD5s"},
+    {0, NULL},
+};
+
 /* Turns off what AWSFS_TEST_LACKS says. */
 static const struct limitation *without(struct suite *s, const char *lacks, const struct limitation *limits)
 {
+    char json[128];
     if (lacks == NULL)
         return limits;
+    if (strcmp(lacks, "wants_a_key") == 0) {
+        (void)snprintf(json, sizeof(json), "{\"bucket\":\"%s\",\"requester_pays\":true,\"ownership\":\"ObjectWriter\"}",
+                       s->bucket);
+        origin_settings(s, json);
+        return keyed;
+    }
     origin_settings(s, strcmp(lacks, "ignores") == 0 ? BARE_IGNORES : BARE_REFUSES);
     return bare;
 }
 
-static bool stack_open(struct stack *k, const char *endpoint, const char *bucket, struct err *e)
+static bool stack_open(struct stack *k, const char *endpoint, const char *bucket, bool has_key, struct err *e)
 {
     const struct http_config http = {.user_agent = "awsfs-conformance"};
     const struct creds_options creds = {0};
     const struct aws_client_config client = {
         .service = "s3", .endpoint = endpoint, .bucket = bucket, .region = "us-east-1", .timeout_ms = 20000};
+    static const uint8_t key[S3_SSE_C_KEY] = "a key that only this test knows";
     struct s3_options o = {.bucket = bucket, .prefix = "suite/"};
+    if (has_key) {
+        o.sse = S3_SSE_C;
+        o.sse_c_key = key;
+        o.requester_pays = true;
+    }
     k->engine = http_engine_new(&http, e);
     k->creds = k->engine != NULL ? creds_provider_new(k->engine, &creds, e) : NULL;
     k->client = k->creds != NULL ? aws_client_new(k->engine, k->creds, &client, e) : NULL;
@@ -124,7 +143,7 @@ static int run(const char *server, const struct limitation *limits)
         limits = without(&suite, lacks, limits);
     if (endpoint == NULL || bucket == NULL) {
         fprintf(stderr, "AWSFS_TEST_ENDPOINT and AWSFS_TEST_BUCKET must name the server and its bucket\n");
-    } else if (!stack_open(&k, endpoint, bucket, &e) || store_probe(k.store, NULL, &e) != ERR_OK) {
+    } else if (!stack_open(&k, endpoint, bucket, limits == keyed, &e) || store_probe(k.store, NULL, &e) != ERR_OK) {
         fprintf(stderr, "%s: %s\n", err_name(e.code), e.msg);
     } else {
         suite.store = k.store;

@@ -220,6 +220,9 @@ enum err_code s3_add_acl(struct s3_store *s, const char *from, const struct stor
         s3_traits_set(s->traits, S3_ACLS, S3_REFUSES, true);
     if (code == ERR_OK && !is_default)
         code = s3_acl_headers(buf_str(&text), h, &local);
+    /* A new name with what is told of another. */
+    if (code == ERR_NOT_FOUND && s->acl != NULL)
+        params_add(h, "x-amz-acl", s->acl);
     if (code != ERR_OK && code != ERR_NOT_FOUND)
         s3_warn_lost(&s->lost_acl, "ACLs", from, &local);
     return ERR_OK;

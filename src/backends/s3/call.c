@@ -75,23 +75,26 @@ static enum err_code apply_cond(struct s3_store *s, const struct s3_request *r, 
     return code;
 }
 
-enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
+/* The headers of the request and, behind them, those of the key, which stay in secret memory. calloc'd. */
+static struct aws_param *all_headers(const struct s3_store *s, const struct params *headers, bool target, bool source)
 {
-    PARAMS(headers);
+    struct aws_param key[S3_KEY_HEADERS];
+    size_t n = s3_key_headers(s, target, source, key);
+    struct aws_param *all = calloc(headers->n + n + 1, sizeof(*all));
+    if (all != NULL && headers->n > 0)
+        memcpy(all, headers->items, headers->n * sizeof(*all));
+    if (all != NULL)
+        memcpy(all + headers->n, key, n * sizeof(*all));
+    return all;
+}
+
+static enum err_code send(struct s3_store *s, const struct s3_request *r, const struct aws_param *headers,
+                          struct s3_answer *a, struct err *e)
+{
     struct http_body body = {0};
-    enum err_code code;
     CLEANUP(free) char *key = r->key != NULL ? s3_full_key(s, r->key) : NULL;
-    for (size_t i = 0; r->headers != NULL && i < r->headers->n; i++)
-        params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
-    for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
-        params_add(&headers, r->more->items[i].name, r->more->items[i].value);
-    if (r->cond != NULL && (code = apply_cond(s, r, &headers, e)) != ERR_OK)
-        return code;
-    if (s->requester_pays)
-        params_add(&headers, "x-amz-request-payer", "requester");
-    code = params_check(&headers, r->what, e);
-    if (code != ERR_OK || (r->key != NULL && key == NULL))
-        return code != ERR_OK ? code : err_set(e, ERR_NOMEM, "%s", r->what);
+    if (headers == NULL || (r->key != NULL && key == NULL))
+        return err_set(e, ERR_NOMEM, "%s", r->what);
     if (r->body != NULL)
         body = (struct http_body){.size = r->body->size, .read = r->body->read, .arg = r->body->arg};
     else if (r->text != NULL)
@@ -104,7 +107,7 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         .what = r->what,
         .key = key,
         .query = r->query,
-        .headers = params_list(&headers),
+        .headers = headers,
         .body = body.read != NULL ? &body : NULL,
         .timeout_ms = timeout_of(r),
         .max_attempts = r->max_attempts,
@@ -116,10 +119,51 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
         .done = answered,
         .arg = a,
     };
-    code = aws_call(s->client, &request, r->call != NULL ? r->call->cancel : NULL, e);
+    enum err_code code = aws_call(s->client, &request, r->call != NULL ? r->call->cancel : NULL, e);
     if (code == ERR_OK && (a->body.failed || a->headers.failed != ERR_OK))
         return err_set(e, ERR_PROTO, "%s: the reply is too large", r->what);
     return code;
+}
+
+/* With the key, or without it where that is known to be right. What was refused is tried the other way. */
+static enum err_code send_with_key(struct s3_store *s, const struct s3_request *r, const struct params *headers,
+                                   bool again, struct s3_answer *a, struct err *e)
+{
+    struct err first = ERR_INIT, second = ERR_INIT;
+    const char *read = r->source != NULL ? r->source : r->key;
+    bool target = !s3_is_plain(s, r->key), plain = s3_is_plain(s, read);
+    CLEANUP(free) struct aws_param *one = all_headers(s, headers, target, r->source != NULL && !plain);
+    enum err_code code = send(s, r, one, a, &first);
+    if (code == ERR_OK || !again || a->status != 400)
+        return code == ERR_OK ? code : err_copy(e, &first);
+    target = r->source != NULL ? target : plain;
+    CLEANUP(free) struct aws_param *other = all_headers(s, headers, target, r->source != NULL && plain);
+    code = send(s, r, other, a, &second);
+    if (code == ERR_OK || a->status != 400)
+        s3_set_plain(s, read, !plain);
+    /* A 400 both ways: what the first one says is about the request as it should be. */
+    return code == ERR_OK ? code : err_copy(e, a->status == 400 ? &first : &second);
+}
+
+enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
+{
+    PARAMS(headers);
+    enum err_code code;
+    bool again;
+    for (size_t i = 0; r->headers != NULL && i < r->headers->n; i++)
+        params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
+    for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
+        params_add(&headers, r->more->items[i].name, r->more->items[i].value);
+    if (r->cond != NULL && (code = apply_cond(s, r, &headers, e)) != ERR_OK)
+        return code;
+    if (s->requester_pays)
+        params_add(&headers, "x-amz-request-payer", "requester");
+    code = params_check(&headers, r->what, e);
+    if (code != ERR_OK)
+        return code;
+    if (r->key != NULL && s3_takes_key(s, r->what, &again))
+        return send_with_key(s, r, &headers, again, a, e);
+    return send(s, r, params_list(&headers), a, e);
 }
 
 enum err_code s3_answer_etag(const struct s3_answer *a, const char *what, struct store_version *out, struct err *e)
@@ -161,7 +205,8 @@ static void add_told_class(const struct store_meta *meta, struct params *h)
     const char *bucket_key = store_meta_prop(meta, "sse-bucket-key", NULL);
     if (strcmp(class, "STANDARD") != 0)
         params_add(h, "x-amz-storage-class", class);
-    if (sse == NULL || strcmp(sse, "none") == 0)
+    /* The key of "c" goes with the request (sse.c). */
+    if (sse == NULL || strcmp(sse, "none") == 0 || strcmp(sse, "c") == 0)
         return;
     params_add(h, "x-amz-server-side-encryption", sse);
     if (!str_starts(sse, "aws:kms"))

@@ -140,6 +140,7 @@ static enum err_code copy_on(void *arg, const struct store_cond *cond, struct s3
     const struct s3_request r = {.method = HTTP_PUT,
                                  .what = "CopyObject",
                                  .key = k->c->to,
+                                 .source = k->c->from,
                                  .headers = w->headers,
                                  .more = &source,
                                  .cond = cond,
@@ -217,6 +218,7 @@ static void copy_part(void *item)
     const struct s3_request r = {.method = HTTP_PUT,
                                  .what = "UploadPartCopy",
                                  .key = p->k->c->to,
+                                 .source = p->k->c->from,
                                  .query = params_list(&query),
                                  .headers = &h,
                                  .call = p->k->call,
@@ -351,6 +353,8 @@ enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store
         with_time.meta = timed;
         k.c = &with_time;
     }
+    if (code == ERR_OK && !k.own && strcmp(c->from, c->to) != 0)
+        s3_keep_plain(k.s, c->to, told_meta(&k));
     if (code == ERR_OK)
         code = k.size > k.s->copy_max ? copy_by_parts(&k, &v, &local) : copy_whole(&k, &v, &local);
     if (code == ERR_OK) {

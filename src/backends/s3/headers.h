@@ -4,7 +4,7 @@
  *   content-type, cache-control, content-encoding, content-disposition, content-language, expires, website-redirect
  *                          as the headers of those names
  *   storage-class          always set when a reply told the object ("STANDARD" where the header is absent), so its
- * presence says that the rest is known too sse, sse-kms-key-id, sse-bucket-key    encryption; sse is "none" where the
+ * presence says that the rest is known too sse, sse-kms-key-id, sse-bucket-key    encryption; sse is "c" for SSE-C and "none" where the
  * reply told none tagging-count, version-id sha512                 128 hex digits: x-amz-meta-awsimple-sha512, a hint,
  * or what the server computed checksum-sha512        128 hex digits that the server computed over the whole object
  *   checksum-crc64nvme     base64, of the whole object

@@ -25,6 +25,8 @@ struct s3_store {
     bool requester_pays, directory_bucket, read_only;
     struct s3_traits *traits; /* what the server can do */
     enum s3_sse sse;
+    struct s3_sse_c *sse_c; /* NULL: no key */
+    uint64_t *plain;        /* sse.c: names of objects without that key */
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;
     atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
@@ -39,6 +41,7 @@ struct s3_request {
     enum http_method method;
     const char *what;
     const char *key; /* of the store; NULL: the bucket */
+    const char *source; /* of a copy: its key */
     const struct aws_param *query;
     const struct params *headers, *more; /* NULL: none */
     const struct store_cond *cond;       /* NULL: none */
@@ -130,6 +133,32 @@ void s3_find_out(struct s3_store *s, const struct store_call *call);
 
 /* Adds x-amz-copy-source, and the version that is meant (`etag` NULL: whatever is there). */
 void s3_add_source(const struct s3_store *s, const char *key, const char *etag, struct params *h);
+
+/* ---- sse.c */
+
+enum { S3_KEY_HEADERS = 6 };
+
+/* Copies the key into secret memory. */
+struct s3_sse_c *s3_sse_c_new(const uint8_t *key, struct err *e);
+void s3_sse_c_free(struct s3_sse_c *c);
+uint64_t *s3_plain_new(void);
+
+/* Whether the object of that name is known to be encrypted otherwise, or not at all. Only with a key. */
+bool s3_is_plain(struct s3_store *s, const char *key);
+void s3_set_plain(struct s3_store *s, const char *key, bool plain);
+
+/* Before a new version of an object of which `meta` is told: one that is not encrypted with the key stays so. */
+void s3_keep_plain(struct s3_store *s, const char *key, const struct store_meta *meta);
+
+/* True for requests that take the key, where there is one. *again: what is refused may be asked for without it. */
+bool s3_takes_key(const struct s3_store *s, const char *what, bool *again);
+
+/* The headers of the key, for the object itself and for the source of a copy; borrowed. Returns their number. */
+size_t s3_key_headers(const struct s3_store *s, bool target, bool source, struct aws_param out[S3_KEY_HEADERS]);
+
+/* The error of a HEAD or GET that was refused with 400, with the key as well as without. Always ERR_ACCESS: one may not
+ * read it, and a listing beside it goes on. */
+enum err_code s3_explain_key(const struct s3_store *s, const char *what, const char *key, struct err *e);
 
 /* ---- guard.c */
 

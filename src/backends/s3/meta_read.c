@@ -231,11 +231,12 @@ static enum err_code read_plain(const struct params *h, struct store_meta *m, st
     for (size_t i = 0; code == ERR_OK && i < ARRAY_LEN(plain); i++)
         code = set(m, plain[i].prop, params_get(h, plain[i].header), e);
     const char *class = params_get(h, "x-amz-storage-class"), *sse = params_get(h, "x-amz-server-side-encryption");
+    const char *by_key = params_get(h, "x-amz-server-side-encryption-customer-algorithm");
     const char *version = params_get(h, "x-amz-version-id");
     if (code == ERR_OK)
         code = set(m, "storage-class", class != NULL ? class : "STANDARD", e);
     if (code == ERR_OK)
-        code = set(m, "sse", sse != NULL ? sse : "none", e);
+        code = set(m, "sse", by_key != NULL ? "c" : sse != NULL ? sse : "none", e);
     if (code == ERR_OK && version != NULL && strcmp(version, "null") != 0)
         code = set(m, "version-id", version, e);
     return code;

@@ -52,6 +52,7 @@ enum err_code s3_upload_begin(void *impl, const char *key, const struct store_me
     PARAMS(headers);
     PARAMS(checksum);
     s3_find_out(s, call);
+    s3_keep_plain(s, key, meta);
     enum err_code code = s3_meta_write(meta, key, sha512, 0, &headers, e);
     s3_add_class(s, meta, &headers);
     if (code == ERR_OK)

@@ -18,7 +18,7 @@ static enum err_code copy(struct probe *p, const char *name, const char *value, 
         params_add(&h, name2, value2);
     s3_add_class(p->s, NULL, &h);
     struct s3_request r = {
-        .method = HTTP_PUT, .what = "CopyObject", .key = p->b, .headers = &h, .xml_error_in_200 = true};
+        .method = HTTP_PUT, .what = "CopyObject", .key = p->b, .source = p->a, .headers = &h, .xml_error_in_200 = true};
     return probe_ask(p, &r, a);
 }
 
@@ -192,6 +192,7 @@ static enum err_code copy_part(struct probe *p, const char *match, struct s3_ans
     struct s3_request r = {.method = HTTP_PUT,
                            .what = "UploadPartCopy",
                            .key = p->a,
+                           .source = p->b,
                            .query = part_query(p, &query),
                            .headers = &h,
                            .xml_error_in_200 = true};

@@ -55,7 +55,10 @@ static enum err_code get_url(struct s3_store *s, const char *key, unsigned secon
     CLEANUP(free) char *full = s3_full_key(s, key);
     if (full == NULL)
         return err_set(e, ERR_NOMEM, "%s", key);
-    return seconds > 0 ? aws_presign(s->client, full, seconds, out, e) : aws_url(s->client, full, out, e);
+    enum err_code code = seconds > 0 ? aws_presign(s->client, full, seconds, out, e) : aws_url(s->client, full, out, e);
+    if (code == ERR_OK && s->sse_c != NULL && !s3_is_plain(s, key))
+        buf_add_str(out, "\n# with the headers x-amz-server-side-encryption-customer-algorithm, -key and -key-MD5");
+    return code == ERR_OK ? buf_check(out, "url", e) : code;
 }
 
 static enum err_code get_told(struct s3_store *s, const char *key, const struct store_object *object, const char *name,

@@ -22,9 +22,12 @@ enum err_code s3_stat(void *impl, const char *key, const struct store_call *call
     params_add(&headers, "x-amz-checksum-mode", "ENABLED");
     const struct s3_request r = {
         .method = HTTP_HEAD, .what = "HeadObject", .key = key, .headers = &headers, .call = call};
-    enum err_code code = s3_call(s, &r, &a, e);
+    struct err local = ERR_INIT;
+    enum err_code code = s3_call(s, &r, &a, &local);
+    if (code == ERR_INVAL && a.status == 400)
+        return s3_explain_key(s, "HeadObject", key, e);
     if (code != ERR_OK)
-        return code;
+        return err_copy(e, &local);
     struct store_object o = {0};
     code = s3_version_read(&a.headers, &o.version, e);
     if (code == ERR_OK)
@@ -41,6 +44,7 @@ struct s3_read {
     struct s3_store *s;
     struct store_get g;
     char *key, *full_key, *etag; /* copies; etag may be NULL */
+    bool plain, turned; /* asked for without the key of SSE-C; that after a refusal */
     uint64_t delivered;          /* bytes given to the caller in all attempts */
     struct store_object object;  /* of the first good reply; etag "" before */
     /* Of the attempt under way: */
@@ -201,11 +205,30 @@ static enum err_code on_accept(void *arg, const struct aws_reply *reply, struct 
     return ERR_OK;
 }
 
+static enum err_code start(struct s3_read *r, struct err *e);
+
+/* A refusal may be about the key of SSE-C: asks the other way, once. True: the end comes later. */
+static bool turn(struct s3_read *r, enum err_code code, const struct aws_reply *reply)
+{
+    if (r->turned && code == ERR_OK)
+        s3_set_plain(r->s, r->key, r->plain);
+    if (r->s->sse_c == NULL || r->turned || code == ERR_OK || reply->status != 400)
+        return false;
+    r->turned = true;
+    r->plain = !r->plain;
+    return start(r, NULL) == ERR_OK;
+}
+
 static void on_done(void *arg, enum err_code code, const struct aws_reply *reply, const struct err *e)
 {
-    CLEANUP(read_free) struct s3_read *r = arg;
+    struct s3_read *one = arg;
     struct err local = *e;
+    if (turn(one, code, reply))
+        return;
+    CLEANUP(read_free) struct s3_read *r = one;
     local.code = code;
+    if (code == ERR_INVAL && reply->status == 400 && strcmp(reply->error_code, "InvalidRequest") == 0)
+        code = s3_explain_key(r->s, "GetObject", r->key, &local);
     /* An attempt that was given up here ends as cancelled: tell why. */
     if (code == ERR_CANCELED && !r->refused && r->verdict != RIGHT &&
         !(r->g.call.cancel != NULL && cancel_fired(r->g.call.cancel)))
@@ -231,33 +254,39 @@ static struct s3_read *read_new(struct s3_store *s, const struct store_get *g)
     return TAKE(r);
 }
 
-enum err_code s3_get(void *impl, const struct store_get *g, struct err *e)
+static enum err_code start(struct s3_read *r, struct err *e)
 {
-    struct s3_store *s = impl;
-    struct s3_read *r = read_new(s, g);
-    if (r == NULL)
-        return err_set(e, ERR_NOMEM, "GetObject %s", g->key);
-    struct aws_param headers[] = {
+    struct aws_param headers[4 + S3_KEY_HEADERS + 1] = {
         {"Range", NULL},
         {"If-Match", NULL},
         {"x-amz-checksum-mode", "ENABLED"},
-        {"x-amz-request-payer", s->requester_pays ? "requester" : NULL},
-        {NULL, NULL},
+        {"x-amz-request-payer", r->s->requester_pays ? "requester" : NULL},
     };
+    (void)s3_key_headers(r->s, r->s->sse_c != NULL && !r->plain, false, headers + 4);
     const struct aws_request request = {
         .method = HTTP_GET,
         .what = "GetObject",
         .key = r->full_key,
         .headers = headers,
-        .timeout_ms = g->call.timeout_ms,
-        .urgent = g->call.urgent,
+        .timeout_ms = r->g.call.timeout_ms,
+        .urgent = r->g.call.urgent,
         .before_attempt = before_attempt,
         .data = on_data,
         .accept = on_accept,
         .done = on_done,
         .arg = r,
     };
-    enum err_code code = aws_send(s->client, &request, g->call.cancel, e);
+    return aws_send(r->s->client, &request, r->g.call.cancel, e);
+}
+
+enum err_code s3_get(void *impl, const struct store_get *g, struct err *e)
+{
+    struct s3_store *s = impl;
+    struct s3_read *r = read_new(s, g);
+    if (r == NULL)
+        return err_set(e, ERR_NOMEM, "GetObject %s", g->key);
+    r->plain = s->sse_c != NULL && s3_is_plain(s, g->key);
+    enum err_code code = start(r, e);
     if (code != ERR_OK)
         read_free(r);
     return code;

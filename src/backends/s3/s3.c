@@ -99,6 +99,8 @@ static void s3_free(void *impl)
     free(s->storage_class);
     free(s->acl);
     free(s->own);
+    free(s->plain);
+    s3_sse_c_free(s->sse_c);
     s3_traits_free(s->traits);
     free(s);
 }
@@ -182,11 +184,30 @@ static enum err_code check_options(const struct s3_options *o, struct err *e)
         return err_set(e, ERR_INVAL, "the prefix '%s' must be UTF-8, not begin with '/' and end with '/'", o->prefix);
     if (o->sse_kms_key != NULL && o->sse != S3_SSE_KMS)
         return err_set(e, ERR_INVAL, "sse_kms_key= needs sse=kms");
+    if ((o->sse == S3_SSE_C) != (o->sse_c_key != NULL))
+        return err_set(e, ERR_INVAL, "sse=c and sse_c_key_file= need each other");
     if (o->acl != NULL && bucket_is_directory(o->bucket))
         return err_set(e, ERR_INVAL, "acl=: directory buckets have no ACLs");
     if (o->copy_max != 0 && (o->copy_max < 5 * MIB || o->copy_max > COPY_MAX))
         return err_set(e, ERR_INVAL, "copy_max must be from 5 MiB to 5 GiB");
     return ERR_OK;
+}
+
+/* The key is no secret any more once it went over a wire in the clear. */
+static enum err_code check_wire(struct aws_client *client, const struct s3_options *o, struct err *e)
+{
+    char endpoint[512];
+    aws_client_endpoint(client, endpoint, sizeof(endpoint));
+    const char *host = endpoint + strlen("http://");
+    if (o->sse != S3_SSE_C || str_starts(endpoint, "https://"))
+        return ERR_OK;
+    size_t len = strcspn(host, ":/");
+    bool local = str_starts(host, "127.") || str_starts(host, "[::1]") ||
+                 (len == strlen("localhost") && strncmp(host, "localhost", len) == 0) ||
+                 (len > strlen(".localhost") && strncmp(host + len - strlen(".localhost"), ".localhost", 10) == 0);
+    if (local && (!str_starts(host, "127.") || strspn(host, "0123456789.") == len))
+        return ERR_OK;
+    return err_set(e, ERR_INVAL, "sse=c: the key would go unencrypted to %s; use an endpoint with https", endpoint);
 }
 
 static bool dup_option(char **to, const char *from)
@@ -197,7 +218,7 @@ static bool dup_option(char **to, const char *from)
 
 struct store *s3_store_new(struct aws_client *client, const struct s3_options *o, struct err *e)
 {
-    if (check_options(o, e) != ERR_OK)
+    if (check_options(o, e) != ERR_OK || check_wire(client, o, e) != ERR_OK)
         return NULL;
     struct s3_store *s = calloc(1, sizeof(*s));
     struct store_caps caps;
@@ -215,7 +236,9 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     s->copy_max = o->copy_max > 0 ? o->copy_max : COPY_MAX;
     s->directory_bucket = bucket_is_directory(o->bucket);
     s->own = s3_own_new();
-    if (s->own == NULL || !dup_option(&s->bucket, o->bucket) ||
+    s->plain = s3_plain_new();
+    s->sse_c = o->sse_c_key != NULL ? s3_sse_c_new(o->sse_c_key, e) : NULL;
+    if (s->own == NULL || s->plain == NULL || (s->sse_c == NULL && o->sse_c_key != NULL) || !dup_option(&s->bucket, o->bucket) ||
         !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") || !dup_option(&s->sse_kms_key, o->sse_kms_key) ||
         !dup_option(&s->storage_class, o->storage_class) || !dup_option(&s->acl, o->acl)) {
         (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);

@@ -6,7 +6,9 @@
 
 struct aws_client;
 
-enum s3_sse { S3_SSE_DEFAULT, S3_SSE_S3, S3_SSE_KMS };
+enum s3_sse { S3_SSE_DEFAULT, S3_SSE_S3, S3_SSE_KMS, S3_SSE_C };
+
+enum { S3_SSE_C_KEY = 32 };
 
 struct s3_options {
     const char *bucket;
@@ -14,6 +16,7 @@ struct s3_options {
     bool requester_pays;
     enum s3_sse sse;           /* for new objects; others keep theirs */
     const char *sse_kms_key;   /* NULL: the bucket's or the account's default key */
+    const uint8_t *sse_c_key;    /* S3_SSE_C_KEY bytes, copied into secret memory; with S3_SSE_C only */
     const char *storage_class; /* for new objects; NULL: the bucket's default */
     const char *acl;           /* canned ACL for new objects; NULL: none sent */
     bool read_only;

@@ -89,6 +89,7 @@ enum err_code s3_put(void *impl, const char *key, const struct store_body *body,
     PARAMS(headers);
     struct store_version v;
     s3_find_out(s, call);
+    s3_keep_plain(s, key, meta);
     enum err_code code = add_headers(s, key, meta, body->sha512, call, &headers, e);
     if (code == ERR_OK)
         code = params_check(&headers, key, e);
