@@ -152,7 +152,7 @@ static void conflicts_of_one_second_have_names_of_their_own(void **state)
 {
     enum { WRITERS = 4 };
     struct rig r;
-    char text[WRITERS][16];
+    char text[WRITERS][24];
     rig_start(&r, NULL);
     for (int k = 0; k < WRITERS; k++) {
         others_put(&r, "doc", "known");
