@@ -115,14 +115,13 @@ static struct aws_client *sts_client(struct stack *s, struct err *e)
 {
     CLEANUP(profiles_free) struct profiles *p = profiles_load(s->options->profile, e);
     const char *url = NULL, *other = NULL;
-    char region[AWS_REGION_SIZE], endpoint[512];
+    char region[AWS_REGION_SIZE];
 
     if (!p || endpoint_configured(p, "sts", NULL, &url, NULL, e) ||
         endpoint_configured(p, s->source->is_ssm ? "ssm" : "s3", s->options->endpoint, &other, NULL, e))
         return NULL;
-    aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
     aws_client_region(s->client, region, sizeof(region));
-    if (!url && other && !strstr(endpoint, ".amazonaws."))
+    if (!url && other && !aws_client_is_aws(s->client))
         url = other;
     const struct aws_client_config config = {
         .service = "sts",

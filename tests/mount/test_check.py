@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from support import mounts, servers
 from support.buckets import Bucket, Parameters
-from support.proxy import Proxy
+from support.proxy import Proxy, certificate
 
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
                   "s3:GetObjectTagging", "s3:PutObjectTagging"]
@@ -461,6 +461,19 @@ def test_no_credentials_says_where_was_looked(moto, bucket):
     assert "AWS_ACCESS_KEY_ID" in text and "/dev/null" in text
     assert all(row["detail"].count("; ") < 3 for row in checked.all["rows"])
     assert len([row for row in checked.all["rows"] if row["what"] == "credential source"]) >= 5
+
+
+def test_dots_over_tls_go_by_path_or_are_one_line(tmp_path, origin):
+    trusted, chain = certificate(tmp_path)
+    witness = Bucket(origin, "my.dotted.bucket")
+    proxy = Proxy(origin, chain=chain)
+    env = {"AWS_CA_BUNDLE": str(trusted)}
+    works = Checked(witness.source, env, endpoint=proxy.endpoint)
+    virtual = Checked(witness.source, env, endpoint=proxy.endpoint, addressing="virtual")
+    proxy.stop()
+    assert works.status == 0, works.result.stdout
+    assert virtual.status == 1 and virtual.verdict("endpoint") == "failed"
+    assert "certificate" in virtual.rows["endpoint"]["detail"]
 
 
 def test_a_state_directory_that_cannot_be_used_is_one_line(tmp_path, moto, bucket, mount):

@@ -2,13 +2,16 @@
 import email.utils
 import http.client
 import http.server
+import ssl
+import subprocess
 import threading
 
 
 class Proxy:
-    """Drops the request headers in `without`, and moves the Date of replies by `shift_s` seconds."""
+    """Drops the request headers in `without`, moves the Date of replies by `shift_s` seconds; speaks TLS with the certificate
+    chain and key of the file `chain`."""
 
-    def __init__(self, server, without=(), shift_s=0):
+    def __init__(self, server, without=(), shift_s=0, chain=None):
         self.upstream = server
         self.requests = []
         dropped = {name.lower() for name in without} | {"connection"}
@@ -43,12 +46,26 @@ class Proxy:
 
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
+        self.tls = chain is not None
+        if chain:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(chain)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     @property
     def endpoint(self):
-        return "http://127.0.0.1:%d" % self.http.server_address[1]
+        return "%s:%d" % ("https://localhost" if self.tls else "http://127.0.0.1", self.http.server_address[1])
 
     def stop(self):
         self.http.shutdown()
         self.http.server_close()
+
+
+def certificate(directory):
+    """A certificate for localhost, signed by itself: (what to trust, chain with key)."""
+    key, cert, chain = directory / "key.pem", directory / "cert.pem", directory / "chain.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,DNS:*.localhost"], check=True, capture_output=True)
+    chain.write_bytes(cert.read_bytes() + key.read_bytes())
+    return cert, chain
