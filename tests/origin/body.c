@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "pattern.h"
 
 enum { MEMORY_MAX = 1 << 20, SEND_BUFFER = 128 << 10 };
 
-enum blob_kind { BLOB_MEMORY, BLOB_FILE, BLOB_SYNTHETIC, BLOB_REPEATED };
+enum blob_kind { BLOB_MEMORY, BLOB_FILE, BLOB_SYNTHETIC, BLOB_REPEATED, BLOB_PATTERN };
 
 struct blob {
     int refs;
@@ -21,7 +22,7 @@ struct blob {
     char *data; /* memory; the unit that is repeated */
     size_t len;
     int fd;
-    uint64_t seed;
+    uint64_t seed; /* of synthetic content; where in the pattern it begins */
 };
 
 static void blob_unref(struct blob *b)
@@ -71,6 +72,11 @@ struct body *body_new_bytes(void *data, size_t len)
 struct body *body_new_synthetic(uint64_t seed, uint64_t size)
 {
     return body_of_blob((struct blob){.kind = BLOB_SYNTHETIC, .seed = seed}, size);
+}
+
+struct body *body_new_pattern(uint64_t start, uint64_t size)
+{
+    return body_of_blob((struct blob){.kind = BLOB_PATTERN, .seed = start}, size);
 }
 
 struct body *body_new_repeated(const char *unit, uint64_t size)
@@ -145,15 +151,6 @@ void body_unref(struct body *b)
     free(b);
 }
 
-static uint64_t synthetic_word(uint64_t seed, uint64_t index)
-{
-    uint64_t z = seed + index + 0x9E3779B97F4A7C15U;
-
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBU;
-    return z ^ z >> 31;
-}
-
 static void synthetic_read(uint64_t seed, uint64_t offset, unsigned char *out, size_t len)
 {
     while (len) {
@@ -184,6 +181,20 @@ static void repeated_read(const struct blob *b, size_t start, char *out, size_t 
     }
 }
 
+static void pattern_read(uint64_t position, char *out, size_t len)
+{
+    while (len) {
+        size_t n;
+        const char *bytes = pattern_at(position, &n);
+
+        n = n < len ? n : len;
+        memcpy(out, bytes, n);
+        out += n;
+        position += n;
+        len -= n;
+    }
+}
+
 static bool blob_read(const struct blob *b, uint64_t offset, char *out, size_t len)
 {
     switch (b->kind) {
@@ -195,6 +206,9 @@ static bool blob_read(const struct blob *b, uint64_t offset, char *out, size_t l
         return true;
     case BLOB_REPEATED:
         repeated_read(b, (size_t)(offset % b->len), out, len);
+        return true;
+    case BLOB_PATTERN:
+        pattern_read(b->seed + offset, out, len);
         return true;
     case BLOB_FILE:
         while (len) {
@@ -263,6 +277,12 @@ ssize_t body_send(const struct body *b, uint64_t offset, uint64_t max, int socke
 
         return sendfile(socket_fd, e->blob->fd, &file_offset, max < (1U << 20) ? max : (1U << 20));
     }
+    if (e->blob->kind == BLOB_PATTERN) {
+        size_t len;
+        const char *bytes = pattern_at(e->blob->seed + start, &len);
+
+        return send(socket_fd, bytes, max < len ? max : len, MSG_NOSIGNAL);
+    }
     if (max > sizeof(buffer))
         max = sizeof(buffer);
     blob_read(e->blob, start, buffer, max);
@@ -274,7 +294,7 @@ bool body_is_large_synthetic(const struct body *b)
     uint64_t size = 0;
 
     for (size_t i = 0; i < b->count; i++)
-        if (b->extents[i].blob->kind == BLOB_SYNTHETIC)
+        if (b->extents[i].blob->kind == BLOB_SYNTHETIC || b->extents[i].blob->kind == BLOB_PATTERN)
             size += b->extents[i].len;
     return size > 64U << 20;
 }

@@ -25,9 +25,11 @@ struct body {
 };
 
 /* New bodies, one reference each, owned by the caller: bytes taken over; the synthetic content of README.md;
- * a unit repeated (and cut) to size bytes; an unlinked file's descriptor taken over. */
+ * the pattern of pattern.h from a start on; a unit repeated (and cut) to size bytes; an unlinked file's descriptor
+ * taken over. */
 struct body *body_new_bytes(void *data, size_t len);
 struct body *body_new_synthetic(uint64_t seed, uint64_t size);
+struct body *body_new_pattern(uint64_t start, uint64_t size);
 struct body *body_new_repeated(const char *unit, uint64_t size);
 struct body *body_new_file(int fd, uint64_t size);
 

@@ -34,16 +34,22 @@ char *x_strdup(const char *s)
     return x_strndup(s, strlen(s));
 }
 
+/* Room for len bytes more and a NUL. */
+static void reserve(struct buf *b, size_t len)
+{
+    size_t cap = b->cap ? b->cap * 2 : 256;
+
+    if (b->cap - b->len >= len + 1)
+        return;
+    while (cap - b->len < len + 1)
+        cap *= 2;
+    b->data = x_realloc(b->data, cap);
+    b->cap = cap;
+}
+
 void buf_add(struct buf *b, const void *data, size_t len)
 {
-    if (b->cap - b->len < len + 1) {
-        size_t cap = b->cap ? b->cap * 2 : 256;
-
-        while (cap - b->len < len + 1)
-            cap *= 2;
-        b->data = x_realloc(b->data, cap);
-        b->cap = cap;
-    }
+    reserve(b, len);
     if (len)
         memcpy(b->data + b->len, data, len);
     b->len += len;
@@ -57,36 +63,45 @@ void buf_adds(struct buf *b, const char *s)
 
 void buf_addf(struct buf *b, const char *format, ...)
 {
-    char *text = NULL;
-    va_list args;
+    va_list args, again;
     int len;
 
     va_start(args, format);
-    len = vasprintf(&text, format, args);
+    va_copy(again, args);
+    len = vsnprintf(b->data ? b->data + b->len : NULL, b->cap - b->len, format, args);
     va_end(args);
     if (len < 0)
         abort();
-    buf_add(b, text, (size_t)len);
-    free(text);
+    if ((size_t)len >= b->cap - b->len) {
+        reserve(b, (size_t)len);
+        vsnprintf(b->data + b->len, b->cap - b->len, format, again);
+    }
+    va_end(again);
+    b->len += (size_t)len;
 }
 
 void buf_add_xml(struct buf *b, const char *s)
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
+        size_t plain = 0;
 
-        if (c == '&')
+        while ((unsigned char)s[plain] >= 0x20 && !strchr("&<>\"", s[plain]))
+            plain++;
+        if (plain) {
+            buf_add(b, s, plain);
+            s += plain - 1;
+        } else if (c == '&') {
             buf_adds(b, "&amp;");
-        else if (c == '<')
+        } else if (c == '<') {
             buf_adds(b, "&lt;");
-        else if (c == '>')
+        } else if (c == '>') {
             buf_adds(b, "&gt;");
-        else if (c == '"')
+        } else if (c == '"') {
             buf_adds(b, "&quot;");
-        else if (c < 0x20)
+        } else {
             buf_addf(b, "&#x%x;", c);
-        else
-            buf_add(b, s, 1);
+        }
     }
 }
 
@@ -108,9 +123,13 @@ void buf_add_element(struct buf *b, const char *name, const char *text)
 {
     if (!text)
         return;
-    buf_addf(b, "<%s>", name);
+    buf_adds(b, "<");
+    buf_adds(b, name);
+    buf_adds(b, ">");
     buf_add_xml(b, text);
-    buf_addf(b, "</%s>", name);
+    buf_adds(b, "</");
+    buf_adds(b, name);
+    buf_adds(b, ">");
 }
 
 char *buf_take(struct buf *b)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyspace.h"
 #include "s3.h"
 
 static void fail(struct reply *p, int status, const char *message)
@@ -126,6 +127,43 @@ static void settings(struct server *s, const json_t *in, struct reply *p)
     reply_json(p, 200, json_pack("{s:s, s:s}", "ownership", *ownership ? *ownership : s->ownership, "region", *region));
 }
 
+/* What others would list in another order: a directory bucket has no families. */
+static void add_family(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *name = json_string_value(json_object_get(in, "bucket"));
+    struct bucket *b = name ? store_bucket(&s->store, name) : NULL;
+    const char *wrong = NULL;
+    struct family *f = b ? family_new(in, &wrong) : NULL;
+    char first[FAMILY_KEY_MAX + 1], last[FAMILY_KEY_MAX + 1];
+
+    if (!b) {
+        fail(p, 404, "no such bucket");
+    } else if (!f) {
+        fail(p, 400, wrong);
+    } else if (is_directory_bucket(name) || !keyspace_add_family(b, f)) {
+        family_free(f);
+        fail(p, 400, "family: not in a directory bucket, and at most 16 in one bucket");
+    } else {
+        family_key(f, 0, first);
+        family_key(f, family_count(f) - 1, last);
+        reply_json(p, 200,
+                   json_pack("{s:I, s:s, s:s}", "count", (json_int_t)family_count(f), "first", first, "last", last));
+    }
+}
+
+static void clear_families(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *name = json_string_value(json_object_get(in, "bucket"));
+    struct bucket *b = name ? store_bucket(&s->store, name) : NULL;
+
+    if (!b) {
+        fail(p, 404, "no such bucket");
+        return;
+    }
+    keyspace_clear_families(b);
+    ok(p);
+}
+
 enum { MD5_MAX = 16 << 20, COUNT_MAX = 10000000 };
 
 /* A large synthetic object has the ETag of a multipart upload, which no client takes for an MD5 of the content. */
@@ -207,6 +245,8 @@ static const struct {
     {"DELETE", "/-/faults", clear_faults},
     {"POST", "/-/release", release_hanging},
     {"POST", "/-/synthetic", synthetic},
+    {"POST", "/-/families", add_family},
+    {"DELETE", "/-/families", clear_families},
     {"POST", "/-/settings", settings},
     {"POST", "/-/sessions/expire", expire_sessions},
     {"POST", "/-/reset", reset_store},

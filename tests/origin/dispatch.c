@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "keys.h"
+#include "keyspace.h"
 #include "s3.h"
 
 enum { KEY_MAX = 1024 };
@@ -36,6 +37,7 @@ static enum op_result (*const functions[])(struct server *, struct request *,
 
 enum op_result s3_perform(struct server *s, struct request *r, struct reply *p)
 {
+    keyspace_forget(&s->store);
     if (r->key && strlen(r->key) > KEY_MAX) {
         reply_error(p, r, "KeyTooLongError");
         return OP_DONE;
@@ -57,7 +59,17 @@ struct bucket *need_bucket(struct server *s, const struct request *r, struct rep
 struct object *need_object(struct server *s, const struct request *r, struct reply *p)
 {
     struct bucket *b = need_bucket(s, r, p);
-    struct object *o = b ? map_get(b->objects, r->key) : NULL;
+    struct object *o = b ? keyspace_object(&s->store, b, r->key) : NULL;
+
+    if (b && !o)
+        reply_error(p, r, "NoSuchKey");
+    return o;
+}
+
+struct object *need_own_object(struct server *s, const struct request *r, struct reply *p)
+{
+    struct bucket *b = need_bucket(s, r, p);
+    struct object *o = b ? keyspace_own(b, r->key) : NULL;
 
     if (b && !o)
         reply_error(p, r, "NoSuchKey");
@@ -75,7 +87,7 @@ struct object *need_copy_source(struct server *s, const struct request *r, struc
         return NULL;
     }
     b = store_bucket(&s->store, bucket);
-    o = b ? map_get(b->objects, key) : NULL;
+    o = b ? keyspace_own(b, key) : NULL;
     free(bucket);
     free(key);
     if (!o) {

@@ -13,7 +13,8 @@ static bool listed_bucket(const struct request *r, const struct bucket *b)
     const char *prefix = request_param(r, "prefix");
     const char *region = request_param(r, "bucket-region");
 
-    return !b->foreign && (!prefix || strncmp(b->name, prefix, strlen(prefix)) == 0) && (!region || strcmp(region, b->region) == 0);
+    return !b->foreign && (!prefix || strncmp(b->name, prefix, strlen(prefix)) == 0) &&
+           (!region || strcmp(region, b->region) == 0);
 }
 
 /* The continuation token is the name of the bucket that the page starts with. */
@@ -97,7 +98,7 @@ enum op_result op_DeleteBucket(struct server *s, struct request *r, struct reply
 
     if (!b)
         return OP_DONE;
-    if (map_count(b->objects)) {
+    if (map_count(b->objects) || b->family_count) {
         reply_error(p, r, "BucketNotEmpty");
         return OP_DONE;
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyspace.h"
 #include "multipart.h"
 #include "xml.h"
 
@@ -195,7 +196,7 @@ enum op_result op_CompleteMultipartUpload(struct server *s, struct request *r, s
         return OP_DONE;
     code = read_parts(&c, u, r);
     if (!code)
-        code = cond_write(r, map_get(b->objects, r->key));
+        code = cond_write(r, keyspace_object(&s->store, b, r->key));
     if (code)
         reply_error(p, r, code);
     else

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "keys.h"
+#include "keyspace.h"
 #include "multipart.h"
 #include "s3.h"
 
@@ -25,7 +26,9 @@ static bool changes_something(const struct request *r, bool replace)
 
 static bool is_self(const struct server *s, const struct request *r, const struct object *source)
 {
-    return store_object(&s->store, r->bucket, r->key) == source;
+    const struct bucket *b = store_bucket(&s->store, r->bucket);
+
+    return b && map_get(b->objects, r->key) == source;
 }
 
 /* The copy's checksum algorithm: the one asked for, else the source's; *alg is SUM_ALGS for an unknown name. */
@@ -110,7 +113,7 @@ enum op_result op_CopyObject(struct server *s, struct request *r, struct reply *
     if (!source)
         return OP_DONE;
     copy_algorithm(r, source, &alg);
-    code = refuse_copy(source, cond_write(r, map_get(b->objects, r->key)), alg);
+    code = refuse_copy(source, cond_write(r, keyspace_object(&s->store, b, r->key)), alg);
     if (code) {
         reply_error(p, r, code);
         return OP_DONE;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyspace.h"
 #include "s3.h"
 #include "xml.h"
 
@@ -20,9 +21,9 @@ static void entry_release(struct entry *e)
     free(e->etag);
 }
 
-static const char *delete_one(struct bucket *b, const struct entry *e)
+static const char *delete_one(struct store *s, struct bucket *b, const struct entry *e)
 {
-    struct object *o = map_get(b->objects, e->key);
+    struct object *o = keyspace_object(s, b, e->key);
 
     if (strlen(e->key) > 1024)
         return "KeyTooLongError";
@@ -30,7 +31,7 @@ static const char *delete_one(struct bucket *b, const struct entry *e)
         return "NotImplemented";
     if (e->etag && (!o || !etag_listed(e->etag, o->etag)))
         return "PreconditionFailed";
-    map_del(b->objects, e->key);
+    keyspace_delete(b, e->key);
     return NULL;
 }
 
@@ -63,9 +64,10 @@ static size_t count_entries(const xmlNode *root)
     return count;
 }
 
-static void delete_all(struct bucket *b, const xmlNode *root, bool match, struct reply *p)
+static void delete_all(struct server *s, struct bucket *b, const xmlNode *root, struct reply *p)
 {
     char *quiet = xml_child_text(root, "Quiet");
+    bool match = !lacks_ignores(&s->lacks, "delete-many-if-match");
 
     for (xmlNode *n = xml_child(root, "Object"); n; n = xml_next(n, "Object")) {
         struct entry e = {xml_child_text(n, "Key"), xml_child_text(n, "VersionId"), xml_child_text(n, "ETag")};
@@ -75,7 +77,7 @@ static void delete_all(struct bucket *b, const xmlNode *root, bool match, struct
             e.etag = NULL;
         }
         if (e.key)
-            report(p, &e, delete_one(b, &e), quiet && strcmp(quiet, "true") == 0);
+            report(p, &e, delete_one(&s->store, b, &e), quiet && strcmp(quiet, "true") == 0);
         entry_release(&e);
     }
     free(quiet);
@@ -116,7 +118,7 @@ enum op_result op_DeleteObjects(struct server *s, struct request *r, struct repl
     }
     reply_xml(p);
     buf_addf(&p->text, "<DeleteResult %s>", s3_namespace);
-    delete_all(b, xmlDocGetRootElement(doc), !lacks_ignores(&s->lacks, "delete-many-if-match"), p);
+    delete_all(s, b, xmlDocGetRootElement(doc), p);
     buf_adds(&p->text, "</DeleteResult>");
     xmlFreeDoc(doc);
     return OP_DONE;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyspace.h"
 #include "s3.h"
 
 /* One listing under way. `after` is the exclusive start; when skip_prefix is set, every key that starts with it
@@ -40,7 +41,7 @@ static void add_text(const struct listing *l, struct buf *out, const char *name,
     buf_release(&coded);
 }
 
-static void add_object(struct listing *l, const char *key, const struct object *o)
+static void add_object(struct listing *l, const char *key, const struct object *o, uint64_t size)
 {
     struct buf *out = &l->contents;
     char date[32];
@@ -54,7 +55,7 @@ static void add_object(struct listing *l, const char *key, const struct object *
         buf_add_element(out, "ChecksumAlgorithm", sum_name(o->checksum.alg));
         buf_add_element(out, "ChecksumType", o->checksum.composite ? "COMPOSITE" : "FULL_OBJECT");
     }
-    buf_addf(out, "<Size>%lld</Size>", (long long)o->body->size + (long long)l->r->plan.lie_length);
+    buf_addf(out, "<Size>%lld</Size>", (long long)size + (long long)l->r->plan.lie_length);
     if (l->owner)
         buf_adds(out, "<Owner><ID>origin</ID><DisplayName>origin</DisplayName></Owner>");
     buf_add_element(out, "StorageClass", o->storage_class);
@@ -70,28 +71,27 @@ static char *common_prefix(const struct listing *l, const char *key)
     return found ? x_strndup(key, (size_t)(found - key) + strlen(l->delimiter)) : NULL;
 }
 
-/* The first node behind every key that starts with prefix; UTF-8 has no byte 0xFF. */
-static struct map_node *seek_behind(const struct map *objects, const char *prefix)
+/* To the first key behind all that start with prefix; UTF-8 has no byte 0xFF. */
+static void seek_behind(struct cursor *c, const struct bucket *b, const char *prefix)
 {
     char *bound = x_strdup(prefix);
-    struct map_node *n;
 
     bound[strlen(bound) - 1]++;
-    n = map_seek(objects, bound);
+    cursor_seek(c, b, bound);
     free(bound);
-    return n;
 }
 
-static struct map_node *first_node(const struct listing *l, const struct map *objects)
+static void seek_start(const struct listing *l, struct cursor *c, const struct bucket *b)
 {
-    struct map_node *n;
-
-    if (strcmp(l->after, l->prefix) < 0)
-        return map_seek(objects, l->prefix);
-    n = map_seek(objects, l->after);
-    if (l->skip_prefix)
-        return seek_behind(objects, l->after);
-    return n && strcmp(n->key, l->after) == 0 ? n->next[0] : n;
+    if (strcmp(l->after, l->prefix) < 0) {
+        cursor_seek(c, b, l->prefix);
+    } else if (l->skip_prefix) {
+        seek_behind(c, b, l->after);
+    } else {
+        cursor_seek(c, b, l->after);
+        if (c->key && strcmp(c->key, l->after) == 0)
+            cursor_next(c);
+    }
 }
 
 static void emitted(struct listing *l, char *last, bool is_prefix)
@@ -102,13 +102,14 @@ static void emitted(struct listing *l, char *last, bool is_prefix)
     l->count++;
 }
 
-static void collect(struct listing *l, const struct map *objects)
+static void collect(struct listing *l, const struct bucket *b)
 {
     size_t prefix_len = strlen(l->prefix);
-    struct map_node *n = first_node(l, objects);
+    struct cursor c;
 
-    while (n && strncmp(n->key, l->prefix, prefix_len) == 0) {
-        char *common = common_prefix(l, n->key);
+    seek_start(l, &c, b);
+    while (c.key && strncmp(c.key, l->prefix, prefix_len) == 0) {
+        char *common = common_prefix(l, c.key);
 
         if (l->count == l->max) {
             l->truncated = l->max > 0;
@@ -119,12 +120,15 @@ static void collect(struct listing *l, const struct map *objects)
             buf_adds(&l->prefixes, "<CommonPrefixes>");
             add_text(l, &l->prefixes, "Prefix", common);
             buf_adds(&l->prefixes, "</CommonPrefixes>");
-            n = seek_behind(objects, common);
+            seek_behind(&c, b, common);
             emitted(l, common, true);
         } else {
-            add_object(l, n->key, n->value);
-            emitted(l, x_strdup(n->key), false);
-            n = n->next[0];
+            uint64_t size;
+            const struct object *o = cursor_object(&c, &size);
+
+            add_object(l, c.key, o, size);
+            emitted(l, x_strdup(c.key), false);
+            cursor_next(&c);
         }
     }
 }
@@ -181,7 +185,9 @@ static void collect_unordered(struct listing *l, const struct map *objects)
             add_text(l, &l->prefixes, "Prefix", n->key + NAME);
             buf_adds(&l->prefixes, "</CommonPrefixes>");
         } else {
-            add_object(l, n->key + NAME, n->value);
+            const struct object *o = n->value;
+
+            add_object(l, n->key + NAME, o, o->body->size);
         }
         emitted(l, x_strdup(n->key + NAME), is_prefix);
     }
@@ -309,7 +315,7 @@ enum op_result op_ListObjectsV2(struct server *s, struct request *r, struct repl
     if (is_directory_bucket(r->bucket))
         collect_unordered(&l, b->objects);
     else
-        collect(&l, b->objects);
+        collect(&l, b);
     l.truncated = l.truncated || loop;
     reply_xml(p);
     buf_addf(&p->text, "<ListBucketResult %s>", s3_namespace);
@@ -344,7 +350,7 @@ enum op_result op_ListObjects(struct server *s, struct request *r, struct reply 
         return OP_DONE;
     }
     l.owner = true;
-    collect(&l, b->objects);
+    collect(&l, b);
     reply_xml(p);
     buf_addf(&p->text, "<ListBucketResult %s>", s3_namespace);
     buf_add_element(&p->text, "Name", r->bucket);

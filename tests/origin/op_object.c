@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "keys.h"
+#include "keyspace.h"
 #include "s3.h"
 
 enum op_result op_PutObject(struct server *s, struct request *r, struct reply *p)
@@ -15,7 +16,7 @@ enum op_result op_PutObject(struct server *s, struct request *r, struct reply *p
 
     if (!b || !verify_payload(r, p, &alg))
         return OP_DONE;
-    code = cond_write(r, map_get(b->objects, r->key));
+    code = cond_write(r, keyspace_object(&s->store, b, r->key));
     if (!r->has_length)
         code = "MissingContentLength";
     if (code) {
@@ -185,7 +186,7 @@ enum op_result op_DeleteObject(struct server *s, struct request *r, struct reply
 {
     struct bucket *b = need_bucket(s, r, p);
     const char *match = request_header(r, "if-match");
-    struct object *o = b ? map_get(b->objects, r->key) : NULL;
+    struct object *o = b ? keyspace_object(&s->store, b, r->key) : NULL;
 
     if (!b)
         return OP_DONE;
@@ -193,7 +194,7 @@ enum op_result op_DeleteObject(struct server *s, struct request *r, struct reply
         reply_error(p, r, "PreconditionFailed");
         return OP_DONE;
     }
-    map_del(b->objects, r->key);
+    keyspace_delete(b, r->key);
     p->status = 204;
     p->no_length = true;
     return OP_DONE;

@@ -45,7 +45,7 @@ static bool read_tags(const struct request *r, struct attrs *tags)
 
 enum op_result op_PutObjectTagging(struct server *s, struct request *r, struct reply *p)
 {
-    struct object *o = need_object(s, r, p);
+    struct object *o = need_own_object(s, r, p);
     struct attrs tags = {0};
     enum sum_alg alg;
 
@@ -64,7 +64,7 @@ enum op_result op_PutObjectTagging(struct server *s, struct request *r, struct r
 
 enum op_result op_DeleteObjectTagging(struct server *s, struct request *r, struct reply *p)
 {
-    struct object *o = need_object(s, r, p);
+    struct object *o = need_own_object(s, r, p);
 
     if (!o)
         return OP_DONE;
@@ -258,7 +258,7 @@ static bool read_acl_body(const struct request *r, struct attrs *grants)
 
 enum op_result op_PutObjectAcl(struct server *s, struct request *r, struct reply *p)
 {
-    struct object *o = need_object(s, r, p);
+    struct object *o = need_own_object(s, r, p);
     struct attrs grants = {0};
     enum sum_alg alg;
 

@@ -25,6 +25,9 @@ const char *cond_write(const struct request *r, const struct object *present);
 struct bucket *need_bucket(struct server *s, const struct request *r, struct reply *p);
 struct object *need_object(struct server *s, const struct request *r, struct reply *p);
 
+/* need_object for operations that change the object they find. */
+struct object *need_own_object(struct server *s, const struct request *r, struct reply *p);
+
 /* Looks the copy source of the request up and evaluates its conditions; NULL after putting the error into p. */
 struct object *need_copy_source(struct server *s, const struct request *r, struct reply *p);
 

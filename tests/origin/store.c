@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "keyspace.h"
 
 void attrs_set(struct attrs *a, const char *name, const char *value)
 {
@@ -131,12 +132,19 @@ struct part *upload_put_part(struct upload *u, int number, struct body *body)
     return p;
 }
 
+static void keep_value(void *value)
+{
+    (void)value;
+}
+
 static void bucket_free(void *bucket)
 {
     struct bucket *b = bucket;
 
     map_free(b->objects);
     map_free(b->uploads);
+    map_free(b->removed);
+    keyspace_clear_families(b);
     free(b->name);
     free(b->region);
     free(b->ownership);
@@ -151,6 +159,7 @@ void store_init(struct store *s)
 
 void store_release(struct store *s)
 {
+    keyspace_forget(s);
     map_free(s->buckets);
     s->buckets = NULL;
 }
@@ -158,13 +167,6 @@ void store_release(struct store *s)
 struct bucket *store_bucket(const struct store *s, const char *name)
 {
     return map_get(s->buckets, name);
-}
-
-struct object *store_object(const struct store *s, const char *bucket, const char *key)
-{
-    struct bucket *b = store_bucket(s, bucket);
-
-    return b ? map_get(b->objects, key) : NULL;
 }
 
 struct bucket *store_add_bucket(struct store *s, const char *name, const char *region)
@@ -176,6 +178,7 @@ struct bucket *store_add_bucket(struct store *s, const char *name, const char *r
     b->created = time(NULL);
     b->objects = map_new(object_free);
     b->uploads = map_new(upload_free);
+    b->removed = map_new(keep_value);
     map_put(s->buckets, name, b);
     return b;
 }

@@ -60,28 +60,36 @@ struct upload {
     struct part *parts[UPLOAD_PARTS_MAX + 1]; /* by number */
 };
 
+enum { FAMILIES_MAX = 16 };
+
+struct family;
+
 struct bucket {
     char *name;
     char *region;
     char *ownership; /* NULL: the server's setting */
     time_t created;
     bool requester_pays;
-    bool foreign; /* another account's: not in the list of buckets */
-    struct map *objects; /* key to struct object */
-    struct map *uploads; /* upload id to struct upload */
+    bool foreign;                          /* another account's: not in the list of buckets */
+    struct map *objects;                   /* key to struct object */
+    struct map *uploads;                   /* upload id to struct upload */
+    struct family *families[FAMILIES_MAX]; /* keys that are not stored: keyspace.h looks into all */
+    size_t family_count;
+    struct map *removed; /* keys of families that were deleted */
 };
 
 struct store {
     struct map *buckets;
-    uint64_t ids; /* counts what was created, for identifiers */
+    uint64_t ids;         /* counts what was created, for identifiers */
+    struct object **made; /* of families, for the request under way */
+    size_t made_count;
 };
 
 void store_init(struct store *s);
 void store_release(struct store *s);
 
-/* The bucket or object (borrowed), or NULL. */
+/* The bucket (borrowed), or NULL. */
 struct bucket *store_bucket(const struct store *s, const char *name);
-struct object *store_object(const struct store *s, const char *bucket, const char *key);
 
 /* Adds an empty bucket that does not exist yet. */
 struct bucket *store_add_bucket(struct store *s, const char *name, const char *region);
