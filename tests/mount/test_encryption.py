@@ -1,5 +1,6 @@
 """sse=, storage_class=, acl=, requester_pays: what every request must carry. tests/origin refuses a request that lacks it."""
 import base64
+import errno
 import os
 import re
 
@@ -188,3 +189,13 @@ def test_a_presigned_url_of_an_encrypted_object_says_what_it_needs(origin, bucke
     lines = os.getxattr(disk / "f", "user.s3.presigned").decode().splitlines()
     assert re.match("http://127", lines[0])
     assert "x-amz-server-side-encryption-customer-algorithm" in lines[1]
+
+
+def test_nothing_is_stored_where_the_server_ignores_the_key(moto, versitygw, bucket, mount, key_file):
+    for server in (moto, versitygw):
+        disk = mount(bucket(server), fresh=True, sse="c", sse_c_key_file=key_file)
+        with pytest.raises(OSError) as refused:
+            (disk / "f").write_bytes(b"hello")
+        assert refused.value.errno == errno.EOPNOTSUPP
+        assert disk.bucket.keys() == []
+        assert "ignores sse=c" in disk.log()

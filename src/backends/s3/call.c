@@ -125,6 +125,30 @@ static enum err_code send(struct s3_store *s, const struct s3_request *r, const 
     return code;
 }
 
+static bool makes_object(const struct s3_request *r)
+{
+    return strcmp(r->what, "PutObject") == 0 || strcmp(r->what, "CreateMultipartUpload") == 0 ||
+           strcmp(r->what, "CopyObject") == 0;
+}
+
+/* Where a server was seen to ignore the key nothing more is sent to be stored. ERR_UNSUPPORTED. */
+static enum err_code check_keeps_key(struct s3_store *s, const struct s3_request *r, struct err *e)
+{
+    if (!makes_object(r) || !atomic_load(&s->ignores_key))
+        return ERR_OK;
+    return err_set(e, ERR_UNSUPPORTED, "%s %s: this server ignores sse=c and would store it unencrypted", r->what,
+                   r->key);
+}
+
+/* A server that knows SSE-C names the algorithm in its reply to what makes an object. */
+static enum err_code check_encrypted(struct s3_store *s, const struct s3_request *r, const struct s3_answer *a,
+                                     struct err *e)
+{
+    if (makes_object(r) && params_get(&a->headers, "x-amz-server-side-encryption-customer-algorithm") == NULL)
+        atomic_store(&s->ignores_key, true);
+    return check_keeps_key(s, r, e);
+}
+
 /* With the key, or without it where that is known to be right. What was refused is tried the other way. */
 static enum err_code send_with_key(struct s3_store *s, const struct s3_request *r, const struct params *headers,
                                    bool again, struct s3_answer *a, struct err *e)
@@ -133,7 +157,12 @@ static enum err_code send_with_key(struct s3_store *s, const struct s3_request *
     const char *read = r->source != NULL ? r->source : r->key;
     bool target = !s3_is_plain(s, r->key), plain = s3_is_plain(s, read);
     CLEANUP(free) struct aws_param *one = all_headers(s, headers, target, r->source != NULL && !plain);
-    enum err_code code = send(s, r, one, a, &first);
+    enum err_code code = target ? check_keeps_key(s, r, &first) : ERR_OK;
+    if (code != ERR_OK)
+        return err_copy(e, &first);
+    code = send(s, r, one, a, &first);
+    if (code == ERR_OK && target)
+        code = check_encrypted(s, r, a, &first);
     if (code == ERR_OK || !again || a->status != 400)
         return code == ERR_OK ? code : err_copy(e, &first);
     target = r->source != NULL ? target : plain;

@@ -26,6 +26,7 @@ struct s3_store {
     struct s3_traits *traits; /* what the server can do */
     enum s3_sse sse;
     struct s3_sse_c *sse_c; /* NULL: no key */
+    atomic_bool ignores_key; /* the server was seen to */
     uint64_t *plain;        /* sse.c: names of objects without that key */
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;

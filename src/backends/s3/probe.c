@@ -337,8 +337,8 @@ static bool run(struct probe *p)
     (void)snprintf(p->a, sizeof(p->a), SCRATCH "%.31s0", hex);
     (void)snprintf(p->b, sizeof(p->b), SCRATCH "%.31s1", hex);
     if (put(p, p->a, NULL, NULL, NULL, &a) != ERR_OK) {
-        /* The answer may be lost and the object there. */
-        if (a.status == 0)
+        /* The object may be there: the answer is lost, or it says that the server ignores sse=c. */
+        if (a.status == 0 || a.status / 100 == 2)
             clean_up(p);
         return false;
     }
