@@ -1,6 +1,7 @@
 /* One blocking request to S3, and what all of them share. */
 #include "backends/s3/impl.h"
 #include "util/clock.h"
+#include "util/log.h"
 #include "util/str.h"
 #include "util/xml.h"
 
@@ -144,8 +145,9 @@ static enum err_code check_keeps_key(struct s3_store *s, const struct s3_request
 static enum err_code check_encrypted(struct s3_store *s, const struct s3_request *r, const struct s3_answer *a,
                                      struct err *e)
 {
-    if (makes_object(r) && params_get(&a->headers, "x-amz-server-side-encryption-customer-algorithm") == NULL)
-        atomic_store(&s->ignores_key, true);
+    if (makes_object(r) && params_get(&a->headers, "x-amz-server-side-encryption-customer-algorithm") == NULL &&
+        !atomic_exchange(&s->ignores_key, true))
+        LOG_ERROR("s3", "this server ignores sse=c: nothing is stored there, writing is refused");
     return check_keeps_key(s, r, e);
 }
 
