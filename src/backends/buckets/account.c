@@ -188,9 +188,9 @@ static struct aws_client *passing_client(struct buckets *s, const char *name, st
 }
 
 /* HeadBucket, which has no body: 403 is a bucket that is another's or that this user may not list; a 400 for a name that no
- * bucket can be given any more says that there is none of old either. */
-static enum err_code head(struct aws_client *client, const char *name, const struct store_call *call, bool *usable,
-                          char region[AWS_REGION_SIZE], struct err *e)
+ * bucket can be given any more says that there is none of old either, unless one is known or the reply tells its region. */
+static enum err_code head(struct buckets *s, struct aws_client *client, const char *name, const struct store_call *call,
+                          bool *usable, char region[AWS_REGION_SIZE], struct err *e)
 {
     ANSWER(a);
     struct err local = ERR_INIT;
@@ -202,7 +202,7 @@ static enum err_code head(struct aws_client *client, const char *name, const str
             memcpy(region, a.region, AWS_REGION_SIZE);
         return ERR_OK;
     }
-    if (code == ERR_INVAL && bucket_name_check_new(name, NULL) != ERR_OK)
+    if (code == ERR_INVAL && bucket_name_check_new(name, NULL) != ERR_OK && a.region[0] == 0 && !table_knows(s, name, NULL))
         code = ERR_NOT_FOUND;
     return err_set(e, code, "bucket %s: %s", name, local.msg);
 }
@@ -228,7 +228,7 @@ enum err_code account_head(struct buckets *s, const char *name, const struct sto
     struct aws_client *client = b != NULL ? b->client : passing_client(s, name, &local);
     if (client == NULL)
         return err_copy(e, &local);
-    enum err_code code = head(client, name, call, usable, region, e);
+    enum err_code code = head(s, client, name, call, usable, region, e);
     if (b == NULL && code == ERR_OK)
         keep(s, name, client, region);
     else if (b == NULL)

@@ -184,6 +184,23 @@ static void what_a_head_says_of_a_name(void **state)
     }
 }
 
+static void an_old_name_that_is_known_is_not_absent_for_a_refusal(void **state)
+{
+    static const struct step steps[] = {
+        {.op = "ListBuckets", .text = "max", .status = 200, .reply = LIST(BUCKET("Old_Name", "us-east-1"), "")},
+        {.bucket = "Old_Name", .op = "HeadBucket", .status = 400},
+        {.bucket = "Other_Name", .op = "HeadBucket", .status = 400},
+        {.op = NULL}};
+    struct store_object o = {0};
+    enum err_code code;
+    struct store *s = fake_buckets(NULL, steps, false);
+    assert_string_equal(list(s, "", NULL, NULL, NULL, &code), "Old_Name/ ");
+    assert_int_equal(store_stat(s, "Old_Name/", NULL, &o, NULL), ERR_INVAL);
+    assert_int_equal(store_stat(s, "Other_Name/", NULL, &o, NULL), ERR_NOT_FOUND);
+    fake_done();
+    store_free(s);
+}
+
 static void names_that_cannot_be_cost_no_request(void **state)
 {
     static const char *const keys[] = {".git/", ".Trash-0/", "sp ace/", "%/", "d--use1-az4--x-s3/", "file", "\xc3\xa4/"};
@@ -350,6 +367,7 @@ int main(void)
         cmocka_unit_test(only_a_refused_list_does_not_fail_the_probe),
         cmocka_unit_test(nobody_lists_no_buckets),
         cmocka_unit_test(what_a_head_says_of_a_name),
+        cmocka_unit_test(an_old_name_that_is_known_is_not_absent_for_a_refusal),
         cmocka_unit_test(names_that_cannot_be_cost_no_request),
         cmocka_unit_test(the_client_that_found_its_bucket_is_kept_for_it),
         cmocka_unit_test(what_is_sent_to_make_a_bucket),
