@@ -99,6 +99,11 @@ static void *guard(void *arg)
     return NULL;
 }
 
+enum err_code daemon_leave(struct daemon *d, struct err *e)
+{
+    return d->foreground || chdir("/") == 0 ? ERR_OK : err_sys(e, errno, "/");
+}
+
 void daemon_guard(struct daemon *d, int fail_status)
 {
     d->fail_status = fail_status;
@@ -138,8 +143,6 @@ void daemon_ready(struct daemon *d)
         if (null > STDERR_FILENO)
             close(null);
     }
-    if (chdir("/") != 0)
-        return; /* cannot be; the report is then never sent and the parent says so */
     send_report(d, 0, "");
 }
 

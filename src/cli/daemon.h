@@ -24,12 +24,16 @@ struct daemon {
  * with, after printing what the child reported. Before any thread starts. */
 int daemon_start(struct daemon *d, bool foreground);
 
+/* The child lets go of the directory it was started in, before anything is looked for that is looked for again later: a relative
+ * path that is left fails now, not after hours. Nothing in the foreground. */
+enum err_code daemon_leave(struct daemon *d, struct err *e) MUST_CHECK;
+
 /* With SIGTERM and SIGINT blocked: until daemon_unguard() they end the process at once, with daemon_failed()'s report. There is
  * nothing to finish then. Both on the thread of daemon_start(). */
 void daemon_guard(struct daemon *d, int fail_status);
 void daemon_unguard(struct daemon *d);
 
-/* It works: the parent ends with 0; the child lets go of the terminal and of the directory it was started in. Once. */
+/* It works: the parent ends with 0; the child lets go of the terminal. Once. */
 void daemon_ready(struct daemon *d);
 
 /* It does not: the line goes to the user ("awsfs: MESSAGE"), the parent ends with `status`. Returns `status`. */

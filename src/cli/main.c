@@ -1,6 +1,7 @@
 /* awsfs, and mount.awsfs by the name it is called by. */
 #include "cli/check.h"
 #include "cli/client.h"
+#include "cli/environment.h"
 #include "cli/mount.h"
 #include "cli/options.h"
 
@@ -160,7 +161,12 @@ static int with_dir(int argc, char **argv, int (*command)(const char *dir))
 int main(int argc, char **argv)
 {
     const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = slash ? slash + 1 : argc ? argv[0] : "";
+    struct err e = ERR_INIT;
 
+    if (environment_settle(&e) != ERR_OK) {
+        fprintf(stderr, "awsfs: %s\n", e.msg);
+        return EXIT_FAILED;
+    }
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             help(stdout);

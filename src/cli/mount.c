@@ -138,6 +138,8 @@ static int run_daemon(struct mounted *m, const struct mount_request *r)
     struct err e = ERR_INIT;
 
     enum err_code code = log_open(log, (enum log_level)o->log_level, &e);
+    if (code == ERR_OK)
+        code = daemon_leave(&m->daemon, &e);
     if (code != ERR_OK)
         return daemon_failed(&m->daemon, r->fail_status, e.msg);
     raise_limits();

@@ -27,13 +27,13 @@ class Cli:
     def environment(self, extra=None):
         return mounts.environment(self.who, extra)
 
-    def run(self, *arguments, env=None, timeout=60):
+    def run(self, *arguments, env=None, timeout=60, **how):
         return subprocess.run([mounts.program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                              env=self.environment(env), check=False)
+                              env=self.environment(env), check=False, **how)
 
-    def mount(self, source, *options, env=None, endpoint=True, timeout=60):
+    def mount(self, source, *options, env=None, endpoint=True, timeout=60, **how):
         chosen = self.base + (["endpoint=" + self.endpoint] if endpoint else []) + list(options)
-        return self.run(source, self.mnt, "-o", ",".join(chosen), env=env, timeout=timeout)
+        return self.run(source, self.mnt, "-o", ",".join(chosen), env=env, timeout=timeout, **how)
 
     def daemon(self):
         """The pid of the background daemon of this mount point."""
@@ -83,6 +83,36 @@ def test_the_command_returns_when_the_mount_serves(cli, witness):
     result = cli.mount(witness.source)
     assert (result.returncode, result.stderr) == (0, "")
     assert (cli.mnt / "f").read_bytes() == b"content"
+
+
+def without_standard_descriptors():
+    for fd in (0, 1, 2):
+        os.close(fd)
+
+
+def test_a_command_without_standard_descriptors_mounts(cli, witness):
+    assert cli.mount(witness.source, preexec_fn=without_standard_descriptors).returncode == 0
+    assert (cli.mnt / "f").read_bytes() == b"content"
+    (cli.mnt / "g").write_bytes(b"new")
+    assert witness.get("g") == b"new"
+
+
+def test_files_named_relatively_in_the_environment_are_found_after_the_mount_too(cli, witness, tmp_path):
+    """The daemon works in "/"; a bucket of s3:// is opened when it is first used, and then reads the profile again."""
+    (tmp_path / "keys").write_text("[own]\naws_access_key_id = test\naws_secret_access_key = test\n")
+    (tmp_path / "keys").chmod(0o600)
+    env = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_SHARED_CREDENTIALS_FILE": "keys"}
+    assert cli.mount("s3://", "profile=own", env=env, cwd=tmp_path).returncode == 0
+    assert (cli.mnt / witness.name / "f").read_bytes() == b"content"
+
+
+def test_a_process_for_credentials_is_waited_for_where_children_were_ignored(cli, witness, tmp_path):
+    reply = json.dumps({"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"})
+    (tmp_path / "reply").write_text(reply)
+    (tmp_path / "config").write_text("[default]\ncredential_process = cat %s\n" % (tmp_path / "reply"))
+    env = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    result = cli.mount(witness.source, env=env, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_plain_umount_ends_the_daemon(cli, witness):
