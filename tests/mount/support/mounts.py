@@ -33,6 +33,18 @@ def name_of(test):
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", test.name)[:150]
 
 
+def threads_of(pid):
+    """Where the threads of a process are: their stacks where there is a debugger, otherwise what each waits for."""
+    if shutil.which("gdb"):
+        stacks = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 16"], capture_output=True, text=True,
+                                errors="replace", check=False).stdout
+        return "\n".join(line for line in stacks.splitlines() if line.startswith(("Thread", "#")))
+    waits = []
+    for task in sorted(pathlib.Path("/proc/%d/task" % pid).iterdir()):
+        waits.append("%s in %s" % ((task / "comm").read_text().strip(), (task / "wchan").read_text()))
+    return "\n".join(waits)
+
+
 def program():
     path = os.environ.get("AWSFS_BIN")
     if not path or not os.path.exists(path):
@@ -126,7 +138,7 @@ class Mount:
                 raise AssertionError("cannot unmount: " + result.stderr)
             if result.returncode:
                 time.sleep(0.1)
-        status = self.process.wait(END_SECONDS)
+        status = self.wait()
         assert status == 0, "the daemon ended with status %d: %s" % (status, self.output()[-2000:])
         self.check_sanitizers()
 
@@ -137,7 +149,15 @@ class Mount:
 
     def terminate(self):
         self.process.terminate()
-        return self.process.wait(END_SECONDS)
+        return self.wait()
+
+    def wait(self):
+        """Waits for the end of the daemon; its exit status. One that does not end shows where its threads are."""
+        try:
+            return self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the daemon has not ended after %d s; its log ends with\n%s\nand its threads are at\n%s"
+                                 % (END_SECONDS, self.log()[-2000:], threads_of(self.pid))) from None
 
     def kill9(self):
         self.process.kill()
