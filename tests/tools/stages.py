@@ -22,6 +22,7 @@ BUILDS = {
     "release": ["-Dbuildtype=release"],
 }
 PROGRAMS = ["src/cli/awsfs", "tests/origin/awsfs-origin"]
+BENCH_PROGRAMS = ["tests/bench/awsfs-bench-work", "tests/bench/awsfs-bench-floor"]
 
 
 class Tests(Run):
@@ -67,7 +68,7 @@ class Tests(Run):
         command = ["meson", "configure", directory] if known else ["meson", "setup", directory, TOP]
         if self.command(command + BUILDS[name], log, nice=nice):
             raise Failed("meson could not set up " + directory, log)
-        targets = {"asan": [], "release": list(PROGRAMS), "tsan": list(PROGRAMS)}[name]
+        targets = {"asan": [], "release": PROGRAMS + BENCH_PROGRAMS, "tsan": list(PROGRAMS)}[name]
         if name == "tsan":
             targets += results.targets(directory, TSAN_SUITES)
         if self.command(["ninja", "-C", directory] + targets, log, nice=nice):
@@ -104,6 +105,10 @@ class Tests(Run):
         programs = {"AWSFS_BIN": self.program("tsan", PROGRAMS[0]), "AWSFS_ORIGIN": self.program("tsan", PROGRAMS[1])}
         self.mount("mount-tsan", ["tsan"], os.cpu_count(), programs, "not moto and not versitygw")
 
+    def bench(self):
+        """That the benchmark works; it measures nothing here."""
+        self.pytest("bench", "tests/bench", [], env={"AWSFS_BUILD_DIR": self.build})
+
     def lint(self):
         log = self.log("lint")
         if self.command([sys.executable, os.path.join(TOP, "tests", "lint")], log):
@@ -123,7 +128,8 @@ def steps(run):
     many = 2 * os.cpu_count()
     return [
         [Step("venv", run.set_up_venv)],
-        [Step("versitygw", run.set_up_versitygw)],
+        [Step("versitygw", run.set_up_versitygw),
+         Step("bench", run.bench, ["build-release", "venv"], "bench")],
         [Step("build-asan", lambda: run.compile("asan")),
          Step("build-release", lambda: run.compile("release", nice=10)),
          Step("build-tsan", lambda: run.compile("tsan", nice=10))],

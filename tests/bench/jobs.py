@@ -1,0 +1,141 @@
+"""The jobs: each as a program on a directory (a mount, or the local disk) and, where that makes sense, on the bare wire."""
+import dataclasses
+import os
+import urllib.parse
+
+PAGE = 4096
+MASK = (1 << 64) - 1
+
+
+class Programs:
+    """Where the two C programs are, and a directory for the lists that they read."""
+
+    def __init__(self, work, floor, directory):
+        self.work, self.floor, self.directory = work, floor, directory
+        os.makedirs(directory, exist_ok=True)
+
+    def listed(self, lines):
+        path = os.path.join(self.directory, "list")
+        with open(path, "w", encoding="utf-8") as out:
+            out.writelines(line + "\n" for line in lines)
+        return path
+
+
+class Job:
+    """`at` is the command on a directory; `wire` the one that does the same with libcurl alone over that many connections."""
+
+    def at(self, programs, directory):
+        raise NotImplementedError
+
+    def wire(self, programs, server, bucket, connections):
+        raise NotImplementedError
+
+
+@dataclasses.dataclass
+class Sequential(Job):
+    key: str
+    size: int
+
+    def at(self, programs, directory):
+        return [programs.work, "sequential", os.path.join(directory, self.key)]
+
+    def wire(self, programs, server, bucket, connections):
+        step = -(-self.size // connections)
+        tasks = ["%s %d-%d" % (server.url(bucket, self.key), start, min(start + step, self.size) - 1)
+                 for start in range(0, self.size, step)]
+        return [programs.floor, "get", str(connections), programs.listed(tasks)]
+
+
+def random_pages(seed, count, pages):
+    """The same pages as work.c takes."""
+    for number in range(count):
+        z = (seed + (number + 1) * 0x9E3779B97F4A7C15) & MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        yield (z ^ (z >> 31)) % pages
+
+
+@dataclasses.dataclass
+class Random(Job):
+    """300 reads of 4 KiB anywhere: by pread (random), or each a touched byte of a mapping (touch)."""
+
+    key: str
+    size: int
+    count: int
+    way: str = "random"
+    seed: int = 5
+
+    def at(self, programs, directory):
+        return [programs.work, self.way, os.path.join(directory, self.key), str(self.count), str(self.seed)]
+
+    def wire(self, programs, server, bucket, connections):
+        url = server.url(bucket, self.key)
+        tasks = ["%s %d-%d" % (url, page * PAGE, page * PAGE + PAGE - 1)
+                 for page in random_pages(self.seed, self.count, self.size // PAGE)]
+        return [programs.floor, "get", str(connections), programs.listed(tasks), url]
+
+
+@dataclasses.dataclass
+class Files(Job):
+    """Opens, reads and closes each; or only lstat (way stat); or creates each with `size` bytes (way create)."""
+
+    keys: list
+    threads: int = 1
+    way: str = "files"
+    size: int = 4096
+
+    def at(self, programs, directory):
+        command = [programs.work, self.way, programs.listed(os.path.join(directory, key) for key in self.keys), str(self.threads)]
+        return command + ([str(self.size)] if self.way == "create" else [])
+
+    def wire(self, programs, server, bucket, connections):
+        if self.way == "stat":
+            urls = ["%s?list-type=2&max-keys=1&prefix=%s -" % (server.url(bucket), urllib.parse.quote(key)) for key in self.keys]
+        else:
+            urls = [server.url(bucket, key) + " -" for key in self.keys]
+        if self.way == "create":
+            return [programs.floor, "put", str(connections), programs.listed(urls), str(self.size)]
+        return [programs.floor, "get", str(connections), programs.listed(urls), server.url(bucket, self.keys[0])]
+
+
+@dataclasses.dataclass
+class Walk(Job):
+    """A program that lists `key`: ls or find with their arguments, or our own readdir loop. On the wire: LISTs one by one."""
+
+    key: str
+    program: tuple
+    delimiter: str = ""
+
+    def at(self, programs, directory):
+        path = os.path.join(directory, self.key)
+        if self.program[0] == "entries":
+            return [programs.work, "entries", path]
+        return [path if word == "{}" else word for word in self.program]
+
+    def wire(self, programs, server, bucket, connections):
+        prefix = urllib.parse.quote(self.key.rstrip("/") + "/")
+        return [programs.floor, "list", "%s?list-type=2&prefix=%s%s" % (
+            server.url(bucket), prefix, "&delimiter=/" if self.delimiter else "")]
+
+
+@dataclasses.dataclass
+class Write(Job):
+    """One file in order, with fsync before close; on the wire that many parallel PUTs with a share each."""
+
+    key: str
+    size: int
+
+    def at(self, programs, directory):
+        return [programs.work, "write", os.path.join(directory, self.key), str(self.size)]
+
+    def wire(self, programs, server, bucket, connections):
+        urls = [server.url(bucket, "%s.%d" % (self.key, part)) for part in range(16)]
+        return [programs.floor, "put", str(connections), programs.listed(urls), str(self.size // 16)]
+
+
+@dataclasses.dataclass
+class Remove(Job):
+    key: str
+
+    def at(self, programs, directory):
+        return ["rm", "-r", os.path.join(directory, self.key)]

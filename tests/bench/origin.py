@@ -1,0 +1,58 @@
+"""tests/origin as the benchmark uses it: data without bytes, latency, and what was asked of it."""
+import time
+import urllib.request
+
+from support import servers
+
+SETTLE_SECONDS = 0.1
+SETTLE_MAX_SECONDS = 5
+
+
+class Origin(servers.Origin):
+    def make_bucket(self, name):
+        urllib.request.urlopen(urllib.request.Request(self.endpoint + "/" + name, method="PUT"), timeout=10).close()
+
+    def many(self, bucket, prefix, count, size):
+        """Keys PREFIX000000 and following."""
+        self.synthetic(bucket=bucket, prefix=prefix, count=count, size=size)
+
+    def url(self, bucket, key=""):
+        return "%s/%s/%s" % (self.endpoint, bucket, key)
+
+    def link(self, delay_ms, connection_bps=0):
+        """From now on every request waits that long, and a connection carries no more than that many bytes a second."""
+        self.clear_faults()
+        action = {"delay_ms": delay_ms} if delay_ms else {}
+        if connection_bps:
+            action["trickle_bps"] = connection_bps
+        if action:
+            self.fault(action)
+
+    def settled(self):
+        """The counts, once nothing has been sent for a while: read-ahead under way when a job ends is its cost too."""
+        deadline = time.monotonic() + SETTLE_MAX_SECONDS
+        before = self.counts()
+        while True:
+            time.sleep(SETTLE_SECONDS)
+            after = self.counts()
+            same = all(before[name] == after[name] for name in ("total", "bytes_out", "bytes_in"))
+            if same or time.monotonic() > deadline:
+                return after
+            before = after
+
+    def has(self, bucket, key, size):
+        """Whether the object is there with that size: one HEAD, which is counted."""
+        request = urllib.request.Request(self.url(bucket, key), method="HEAD")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return int(reply.headers.get("Content-Length", -1)) == size
+        except OSError:
+            return False
+
+    def empty_bucket(self, bucket):
+        """Everything but what warms connections."""
+        s3 = self.client()
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", []) if not entry["Key"].startswith("warm/")]
+            if keys:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})

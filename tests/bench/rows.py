@@ -1,0 +1,57 @@
+"""What a row of the benchmark is made of."""
+import dataclasses
+
+MIB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """awsfs's `metric` (of a Cell) is at most `limit`, or `limit` times that of a floor, of the best other tool, or of another
+    row of awsfs. Where `least` is given, the larger of the two limits counts: it is `least` times that floor."""
+
+    metric: str
+    limit: float
+    floor: str = ""
+    others: bool = False
+    row: str = ""
+    least: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One job and what goes before it: "" the mount as the row before left it, "drop" page cache dropped, "remount" both.
+
+    floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
+    local disk, page cache dropped before, "local warm" read once before. earlier: the line of earlier.json that it repeats.
+    durable: a key and size; the row's time ends when the server has it.
+    """
+
+    name: str
+    title: str
+    job: object
+    before: str = ""
+    floors: tuple = ()
+    earlier: str = ""
+    bounds: tuple = ()
+    durable: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """Rows that follow each other on one mount of one set of data.
+
+    delay_ms, connection_bps: the link. warm: names of files that are read or (absent ones) looked up by as many threads before
+    the clock starts, so that connections are open; none of them is what a row is about.
+    """
+
+    name: str
+    data: str
+    rows: tuple
+    delay_ms: int = 0
+    connection_bps: int = 0
+    warm: tuple = ()
+
+    def link(self):
+        parts = ["%d ms a request" % self.delay_ms] if self.delay_ms else []
+        parts += ["%d MB/s a connection" % (self.connection_bps // 10**6)] if self.connection_bps else []
+        return ", ".join(parts + (["connections warm"] if self.warm else ["connections cold"]))

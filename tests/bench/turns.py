@@ -1,0 +1,121 @@
+"""Runs scenarios: every tool and floor in turns, so that a drift of the machine meets all of them alike."""
+import os
+import subprocess
+import threading
+import time
+
+import measure
+from measure import Cell, JobFailed
+
+
+class Turns:
+    """`cells` is filled: {row name: {tool or floor: [Cell or the text of a failure, one a repetition]}}."""
+
+    def __init__(self, server, data, programs, tools, timeout, say):
+        self.server, self.data, self.programs = server, data, programs
+        self.tools, self.timeout, self.say = tools, timeout, say
+        self.cells = {}
+
+    def run(self, scenario, repetitions):
+        bucket = self.data.fill(scenario.data)
+        for row in scenario.rows:
+            self.cells[row.name] = {}
+        for repetition in range(repetitions):
+            order = self.tools[repetition % len(self.tools):] + self.tools[:repetition % len(self.tools)]
+            for tool in order:
+                self._tool(scenario, bucket, tool)
+            for row in scenario.rows:
+                for floor in row.floors:
+                    self._keep(row, floor, lambda row=row, floor=floor: self._floor(scenario, bucket, row, floor))
+        self.server.link(0)
+
+    def _keep(self, row, name, work):
+        """Does the work, and keeps its cell or the text of its failure."""
+        try:
+            cell = work()
+            self.say("  %-12s %-12s %8.3f s, %d requests" % (row.name, name, cell.seconds, cell.requests))
+        except JobFailed as problem:
+            cell = str(problem)
+            self.say("  %-12s %-12s %s" % (row.name, name, cell))
+        self.cells[row.name].setdefault(name, []).append(cell)
+        return isinstance(cell, Cell)
+
+    def _tool(self, scenario, bucket, tool):
+        """All rows on one mount. After a failure the rest is left out: what they would measure is not what they say."""
+        self.server.link(0)
+        try:
+            tool.mount(bucket)
+            self._warm(scenario, tool)
+            for row in scenario.rows:
+                if not self._keep(row, tool.name, lambda row=row: self._on_mount(scenario, bucket, row, tool)):
+                    break
+        except JobFailed as problem:
+            self.cells[scenario.rows[0].name].setdefault(tool.name, []).append(str(problem))
+            self.say("  %s %s: %s" % (scenario.name, tool.name, problem))
+        finally:
+            self.server.link(0)
+            tool.close()
+            if scenario.data == "write":
+                self.server.empty_bucket(bucket)
+
+    def _warm(self, scenario, tool):
+        """Opens connections, and leaves nothing known of what the rows are about."""
+        def touch(name):
+            try:
+                with open(os.path.join(tool.mountpoint, name), "rb") as f:
+                    f.read()
+            except OSError:
+                return
+
+        threads = [threading.Thread(target=touch, args=(name,)) for name in scenario.warm]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(self.timeout)
+
+    def _on_mount(self, scenario, bucket, row, tool):
+        if row.name in tool.gives_up and self.data.scale.name == "full":
+            raise JobFailed(tool.gives_up[row.name])
+        self._before(scenario, bucket, row, tool)
+        self.server.link(scenario.delay_ms, scenario.connection_bps)
+        started = time.monotonic()
+        cell = measure.measured(self.server, row.job.at(self.programs, tool.mountpoint), tool.pid, self.timeout)
+        if row.durable:
+            cell.seconds += self._wait_durable(bucket, row, started + cell.seconds)
+        return cell
+
+    def _before(self, scenario, bucket, row, tool):
+        if row.before == "remount":
+            self.server.link(0)
+            tool.unmount()
+            tool.mount(bucket, fresh=False)
+            self._warm(scenario, tool)
+        if row.before in ("drop", "remount"):
+            measure.drop_page_cache()
+        if row.before.startswith("mkdir "):
+            os.mkdir(os.path.join(tool.mountpoint, row.before.split()[1]))
+
+    def _wait_durable(self, bucket, row, ended):
+        """Seconds after the end of the job until the server has the object."""
+        deadline = ended + self.timeout
+        while not self.server.has(bucket, *row.durable):
+            if time.monotonic() > deadline:
+                raise JobFailed("not in S3 after %d s" % self.timeout)
+            time.sleep(0.05)
+        return max(0, time.monotonic() - ended)
+
+    def _floor(self, scenario, bucket, row, floor):
+        kind, _, detail = floor.partition(" ")
+        if kind == "curl":
+            self.server.link(scenario.delay_ms, scenario.connection_bps)
+            command = row.job.wire(self.programs, self.server, bucket, int(detail))
+            cell = measure.measured(self.server, command, None, self.timeout)
+            if scenario.data == "write":
+                self.server.empty_bucket(bucket)
+            return cell
+        directory = self.data.local(scenario.data)
+        if detail == "warm":
+            subprocess.run(row.job.at(self.programs, directory), stdout=subprocess.DEVNULL, check=True)
+        else:
+            measure.drop_page_cache()
+        return measure.run(row.job.at(self.programs, directory), self.timeout)
