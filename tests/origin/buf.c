@@ -1,5 +1,6 @@
 #include "buf.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,13 +81,18 @@ void buf_addf(struct buf *b, const char *format, ...)
     b->len += (size_t)len;
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c != '&' && c != '<' && c != '>' && c != '"';
+}
+
 void buf_add_xml(struct buf *b, const char *s)
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
         size_t plain = 0;
 
-        while ((unsigned char)s[plain] >= 0x20 && !strchr("&<>\"", s[plain]))
+        while (is_plain((unsigned char)s[plain]))
             plain++;
         if (plain) {
             buf_add(b, s, plain);
@@ -110,9 +116,13 @@ void buf_add_url(struct buf *b, const char *s)
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.*/";
 
     for (; *s; s++) {
-        if (strchr(plain, *s))
-            buf_add(b, s, 1);
-        else if (*s == ' ')
+        size_t span = strspn(s, plain);
+
+        buf_add(b, s, span);
+        s += span;
+        if (!*s)
+            break;
+        if (*s == ' ')
             buf_adds(b, "+");
         else
             buf_addf(b, "%%%02X", (unsigned char)*s);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,30 @@ void conn_watch(struct server *s, struct conn *c, uint32_t events)
     c->watching = events;
 }
 
+static void link_in(struct conn **list, struct conn *c)
+{
+    c->prev = NULL;
+    c->next = *list;
+    if (c->next)
+        c->next->prev = c;
+    *list = c;
+}
+
+static void link_out(struct conn **list, struct conn *c)
+{
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        *list = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+}
+
+void conn_wake_at(struct server *s, struct conn *c, uint64_t at_ns)
+{
+    timer_set(&s->timers, &c->timer, at_ns);
+}
+
 void conn_open(struct server *s, int fd)
 {
     struct conn *c = x_alloc(sizeof(*c));
@@ -30,8 +55,8 @@ void conn_open(struct server *s, int fd)
 
     c->fd = fd;
     c->watching = EPOLLIN;
-    c->next = s->conns;
-    s->conns = c;
+    c->opened_ns = now_ns();
+    link_in(&s->conns, c);
     epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &e);
 }
 
@@ -48,8 +73,9 @@ void conn_request_over(struct server *s, struct conn *c)
     buf_release(&c->out);
     c->out_sent = 0;
     c->body_sent = 0;
-    c->wake_ms = 0;
+    c->granted = c->booked = 0;
     c->hashed = 0;
+    timer_set(&s->timers, &c->timer, 0);
 }
 
 void conn_close(struct server *s, struct conn *c)
@@ -57,6 +83,8 @@ void conn_close(struct server *s, struct conn *c)
     conn_request_over(s, c);
     close(c->fd);
     c->fd = -1;
+    link_out(&s->conns, c);
+    link_in(&s->closed, c);
 }
 
 void conn_reset(struct server *s, struct conn *c)
@@ -74,11 +102,14 @@ static void run(struct server *s, struct conn *c)
 
     if (r->control)
         control_perform(s, r, &c->reply);
+    else if (r->network.throttled)
+        reply_error(&c->reply, r, "SlowDown");
     else if (!fault_answers(r, &c->reply))
         result = s3_perform(s, r, &c->reply);
     if (result == OP_AGAIN) {
         c->state = STATE_HASH;
         c->hashed = 0;
+        s->hashing = true;
         sums_init(&c->hash, r->hash_want);
         conn_watch(s, c, 0);
         return;
@@ -90,9 +121,21 @@ static void run(struct server *s, struct conn *c)
         send_start(s, c);
 }
 
+/* When the request, all of which is here, is performed; 0 for at once. A connection takes its time before the first. */
+static uint64_t perform_at(const struct server *s, const struct conn *c)
+{
+    const struct request *r = &c->request;
+    uint64_t now = now_ns();
+    uint64_t connected = r->control ? 0 : c->opened_ns + s->network.connect_ns;
+    uint64_t at = (connected > now ? connected : now) + r->network.latency_ns + r->plan.delay_ms * 1000000;
+
+    return at > now ? at : 0;
+}
+
 static void received(struct server *s, struct conn *c)
 {
     const struct fault_plan *plan = &c->request.plan;
+    uint64_t at = perform_at(s, c);
 
     c->request.payload = sink_finish(&c->request.sink);
     c->request.receiving = false;
@@ -101,9 +144,9 @@ static void received(struct server *s, struct conn *c)
     } else if (plan->hang) {
         c->state = STATE_HANG;
         conn_watch(s, c, EPOLLRDHUP);
-    } else if (plan->delay_ms) {
+    } else if (at) {
         c->state = STATE_DELAY;
-        c->wake_ms = now_ms() + plan->delay_ms;
+        conn_wake_at(s, c, at);
         conn_watch(s, c, 0);
     } else {
         run(s, c);
@@ -138,6 +181,9 @@ static void begin(struct server *s, struct conn *c)
     counts_begin(&s->counts, r);
     c->begun = true;
     faults_select(&s->faults, &about, &r->plan);
+    network_select(&s->network, &about, strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0, now_ns(),
+                   &r->network);
+    s->counts.throttled += r->network.throttled;
     free(target);
     free(region);
 }
@@ -298,14 +344,16 @@ static void wake(struct server *s, struct conn *c)
 {
     int unsent = 0;
 
-    c->wake_ms = 0;
     if (c->state == STATE_DELAY) {
         run(s, c);
     } else if (c->state == STATE_SEND) {
+        c->granted += c->booked;
+        c->booked = 0;
         conn_watch(s, c, EPOLLOUT);
+        send_more(s, c);
     } else if (c->state == STATE_DRAIN) {
         if (ioctl(c->fd, SIOCOUTQ, &unsent) == 0 && unsent)
-            c->wake_ms = now_ms() + 1;
+            conn_wake_at(s, c, now_ns() + 1000000);
         else
             conn_reset(s, c);
     }
@@ -313,49 +361,57 @@ static void wake(struct server *s, struct conn *c)
 
 static void free_closed(struct server *s)
 {
-    for (struct conn **at = &s->conns; *at;) {
-        struct conn *c = *at;
+    struct conn *c;
 
-        if (c->fd >= 0) {
-            at = &c->next;
-            continue;
-        }
-        *at = c->next;
+    while ((c = s->closed)) {
+        link_out(&s->closed, c);
         buf_release(&c->in);
         free(c);
     }
 }
 
-int conns_turn(struct server *s)
+static void release_all(struct server *s)
 {
-    uint64_t now = now_ms();
-    bool releasing = s->release_hanging;
-    int timeout = -1;
-
     s->release_hanging = false;
-    for (struct conn *c = s->conns; c; c = c->next) {
-        if (c->fd >= 0 && releasing)
-            release(s, c);
-        if (c->fd >= 0 && c->wake_ms && c->wake_ms <= now)
-            wake(s, c);
-        if (c->fd >= 0 && c->state == STATE_HASH)
-            hash_some(s, c);
-        if (c->fd >= 0 && c->state == STATE_HASH)
-            timeout = 0;
-        if (c->fd >= 0 && c->wake_ms && timeout != 0) {
-            int wait = c->wake_ms > now ? (int)(c->wake_ms - now) : 0;
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        release(s, c);
+    }
+}
 
-            timeout = timeout < 0 || wait < timeout ? wait : timeout;
+static void hash_all(struct server *s)
+{
+    bool left = false;
+
+    for (struct conn *c = s->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == STATE_HASH) {
+            hash_some(s, c);
+            left = true;
         }
     }
+    s->hashing = left;
+}
+
+int conns_turn(struct server *s)
+{
+    uint64_t now = now_ns();
+    struct timer *due;
+
+    if (s->release_hanging)
+        release_all(s);
+    while ((due = timers_due(&s->timers, now)))
+        wake(s, (struct conn *)((char *)due - offsetof(struct conn, timer)));
+    if (s->hashing)
+        hash_all(s);
+    timers_arm(&s->timers);
     free_closed(s);
-    return timeout;
+    return s->hashing ? 0 : -1;
 }
 
 void conns_close(struct server *s)
 {
-    for (struct conn *c = s->conns; c; c = c->next)
-        if (c->fd >= 0)
-            conn_close(s, c);
+    while (s->conns)
+        conn_close(s, s->conns);
     free_closed(s);
 }

@@ -5,7 +5,7 @@
  *
  * HEAD   collects the request's head        BODY   receives its body into the sink
  * HANG   waits for release, or the client leaves (then the operation is never performed)
- * DELAY  waits until wake_ms; the operation is performed even if the client has left by then
+ * DELAY  waits for its timer; the operation is performed even if the client has left by then
  * HASH   computes checksums of a stored body, a slice per turn of the loop, then runs the operation again
  * SEND   writes head and body               STALL  has sent what the fault allows, waits for release
  * DRAIN  waits until the client has received everything, then resets
@@ -15,12 +15,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "network.h"
 #include "server.h"
+#include "timers.h"
 
 enum state { STATE_HEAD, STATE_BODY, STATE_HANG, STATE_DELAY, STATE_HASH, STATE_SEND, STATE_STALL, STATE_DRAIN };
 
 struct conn {
-    struct conn *next;
+    struct conn *next, *prev; /* of those open, or of those closed in this turn */
+    struct timer timer;
+    uint64_t opened_ns;
     int fd;
     enum state state;
     uint32_t watching;
@@ -35,14 +39,18 @@ struct conn {
     uint64_t body_sent;
     uint64_t body_end; /* bytes of the body to send before what `end` says */
     enum { END_KEEP, END_CLOSE, END_RESET, END_STALL } end;
-    uint64_t wake_ms; /* 0: never */
-    uint64_t trickle_start_ms;
+    struct pace pace;
+    uint64_t granted; /* bytes of the body that may go out, where there is a limit to their rate */
+    uint64_t booked;  /* what is granted when the timer is due */
     struct sums hash;
     uint64_t hashed;
 };
 
 /* Waits for these epoll events from now on; none but errors when 0. */
 void conn_watch(struct server *s, struct conn *c, uint32_t events);
+
+/* Wakes it at that time of the monotonic clock, and at no other. */
+void conn_wake_at(struct server *s, struct conn *c, uint64_t at_ns);
 
 /* Ends the request under way, if any: counts it and frees what it held. */
 void conn_request_over(struct server *s, struct conn *c);

@@ -59,6 +59,29 @@ static void clear_faults(struct server *s, const json_t *in, struct reply *p)
     ok(p);
 }
 
+static void get_network(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    reply_json(p, 200, network_json(&s->network));
+}
+
+static void set_network(struct server *s, const json_t *in, struct reply *p)
+{
+    const char *wrong = network_set(&s->network, in);
+
+    if (wrong)
+        fail(p, 400, wrong);
+    else
+        ok(p);
+}
+
+static void clear_network(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    network_clear(&s->network);
+    ok(p);
+}
+
 static void release_hanging(struct server *s, const json_t *in, struct reply *p)
 {
     (void)in;
@@ -73,6 +96,7 @@ static void reset_store(struct server *s, const json_t *in, struct reply *p)
     store_init(&s->store);
     directories_release(&s->directories);
     faults_clear(&s->faults);
+    network_clear(&s->network);
     counts_reset(&s->counts);
     ok(p);
 }
@@ -243,6 +267,9 @@ static const struct {
     {"GET", "/-/faults", get_faults},
     {"POST", "/-/faults", add_fault},
     {"DELETE", "/-/faults", clear_faults},
+    {"GET", "/-/network", get_network},
+    {"POST", "/-/network", set_network},
+    {"DELETE", "/-/network", clear_network},
     {"POST", "/-/release", release_hanging},
     {"POST", "/-/synthetic", synthetic},
     {"POST", "/-/families", add_family},

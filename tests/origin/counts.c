@@ -108,7 +108,7 @@ void counts_reset(struct counts *c)
 {
     json_object_clear(c->by_kind);
     json_object_clear(c->by_key);
-    c->total = c->bytes_in = c->bytes_out = c->connections = 0;
+    c->total = c->bytes_in = c->bytes_out = c->connections = c->throttled = 0;
     c->max_parallel = c->parallel;
     for (size_t i = 0; i < LOG_SIZE; i++) {
         json_decref(c->log[i]);
@@ -118,9 +118,9 @@ void counts_reset(struct counts *c)
 
 json_t *counts_json(const struct counts *c)
 {
-    return json_pack("{s:I, s:O, s:O, s:I, s:I, s:I, s:I}", "total", c->total, "by_kind", c->by_kind, "by_key",
+    return json_pack("{s:I, s:O, s:O, s:I, s:I, s:I, s:I, s:I}", "total", c->total, "by_kind", c->by_kind, "by_key",
                      c->by_key, "bytes_out", c->bytes_out, "bytes_in", c->bytes_in, "connections", c->connections,
-                     "max_parallel", c->max_parallel);
+                     "max_parallel", c->max_parallel, "throttled", c->throttled);
 }
 
 json_t *counts_log_json(const struct counts *c)

@@ -17,6 +17,7 @@ struct counts {
     json_int_t connections;
     json_int_t parallel;
     json_int_t max_parallel;
+    json_int_t throttled; /* 503 for the rate of their prefix */
     uint64_t next_sequence;
     json_t *log[LOG_SIZE]; /* by sequence modulo LOG_SIZE */
 };

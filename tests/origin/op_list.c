@@ -21,6 +21,8 @@ struct listing {
     struct buf contents;
     struct buf prefixes;
     uint64_t count;
+    time_t date_of; /* most keys have the date of the one before */
+    char date[32];
     char *last; /* key or common prefix emitted last */
     bool last_is_prefix;
     bool truncated;
@@ -44,12 +46,14 @@ static void add_text(const struct listing *l, struct buf *out, const char *name,
 static void add_object(struct listing *l, const char *key, const struct object *o, uint64_t size)
 {
     struct buf *out = &l->contents;
-    char date[32];
 
-    iso_date(o->mtime, date);
+    if (!l->date[0] || o->mtime != l->date_of) {
+        iso_date(o->mtime, l->date);
+        l->date_of = o->mtime;
+    }
     buf_adds(out, "<Contents>");
     add_text(l, out, "Key", key);
-    buf_add_element(out, "LastModified", date);
+    buf_add_element(out, "LastModified", l->date);
     buf_add_element(out, "ETag", told_etag(l->r, o->etag));
     if (o->checksum.alg != SUM_ALGS) {
         buf_add_element(out, "ChecksumAlgorithm", sum_name(o->checksum.alg));

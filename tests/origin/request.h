@@ -7,6 +7,7 @@
 
 #include "body.h"
 #include "fault.h"
+#include "network.h"
 #include "ops.h"
 
 enum { HEAD_MAX = 64 << 10, HEADERS_MAX = 200, PARAMS_MAX = 64 };
@@ -35,6 +36,7 @@ struct request {
 
     enum op op;
     struct fault_plan plan;
+    struct network_plan network;
     struct sink sink;
     bool receiving; /* sink is in use */
     struct body *payload;
@@ -56,7 +58,8 @@ void request_release(struct request *r);
 const char *request_header(const struct request *r, const char *name);
 const char *request_param(const struct request *r, const char *name);
 
-/* Splits a copy source "[/]bucket/key[?versionId=null]" or "ACCESS-POINT-ARN/object/key", percent-encoded, into owned strings; false when malformed. */
+/* Splits a copy source "[/]bucket/key[?versionId=null]" or "ACCESS-POINT-ARN/object/key", percent-encoded, into owned
+ * strings; false when malformed. */
 bool parse_copy_source(const char *source, char **bucket, char **key);
 
 /* Decodes %XX in place (and '+' when plus is true); false on a bad escape or a NUL byte. */

@@ -6,7 +6,7 @@
 
 #include "conn.h"
 
-enum { SEND_SLICE = 4 << 20, TRICKLE_TICK_MS = 20 };
+enum { SEND_SLICE = 4 << 20 };
 
 static void set_limits(struct conn *c)
 {
@@ -38,7 +38,8 @@ void send_start(struct server *s, struct conn *c)
         p->body = body_new_bytes(buf_take(&p->text), p->length);
     }
     c->state = STATE_SEND;
-    c->trickle_start_ms = now_ms();
+    if (c->pace.booked_ns < now_ns())
+        c->pace.booked_ns = now_ns();
     conn_watch(s, c, EPOLLOUT);
 }
 
@@ -50,20 +51,33 @@ void send_resume(struct server *s, struct conn *c)
     conn_watch(s, c, EPOLLOUT);
 }
 
-/* How many bytes of the body may go out now; with trickle_bps 0 means that wake_ms was set. */
-static uint64_t send_allowance(struct conn *c)
+/* The rate of this body: a fault's, else the network's; 0: none of its own. */
+static uint64_t rate(const struct conn *c)
 {
-    const struct fault_plan *plan = &c->request.plan;
-    uint64_t left = c->body_end - c->body_sent;
-    uint64_t now = now_ms();
-    uint64_t may;
+    return c->request.plan.trickle_bps ? c->request.plan.trickle_bps : c->request.network.bps;
+}
 
-    if (!plan->trickle_bps)
+static bool is_paced(const struct server *s, const struct conn *c)
+{
+    return !c->request.control && network_paces(&s->network, rate(c));
+}
+
+/* How many bytes of the body may go out now; 0 when a timer was set for the next ones. */
+static uint64_t send_allowance(struct server *s, struct conn *c)
+{
+    uint64_t left = c->body_end - c->body_sent;
+    uint64_t now, at, piece;
+
+    if (!is_paced(s, c))
         return left;
-    may = plan->trickle_bps * (now - c->trickle_start_ms) / 1000;
-    if (may > c->body_sent)
-        return may - c->body_sent < left ? may - c->body_sent : left;
-    c->wake_ms = now + TRICKLE_TICK_MS;
+    if (c->granted)
+        return c->granted < left ? c->granted : left;
+    now = now_ns();
+    piece = network_grant(&s->network, &c->pace, rate(c), left, now, &at);
+    if (at <= now)
+        return c->granted = piece;
+    c->booked = piece;
+    conn_wake_at(s, c, at);
     return 0;
 }
 
@@ -100,7 +114,7 @@ static void sent(struct server *s, struct conn *c)
         break;
     case END_RESET:
         c->state = STATE_DRAIN;
-        c->wake_ms = now_ms() + 1;
+        conn_wake_at(s, c, now_ns() + 1000000);
         conn_watch(s, c, 0);
         break;
     case END_STALL:
@@ -114,7 +128,7 @@ void send_more(struct server *s, struct conn *c)
 {
     while (c->out_sent < c->out.len) {
         ssize_t n = send(c->fd, c->out.data + c->out_sent, c->out.len - c->out_sent,
-                         MSG_NOSIGNAL | (c->body_end ? MSG_MORE : 0));
+                         MSG_NOSIGNAL | (c->body_end && !is_paced(s, c) ? MSG_MORE : 0));
 
         if (n < 0 && errno == EAGAIN)
             return;
@@ -125,7 +139,7 @@ void send_more(struct server *s, struct conn *c)
         c->out_sent += (size_t)n;
     }
     for (uint64_t slice = 0; c->body_sent < c->body_end && slice < SEND_SLICE;) {
-        uint64_t max = send_allowance(c);
+        uint64_t max = send_allowance(s, c);
         ssize_t n;
 
         if (max == 0) {
@@ -140,6 +154,7 @@ void send_more(struct server *s, struct conn *c)
             return;
         }
         c->body_sent += (uint64_t)n;
+        c->granted -= c->granted < (uint64_t)n ? c->granted : (uint64_t)n;
         slice += (uint64_t)n;
     }
     if (c->body_sent == c->body_end)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -14,12 +15,17 @@
 
 #include "buf.h"
 
-uint64_t now_ms(void)
+uint64_t now_ns(void)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint64_t now_ms(void)
+{
+    return now_ns() / 1000000;
 }
 
 static bool watch(struct server *s, int fd, void *who)
@@ -40,11 +46,22 @@ static bool listen_on(struct server *s, uint16_t port)
     if (s->listen_fd < 0)
         return false;
     setsockopt(s->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(s->listen_fd, (struct sockaddr *)&a, sizeof(a)) || listen(s->listen_fd, 1024) ||
+    if (bind(s->listen_fd, (struct sockaddr *)&a, sizeof(a)) || listen(s->listen_fd, SOMAXCONN) ||
         getsockname(s->listen_fd, (struct sockaddr *)&a, &len))
         return false;
     s->port = ntohs(a.sin_port);
     return true;
+}
+
+/* Thousands of connections need more than the customary 1024 descriptors. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 bool server_open(struct server *s, uint16_t port)
@@ -58,13 +75,15 @@ bool server_open(struct server *s, uint16_t port)
     signal(SIGPIPE, SIG_IGN);
     store_init(&s->store);
     faults_init(&s->faults);
+    network_init(&s->network);
     counts_init(&s->counts);
     s->region = x_strdup("us-east-1");
     s->ownership = x_strdup("BucketOwnerEnforced");
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     s->signal_fd = signalfd(-1, &stop, SFD_NONBLOCK | SFD_CLOEXEC);
-    return s->epoll_fd >= 0 && s->signal_fd >= 0 && listen_on(s, port) && watch(s, s->listen_fd, &s->listen_fd) &&
-           watch(s, s->signal_fd, &s->signal_fd);
+    raise_descriptors();
+    return timers_open(&s->timers) && watch(s, s->timers.fd, &s->timers) && s->epoll_fd >= 0 && s->signal_fd >= 0 &&
+           listen_on(s, port) && watch(s, s->listen_fd, &s->listen_fd) && watch(s, s->signal_fd, &s->signal_fd);
 }
 
 static void accept_all(struct server *s)
@@ -94,7 +113,7 @@ void server_run(struct server *s)
                 return;
             if (who == &s->listen_fd)
                 accept_all(s);
-            else
+            else if (who != &s->timers)
                 conn_event(s, who, events[i].events);
         }
     }
@@ -109,6 +128,8 @@ void server_close(struct server *s)
     directories_release(&s->directories);
     counts_release(&s->counts);
     faults_release(&s->faults);
+    network_release(&s->network);
+    timers_close(&s->timers);
     store_release(&s->store);
     free(s->region);
     free(s->ownership);

@@ -7,9 +7,11 @@
 #include "directory.h"
 #include "fault.h"
 #include "lacks.h"
+#include "network.h"
 #include "reply.h"
 #include "request.h"
 #include "store.h"
+#include "timers.h"
 
 struct conn;
 
@@ -22,6 +24,9 @@ struct server {
     int signal_fd;
     uint16_t port;
     struct conn *conns;
+    struct conn *closed; /* in this turn of the loop */
+    struct timers timers;
+    struct network network;
     struct store store;
     struct faults faults;
     struct counts counts;
@@ -31,6 +36,7 @@ struct server {
     char *ownership; /* of buckets that have none of their own */
     uint64_t ids;
     bool release_hanging; /* set by POST /-/release, cleared by the loop */
+    bool hashing;         /* a connection may be computing checksums */
 };
 
 /* Listens on 127.0.0.1:port (0: any free one, then stored in port). False with errno. */
@@ -42,8 +48,9 @@ void server_run(struct server *s);
 /* Closes every connection and frees everything. */
 void server_close(struct server *s);
 
-/* Milliseconds of the monotonic clock. */
+/* Milliseconds and nanoseconds of the monotonic clock. */
 uint64_t now_ms(void);
+uint64_t now_ns(void);
 
 /* A connection for an accepted socket, which it owns; it adds itself to the server. */
 void conn_open(struct server *s, int fd);
@@ -52,7 +59,7 @@ void conn_open(struct server *s, int fd);
 void conn_event(struct server *s, struct conn *c, uint32_t events);
 
 /* Called once per turn of the loop: timers, hashing, releases, and freeing what was closed. Returns the
- * number of milliseconds until it wants to be called again, -1 for never. */
+ * number of milliseconds until it wants to be called again, -1 for at the next event (the timers' among them). */
 int conns_turn(struct server *s);
 
 /* Closes and frees every connection. */
