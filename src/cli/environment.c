@@ -87,6 +87,9 @@ void environment_hide(struct environment *e)
 void environment_restore(struct environment *e)
 {
     environ = e->full;
-    free(e->clean);
-    e->clean = NULL;
+}
+
+void environment_release(struct environment *e)
+{
+    free(TAKE(e->clean));
 }

@@ -10,14 +10,17 @@
 enum err_code environment_settle(struct err *e) MUST_CHECK;
 
 struct environment {
-    char **full, **clean;
+    char **full, **clean; /* NULL: not hidden yet */
 };
 
 /* Credentials in the environment are kept from the programs that are started (fusermount3, by libfuse): from now on `environ` has
- * no variables that hold any; the others are the same. Threads that only read others may run. Without memory nothing changes. */
+ * no variables that hold any; the others are the same. Threads that read it may run. Without memory nothing changes. */
 void environment_hide(struct environment *e);
 
-/* Undoes it. */
+/* Undoes it. `e` stays until environment_release(): another thread may still be reading. */
 void environment_restore(struct environment *e);
+
+/* When no other thread reads the environment. */
+void environment_release(struct environment *e);
 
 #endif

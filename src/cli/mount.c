@@ -24,6 +24,7 @@ struct mounted {
     struct stack stack;
     struct daemon daemon;
     struct control *control;
+    struct environment environment;
 };
 
 static void on_ready(void *arg)
@@ -80,11 +81,10 @@ static struct session *make_session(struct mounted *m, struct err *e)
         .stopping = on_stopping,
         .arg = m,
     };
-    struct environment env;
 
-    environment_hide(&env);
+    environment_hide(&m->environment);
     struct session *s = session_new(m->stack.vfs, m->stack.notify, &config, e);
-    environment_restore(&env);
+    environment_restore(&m->environment);
     return s;
 }
 
@@ -154,6 +154,7 @@ static int run_daemon(struct mounted *m, const struct mount_request *r)
         code = r->only_check ? ERR_OK : serve(m, &e);
     bool served = atomic_load(&m->stack.ending);
     stack_release(&m->stack);
+    environment_release(&m->environment);
     if (code == ERR_OK) {
         daemon_ready(&m->daemon); /* no news where only_check */
         log_close();
