@@ -27,6 +27,11 @@ const struct partition *partition_of(const char *region)
     return p;
 }
 
+const char *region_partition(const char *region)
+{
+    return partition_of(region)->name;
+}
+
 bool region_same_partition(const char *a, const char *b)
 {
     return partition_of(a) == partition_of(b);

@@ -56,6 +56,9 @@ enum err_code bucket_name_check(const char *name, struct err *e) MUST_CHECK;
 /* A directory bucket (or its access point): "NAME--ZONE--x-s3". */
 bool bucket_is_directory(const char *name);
 
+/* "aws", "aws-cn", "aws-us-gov", ...: what an ARN of that region begins with behind "arn:". Static. */
+const char *region_partition(const char *region);
+
 /* Both are regions of one partition (aws, aws-cn, ...), which share no accounts and no names. */
 bool region_same_partition(const char *a, const char *b);
 

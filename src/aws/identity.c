@@ -12,21 +12,6 @@
 
 enum { REPLY_MAX = 16384, ATTEMPTS = 4 };
 
-const char *aws_partition_of(const char *region)
-{
-    /* The first that fits: botocore's data/partitions.json. */
-    static const struct {
-        const char *prefix, *partition;
-    } table[] = {{"cn-", "aws-cn"},         {"us-gov-", "aws-us-gov"}, {"eusc-", "aws-eusc"},
-                 {"us-isob-", "aws-iso-b"}, {"us-isof-", "aws-iso-f"}, {"us-iso-", "aws-iso"},
-                 {"eu-isoe-", "aws-iso-e"}};
-
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (str_starts(region, table[i].prefix))
-            return table[i].partition;
-    return "aws";
-}
-
 struct call {
     struct aws_identity out;
     enum err_code code;

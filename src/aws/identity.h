@@ -24,7 +24,4 @@ enum err_code aws_identity_get(struct aws_client *sts, unsigned timeout_ms, stru
 /* The reply's body. ERR_PROTO: malformed, or an account or ARN that has not the form of one. Pure. */
 enum err_code aws_identity_parse(const char *body, size_t len, struct aws_identity *out, struct err *e) MUST_CHECK;
 
-/* "aws", "aws-cn", "aws-us-gov", ...: what an ARN of that region begins with behind "arn:". Static. */
-const char *aws_partition_of(const char *region);
-
 #endif

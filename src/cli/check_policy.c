@@ -22,7 +22,7 @@ static void partition(const struct check_findings *f, struct buf *out)
     if (n)
         buf_add(out, f->who.arn + 4, n);
     else
-        buf_add_str(out, aws_partition_of(f->region));
+        buf_add_str(out, region_partition(f->region));
 }
 
 /* A directory bucket is a resource of its own kind; it has no parts. An access point's ARN stands for the bucket, and

@@ -337,6 +337,14 @@ static void what_a_kind_of_bucket_does_not_go_with_is_refused_by_name(void **sta
 
 static void partitions_are_told_apart(void **state)
 {
+    static const char *const cases[][2] = {
+        {"us-east-1", "aws"},         {"cn-north-1", "aws-cn"},        {"us-gov-east-1", "aws-us-gov"},
+        {"us-iso-east-1", "aws-iso"}, {"us-isob-east-1", "aws-iso-b"}, {"us-isof-south-1", "aws-iso-f"},
+        {"eu-isoe-west-1", "aws-iso-e"}, {"eusc-de-east-1", "aws-eusc"}, {"", "aws"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_string_equal(region_partition(cases[i][0]), cases[i][1]);
     assert_true(region_same_partition("eu-west-1", "us-east-1"));
     assert_false(region_same_partition("eu-west-1", "cn-north-1"));
     assert_false(region_same_partition("us-gov-west-1", "us-west-1"));
