@@ -63,18 +63,6 @@ static void call_done(void *arg, enum err_code code, const struct aws_reply *r, 
     p->code = code ? err_copy(&p->err, e) : decode(r, p);
 }
 
-static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
-{
-    const struct buf *body = arg;
-
-    if (offset >= body->len)
-        return 0;
-    if (len > body->len - offset)
-        len = body->len - (size_t)offset;
-    memcpy(out, body->data + offset, len);
-    return (ssize_t)len;
-}
-
 /* Any region's STS will do where none is configured. */
 static const char *choose_region(const struct creds_context *ctx, struct aws_region *found)
 {
@@ -86,7 +74,7 @@ static enum err_code send_call(struct aws_client *client, const struct buf *text
 {
     static const struct aws_param headers[] = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"},
                                                {0}};
-    const struct http_body body = {text->len, read_body, (void *)text};
+    const struct http_body body = {text->len, buf_read, (void *)text};
     const struct aws_request request = {.method = HTTP_POST,
                                         .what = p->call->action,
                                         .headers = headers,

@@ -4,7 +4,6 @@
 #include "util/clock.h"
 #include "util/lock.h"
 
-#include <string.h>
 
 struct waiter {
     struct lock lock;
@@ -26,18 +25,6 @@ static void transfer_done(void *arg, struct http_reply_view *r)
     LOCK_SCOPE(&w->lock);
     w->ended = true;
     cond_broadcast(&w->ended_cond);
-}
-
-static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
-{
-    const struct buf *body = arg;
-
-    if (offset >= body->len)
-        return 0;
-    if (len > body->len - offset)
-        len = body->len - (size_t)offset;
-    memcpy(out, body->data + offset, len);
-    return (ssize_t)len;
 }
 
 static void cancel_transfer(void *arg)
@@ -73,7 +60,7 @@ enum err_code fetch_run(struct http_engine *h, const struct fetch *f, struct can
 {
     struct waiter w = {.reply = out};
     struct cancel_hook hook = {0};
-    const struct http_body body = {f->body ? f->body->len : 0, read_body, (void *)f->body};
+    const struct http_body body = {f->body ? f->body->len : 0, buf_read, (void *)f->body};
     struct http_request request = {
         .method = f->method,
         .url = f->url,

@@ -147,6 +147,17 @@ enum err_code buf_check(const struct buf *b, const char *what, struct err *e)
     }
 }
 
+ssize_t buf_read(void *buf, uint64_t offset, void *out, size_t len)
+{
+    const struct buf *b = buf;
+    if (offset >= b->len)
+        return 0;
+    if (len > b->len - (size_t)offset)
+        len = b->len - (size_t)offset;
+    memcpy(out, b->data + offset, len);
+    return (ssize_t)len;
+}
+
 char *buf_take(struct buf *b)
 {
     if (!b->data)

@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 struct buf {
     char *data; /* NULL while empty */
@@ -42,6 +44,10 @@ const char *buf_str(const struct buf *b);
 
 /* ERR_OK, or what went wrong with any addition: ERR_TOO_BIG, ERR_NOMEM, ERR_INVAL (not encodable); `what` names the buffer in the message. */
 enum err_code buf_check(const struct buf *b, const char *what, struct err *e) MUST_CHECK;
+
+/* Copies up to `len` bytes from `offset` on and returns how many: 0 at the end. `buf` is a struct buf; the form is that of a body's
+ * read(), see net/http.h. */
+ssize_t buf_read(void *buf, uint64_t offset, void *out, size_t len);
 
 /* Hands the memory over (free() it, or secret_free() that of a secret buffer; never NULL unless failed: then NULL and the buffer is
  * released). */

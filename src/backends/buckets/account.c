@@ -37,21 +37,11 @@ static void answered(void *arg, enum err_code code, const struct aws_reply *r, c
     buf_add(&a->body, r->body, r->body_len);
 }
 
-static ssize_t read_text(void *arg, uint64_t offset, void *out, size_t len)
-{
-    const struct buf *b = arg;
-    if (offset >= b->len)
-        return 0;
-    size_t n = b->len - offset < len ? b->len - (size_t)offset : len;
-    memcpy(out, b->data + offset, n);
-    return (ssize_t)n;
-}
-
 static enum err_code ask(struct aws_client *client, enum http_method method, const char *what,
                          const struct aws_param *query, struct buf *text, const struct store_call *call,
                          struct answer *a, struct err *e)
 {
-    const struct http_body body = {.size = text != NULL ? text->len : 0, .read = read_text, .arg = text};
+    const struct http_body body = {.size = text != NULL ? text->len : 0, .read = buf_read, .arg = text};
     const struct aws_request r = {.method = method,
                                   .what = what,
                                   .query = query,

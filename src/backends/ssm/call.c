@@ -6,7 +6,6 @@
 #include "util/clock.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define TIMEOUT_MS 60000 /* of the wait for the rate limit, where the caller names none */
 #define REPLY_MAX  (1 << 20)
@@ -21,16 +20,6 @@ struct call_state {
     struct ssm_reply *reply;
     unsigned attempts;
 };
-
-static ssize_t read_body(void *arg, uint64_t offset, void *out, size_t len)
-{
-    const struct buf *b = arg;
-    if (offset >= b->len)
-        return 0;
-    size_t n = b->len - offset < len ? b->len - offset : len;
-    memcpy(out, b->data + offset, n);
-    return (ssize_t)n;
-}
 
 /* The transport tries again by itself, which uses up the quota too. */
 static void before_attempt(void *arg, unsigned attempt, struct aws_param *headers)
@@ -70,7 +59,7 @@ static enum err_code send_request(struct call_state *state, const char *op, cons
     char target[80];
     snprintf(target, sizeof(target), "AmazonSSM.%s", op);
     const struct aws_param headers[] = {{"Content-Type", "application/x-amz-json-1.1"}, {"X-Amz-Target", target}, {0}};
-    const struct http_body body = {.size = request->len, .read = read_body, .arg = (void *)request};
+    const struct http_body body = {.size = request->len, .read = buf_read, .arg = (void *)request};
     /* A secret's reply is never quoted: the service's own words about a value that it refused have the value. */
     const struct aws_request r = {
         .method = HTTP_POST,

@@ -101,12 +101,27 @@ static void a_secret_is_wiped_when_cleared(void **state)
     buf_release(&c);
 }
 
+static void it_is_read_from_any_place(void **state)
+{
+    BUF(b, 10);
+    char out[8] = "";
+    assert_int_equal(buf_read(&b, 0, out, 8), 0);
+    buf_add_str(&b, "abcdef");
+    assert_int_equal(buf_read(&b, 0, out, 4), 4);
+    assert_memory_equal(out, "abcd", 4);
+    assert_int_equal(buf_read(&b, 4, out, 8), 2);
+    assert_memory_equal(out, "efcd", 4);
+    assert_int_equal(buf_read(&b, 6, out, 8), 0);
+    assert_int_equal(buf_read(&b, UINT64_MAX, out, 8), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(additions_are_joined_and_terminated), cmocka_unit_test(exactly_the_maximum_fits),
         cmocka_unit_test(after_a_failure_nothing_is_added),    cmocka_unit_test(huge_lengths_do_not_overflow),
         cmocka_unit_test(what_is_taken_belongs_to_the_taker),  cmocka_unit_test(a_secret_is_wiped_when_cleared),
+        cmocka_unit_test(it_is_read_from_any_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
