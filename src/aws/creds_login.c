@@ -8,7 +8,7 @@
 #include "aws/region.h"
 #include "aws/token_cache.h"
 #include "util/clock.h"
-#include "util/es256.h"
+#include "util/ecdsa.h"
 #include "util/log.h"
 #include "util/str.h"
 
@@ -56,17 +56,16 @@ static void random_id(char out[37])
 }
 
 /* Appends the proof for a POST of `url`. */
-static enum err_code add_proof(const struct es256 *key, const char *url, struct buf *out, struct err *e)
+static enum err_code add_proof(const struct ecdsa_key *key, const char *url, struct buf *out, struct err *e)
 {
-    uint8_t x[32], y[32], signature[64];
+    uint8_t x[ECDSA_SCALAR], y[ECDSA_SCALAR], signature[2 * ECDSA_SCALAR];
     BUF(header, 1024);
     BUF(payload, 2048);
     BUF(proof, PROOF_MAX);
     char id[37];
-    enum err_code code = es256_public(key, x, y, e);
+    enum err_code code;
 
-    if (code)
-        return code;
+    ecdsa_public(key, x, y);
     buf_add_str(&header, "{\"typ\":\"dpop+jwt\",\"alg\":\"ES256\",\"jwk\":{\"kty\":\"EC\",\"x\":\"");
     add_base64url(&header, x, sizeof(x));
     buf_add_str(&header, "\",\"y\":\"");
@@ -79,7 +78,8 @@ static enum err_code add_proof(const struct es256 *key, const char *url, struct 
     add_base64url(&proof, buf_str(&header), header.len);
     buf_add_char(&proof, '.');
     add_base64url(&proof, buf_str(&payload), payload.len);
-    if ((code = buf_check(&proof, "proof", e)) || (code = es256_sign(key, buf_str(&proof), proof.len, signature, e)))
+    if ((code = buf_check(&proof, "proof", e)) ||
+        (code = ecdsa_sign_numbers(key, buf_str(&proof), proof.len, signature, e)))
         return code;
     buf_add_char(&proof, '.');
     add_base64url(&proof, signature, sizeof(signature));
@@ -119,7 +119,7 @@ static enum err_code add_url(const struct creds_context *ctx, struct buf *out, s
 static enum err_code ask(const struct login *l, struct fetch_reply *reply, struct err *e)
 {
     const char *pem = json_get_str(l->token, "dpopKey");
-    CLEANUP(es256_free) struct es256 *key = pem ? es256_new(pem, e) : NULL;
+    CLEANUP(ecdsa_key_free) struct ecdsa_key *key = pem ? ecdsa_key_read(pem, e) : NULL;
     BUF_SECRET(body, SECRET_FILE_MAX);
     BUF(url, URL_MAX);
     BUF(proof, PROOF_MAX + 16);

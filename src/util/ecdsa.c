@@ -3,12 +3,17 @@
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <string.h>
 
-enum { POINT = 1 + 2 * ECDSA_SCALAR }; /* 4, x, y: the uncompressed form */
+enum {
+    POINT = 1 + 2 * ECDSA_SCALAR, /* 4, x, y: the uncompressed form */
+    PEM_MAX = 1 << 16
+};
 
 struct ecdsa_key {
     EVP_PKEY *pair;
@@ -62,7 +67,49 @@ struct ecdsa_key *ecdsa_key_new(const uint8_t scalar[ECDSA_SCALAR], struct err *
         code = err_set(e, ERR_UNSUPPORTED, "ECDSA with P-256 is not available from OpenSSL");
     BN_clear_free(number);
     EC_GROUP_free(group);
+    ERR_clear_error();
     return code ? NULL : TAKE(k);
+}
+
+static int no_password(char *out, int size, int writing, void *arg)
+{
+    return -1;
+}
+
+static bool coordinate(const EVP_PKEY *pair, const char *name, uint8_t out[ECDSA_SCALAR])
+{
+    BIGNUM *n = NULL;
+    bool ok = EVP_PKEY_get_bn_param(pair, name, &n) == 1 && BN_bn2binpad(n, out, ECDSA_SCALAR) == ECDSA_SCALAR;
+
+    BN_free(n);
+    return ok;
+}
+
+static bool read_pem(struct ecdsa_key *k, const char *pem)
+{
+    size_t len = strlen(pem);
+    BIO *bio = len < PEM_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
+    char group[32] = "";
+
+    k->pair = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+    BIO_free(bio);
+    return k->pair &&
+           EVP_PKEY_get_utf8_string_param(k->pair, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), NULL) == 1 &&
+           strcmp(group, SN_X9_62_prime256v1) == 0 &&
+           coordinate(k->pair, OSSL_PKEY_PARAM_EC_PUB_X, k->point + 1) &&
+           coordinate(k->pair, OSSL_PKEY_PARAM_EC_PUB_Y, k->point + 1 + ECDSA_SCALAR);
+}
+
+struct ecdsa_key *ecdsa_key_read(const char *pem, struct err *e)
+{
+    CLEANUP(ecdsa_key_free) struct ecdsa_key *k = calloc(1, sizeof(*k));
+    bool ok = k && read_pem(k, pem);
+
+    ERR_clear_error();
+    if (ok)
+        return TAKE(k);
+    err_set(e, k ? ERR_INVAL : ERR_NOMEM, k ? "this is no private key on P-256 in PEM" : "no memory for a key");
+    return NULL;
 }
 
 void ecdsa_key_free(struct ecdsa_key *k)
@@ -89,7 +136,25 @@ enum err_code ecdsa_sign(const struct ecdsa_key *k, const void *text, size_t tex
     ok = ctx && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, k->pair) == 1 &&
          EVP_DigestSign(ctx, out, len, text, text_len) == 1;
     EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
     return ok ? ERR_OK : err_set(e, ERR_UNSUPPORTED, "ECDSA with P-256 failed in OpenSSL");
+}
+
+enum err_code ecdsa_sign_numbers(const struct ecdsa_key *k, const void *text, size_t text_len,
+                                 uint8_t out[2 * ECDSA_SCALAR], struct err *e)
+{
+    uint8_t der[ECDSA_SIGNATURE_MAX];
+    const uint8_t *at = der;
+    size_t len;
+    enum err_code code = ecdsa_sign(k, text, text_len, der, &len, e);
+
+    if (code)
+        return code;
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &at, (long)len);
+    bool ok = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, ECDSA_SCALAR) == ECDSA_SCALAR &&
+              BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + ECDSA_SCALAR, ECDSA_SCALAR) == ECDSA_SCALAR;
+    ECDSA_SIG_free(sig);
+    return ok ? ERR_OK : err_set(e, ERR_NOMEM, "no memory for a signature");
 }
 
 bool ecdsa_verify(const struct ecdsa_key *k, const void *text, size_t text_len, const uint8_t *signature, size_t len)
@@ -99,5 +164,6 @@ bool ecdsa_verify(const struct ecdsa_key *k, const void *text, size_t text_len, 
               EVP_DigestVerify(ctx, signature, len, text, text_len) == 1;
 
     EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
     return ok;
 }

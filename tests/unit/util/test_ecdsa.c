@@ -1,4 +1,4 @@
-#include "util/es256.h"
+#include "util/ecdsa.h"
 
 #include "util/str.h"
 
@@ -29,12 +29,12 @@ static const char other_curve[] = "-----BEGIN EC PRIVATE KEY-----\n"
 
 static void the_public_point_is_that_of_the_key(void **state)
 {
-    CLEANUP(es256_free) struct es256 *key = es256_new(key_pem, NULL);
+    CLEANUP(ecdsa_key_free) struct ecdsa_key *key = ecdsa_key_read(key_pem, NULL);
     uint8_t x[32], y[32];
     char hex[65];
 
     assert_non_null(key);
-    assert_int_equal(es256_public(key, x, y, NULL), ERR_OK);
+    ecdsa_public(key, x, y);
     hex_encode(x, 32, hex);
     assert_string_equal(hex, "fb96b671cd2da2d135441ed681e1ad5cc910190a9b985a8151db29ceade43ff2");
     hex_encode(y, 32, hex);
@@ -64,12 +64,12 @@ static int verifies(const char *text, const uint8_t signature[64])
 
 static void a_signature_verifies_and_one_of_another_text_does_not(void **state)
 {
-    CLEANUP(es256_free) struct es256 *key = es256_new(key_pem, NULL);
+    CLEANUP(ecdsa_key_free) struct ecdsa_key *key = ecdsa_key_read(key_pem, NULL);
     uint8_t signature[64];
 
     /* Often enough that a part with leading zeroes comes up. */
     for (int i = 0; i < 300; i++) {
-        assert_int_equal(es256_sign(key, "header.payload", 14, signature, NULL), ERR_OK);
+        assert_int_equal(ecdsa_sign_numbers(key, "header.payload", 14, signature, NULL), ERR_OK);
         assert_true(verifies("header.payload", signature));
     }
     assert_false(verifies("header.payloaD", signature));
@@ -83,7 +83,7 @@ static void what_is_no_such_key_is_refused_without_quoting_it(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct err e = ERR_INIT;
 
-        assert_null(es256_new(bad[i], &e));
+        assert_null(ecdsa_key_read(bad[i], &e));
         assert_int_equal(e.code, ERR_INVAL);
         assert_null(strstr(e.msg, "MARKER"));
     }
