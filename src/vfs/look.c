@@ -166,24 +166,19 @@ void look_ahead_locked(struct vfs *v, struct inode *i)
     v->background++;
 }
 
-static bool can_look(const struct inode *i)
-{
-    return i->kind != INODE_NONE && !i->meta && !(i->flags & (INODE_NEW | INODE_LOCAL));
-}
-
 /* The marker if there is one, and `first` where one name was asked for, else children that are files. References for the caller. */
-static size_t pick_locked(struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
+static size_t pick_locked(const struct vfs *v, struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
 {
     size_t n = 0, cursor = 0;
     if (dir->parent && dir->etag && !dir->meta)
         out[n++] = inode_ref_locked(dir);
     if (first) {
-        if (can_look(first))
+        if (first->kind != INODE_NONE && !known_locked(v, first))
             out[n++] = inode_ref_locked(first);
         return n;
     }
     for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
-        if (i->kind == INODE_FILE && can_look(i))
+        if (i->kind == INODE_FILE && !known_locked(v, i))
             out[n++] = inode_ref_locked(i);
     return n;
 }
@@ -219,7 +214,7 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
     struct inode *sample[SAMPLE] = {NULL};
     lock_take(&v->tree);
     bool decided = dir->dir->posix != POSIX_UNKNOWN;
-    size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(dir, first, sample);
+    size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(v, dir, first, sample);
     lock_drop(&v->tree);
     if (decided)
         return ERR_OK;
