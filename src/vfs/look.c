@@ -34,7 +34,7 @@ static enum err_code take_locked(struct vfs *v, struct inode *i, uint64_t seq, u
     if (inode_unsent(i) || i->changed_seq > seq) {
         /* What was written here is newer, but what others stored with the version it overwrites must be carried along. */
         bool carried = !code && !i->meta && i->etag &&
-                       ((i->active && i->active->rewrite) || strcmp(i->etag, o->version.etag) == 0);
+                       ((i->active && active_rewrites(i->active)) || strcmp(i->etag, o->version.etag) == 0);
         if (carried)
             inode_set_meta_locked(i, o->meta);
         return code == ERR_NOT_FOUND ? ERR_OK : code;

@@ -51,7 +51,7 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     struct active *a = i->active;
     s->gen = a->gen;
     s->attr_gen = a->attr_gen;
-    s->rewrite = a->rewrite;
+    s->rewrite = active_rewrites(a);
     s->stage = a->stage;
     s->lost = i->flags & INODE_CONFLICT;
     s->cancel = cancel_ref(a->send_cancel);
@@ -165,7 +165,6 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     a->failure.code = ERR_OK;
     if (same) {
         show_as_stored_locked(v, i, s->size, version->size);
-        a->rewrite = false;
         a->wrote = !vfs_has(v, STORE_POSIX);
     }
     if (i->content)

@@ -53,9 +53,10 @@ static void emptied_locked(struct vfs *v, struct inode *i)
     i->size = 0;
     i->mtime = clock_now();
     a->wrote = true;
-    a->rewrite = true;
     a->hollow = true;
     a->gen++;
+    if (!(i->flags & INODE_NEW)) /* a new file replaces nothing */
+        a->rewrite_gen = a->gen;
     inode_changed_locked(v, i);
     look_ahead_locked(v, i);
     send_dirty_locked(v, i);

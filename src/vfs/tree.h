@@ -105,7 +105,7 @@ struct active {
     uint64_t failed_gen;    /* the one whose upload failed for good: not tried again by itself */
     uint64_t attr_gen, attr_sent_gen, attr_failed_gen; /* the same for attributes alone */
     bool wrote;             /* mtime is inode->mtime, not the metadata's */
-    bool rewrite;           /* truncated to nothing: put without condition, needs no base */
+    uint64_t rewrite_gen;   /* `gen` when it was truncated to nothing: until that was put, whatever is there is replaced */
     bool hollow;            /* still empty since its creation or truncation: put with its first data or at RELEASE */
     bool sending;
     struct cancel *send_cancel; /* while sending */
@@ -218,6 +218,11 @@ void inode_settle_locked(struct vfs *v, struct inode *i);
 static inline bool active_dirty(const struct active *a)
 {
     return a->gen != a->sent_gen;
+}
+/* What is put replaces whatever is there (W4), and needs no base. */
+static inline bool active_rewrites(const struct active *a)
+{
+    return a->rewrite_gen > a->sent_gen;
 }
 /* It has a place in the store: under its name, or beside the one who took that. */
 static inline bool inode_placed(const struct inode *i)

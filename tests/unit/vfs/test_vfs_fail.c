@@ -191,6 +191,48 @@ static void who_asked_for_a_name_of_its_own_and_lost_it_is_told_that_it_exists(v
     }
 }
 
+/* Programs make a file of their own and cut it to nothing before they write: that is no licence to replace another's. */
+static void a_new_file_that_is_truncated_replaces_nobody_elses(void **state)
+{
+    struct rig r;
+    char key[1100];
+    struct vfs_handle *h = NULL;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_create(&r, "f", O_RDWR | O_CREAT | O_EXCL, &h));
+    expect_ok(&r, try_truncate(&r, "f", 0));
+    write_at(&r, h, 0, "mine");
+    others_put(&r, "f", "theirs");
+    expect_code(&r, ERR_EXISTS, close_file(&r, h));
+    expect_object(&r, "f", "theirs");
+    assert_true(find_key(&r, "f (conflict ", key));
+    expect_object(&r, key, "mine");
+    rig_stop(&r);
+}
+
+/* The rewrite replaces whatever is there once: when it was put, what others put afterwards is newer. */
+static void what_is_written_while_a_rewrite_is_put_replaces_only_that(void **state)
+{
+    struct rig r;
+    char key[1100];
+    rig_start(&r, NULL);
+    others_put(&r, "doc", "first");
+    struct vfs_handle *h = open_at(&r, "doc", O_RDWR | O_TRUNC);
+    write_at(&r, h, 0, "one");
+    mem_store_hold(r.mem, MEM_PUT, "doc");
+    struct call sync = {.r = &r, .kind = CALL_FLUSH, .h = h};
+    call_start(&sync);
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+    write_at(&r, h, 3, " two");
+    mem_store_unhold(r.mem, MEM_PUT);
+    expect_ok(&r, call_end(&sync));
+    others_put(&r, "doc", "theirs");
+    expect_code(&r, ERR_CONFLICT, close_file(&r, h));
+    expect_object(&r, "doc", "theirs");
+    assert_true(find_key(&r, "doc (conflict ", key));
+    expect_object(&r, key, "one two");
+    rig_stop(&r);
+}
+
 static void a_file_that_was_ones_own_once_is_a_conflict_later(void **state)
 {
     struct rig r;
@@ -389,6 +431,8 @@ int main(void)
         cmocka_unit_test(a_conflict_puts_the_bytes_beside_the_newer_object),
         cmocka_unit_test(conflicts_of_one_second_have_names_of_their_own),
         cmocka_unit_test(who_asked_for_a_name_of_its_own_and_lost_it_is_told_that_it_exists),
+        cmocka_unit_test(a_new_file_that_is_truncated_replaces_nobody_elses),
+        cmocka_unit_test(what_is_written_while_a_rewrite_is_put_replaces_only_that),
         cmocka_unit_test(a_file_that_was_ones_own_once_is_a_conflict_later),
         cmocka_unit_test(a_conflict_whose_copy_fails_too_leaves_the_bytes_staged),
         cmocka_unit_test(writing_on_after_a_conflict_is_never_told_to_be_stored),
