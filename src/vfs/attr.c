@@ -1,5 +1,9 @@
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/attr.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/resolve.h"
 
 #include <string.h>
 
@@ -143,19 +147,13 @@ enum err_code vfs_getattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, con
                           struct vfs_attr *out, struct err *e)
 {
     struct inode *i;
-    lock_take(&v->tree);
-    enum err_code code = ERR_OK;
-    if (h)
-        i = h->inode;
-    else
-        code = inode_find_locked(v, ino, &i, e);
-    if (!code)
-        inode_ref_locked(i);
-    /* An open file is what it was when it was opened: its attributes need no answer from outside. */
-    bool open = h || (!code && i->active && i->active->opens > 0);
-    lock_drop(&v->tree);
+    enum err_code code = handle_inode(v, ino, h, &i, e);
     if (code)
         return code;
+    /* An open file is what it was when it was opened: its attributes need no answer from outside. */
+    lock_take(&v->tree);
+    bool open = h || (i->active && i->active->opens > 0);
+    lock_drop(&v->tree);
     code = open ? ERR_OK : inode_refresh(v, i, c, e);
     lock_take(&v->tree);
     if (!code)

@@ -1,6 +1,11 @@
 /* Directories: their record, and the marker of one that lost its last file. */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/dirs.h"
+#include "vfs/drain.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
+#include "vfs/remove.h"
+#include "vfs/send.h"
 
 #include <string.h>
 

@@ -1,6 +1,8 @@
 /* Draining: what was unsent or put off when it began is waited for. A program that writes on must not keep it from ending. */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/drain.h"
+#include "vfs/inode.h"
+#include "vfs/send.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "util/map.h"
+#include "vfs/found.h"
 
 #include <string.h>
 

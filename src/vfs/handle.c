@@ -1,8 +1,11 @@
 /* Open files: open, close, what a close means (W8), fsync, lseek. */
 #include "util/clock.h"
+#include "vfs/attr.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
 #include "vfs/process.h"
+#include "vfs/send.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +35,16 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     LIST_INSERT_HEAD(&v->handles, h, link);
     v->n_handles++;
     return h;
+}
+
+enum err_code handle_inode(struct vfs *v, uint64_t ino, const struct vfs_handle *h, struct inode **out, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
+    struct inode *i = h ? h->inode : NULL;
+    enum err_code code = h ? ERR_OK : inode_find_locked(v, ino, &i, e);
+    if (!code)
+        *out = inode_ref_locked(i);
+    return code;
 }
 
 struct vfs_handle *handle_ref(struct vfs_handle *h)
@@ -158,19 +171,13 @@ enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_ca
 enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     struct inode *i;
-    lock_take(&v->tree);
-    enum err_code code = ERR_OK;
-    if (h)
-        i = h->inode;
-    else
-        code = inode_find_locked(v, ino, &i, e);
-    if (!code)
-        inode_ref_locked(i);
-    bool nothing = !code && (!inode_unsent(i) || !inode_placed(i));
-    enum err_code lost = code ? code : conflict_told_locked(i, e);
-    lock_drop(&v->tree);
+    enum err_code code = handle_inode(v, ino, h, &i, e);
     if (code)
         return code;
+    lock_take(&v->tree);
+    bool nothing = !inode_unsent(i) || !inode_placed(i);
+    enum err_code lost = conflict_told_locked(i, e);
+    lock_drop(&v->tree);
     code = nothing ? lost : send_wait(v, i, true, c, e);
     inode_unref(v, i);
     return told(h, code, e);

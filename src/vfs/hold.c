@@ -4,7 +4,9 @@
  * being given up. Writing goes on: what was written is sent afterwards, under the name that there is then. A directory into
  * which something is being put is not moved or removed meanwhile; any number may put into it at once.
  */
-#include "vfs/tree.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
+#include "vfs/send.h"
 
 static bool above_locked(const struct inode *above, const struct inode *i)
 {

@@ -1,6 +1,7 @@
 #include "util/clock.h"
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "vfs/dirs.h"
+#include "vfs/inode.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * (W5).
  */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/upload.h"
 
 #include <string.h>
 

@@ -3,7 +3,11 @@
  * a directory is never seen half. Where the store lists a whole subtree for the price of one level, the subtree is taken.
  */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/found.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/merge.h"
+#include "vfs/resolve.h"
 
 #include <string.h>
 

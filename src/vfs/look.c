@@ -2,7 +2,9 @@
  * Attributes that a listing does not carry: asked for only where they are likely to be there, remembered with the version.
  */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/merge.h"
 
 #include <string.h>
 

@@ -1,8 +1,13 @@
 /* New names: files, directories, symbolic links, FIFOs and sockets. */
 #include "util/clock.h"
+#include "vfs/attr.h"
+#include "vfs/handle.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
 #include "vfs/process.h"
+#include "vfs/resolve.h"
+#include "vfs/send.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,10 @@
  */
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/found.h"
+#include "vfs/inode.h"
+#include "vfs/merge.h"
 #include "vfs/names.h"
-#include "vfs/tree.h"
 
 #include <string.h>
 

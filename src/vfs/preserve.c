@@ -4,8 +4,8 @@
  * a file that lacks more than that nothing is fetched (a removal of 50 GiB is not to wait for 50 GiB): its readers go on with what
  * is held of it, and get ERR_CONFLICT (ESTALE) for the rest.
  */
+#include "vfs/remove.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <inttypes.h>
 

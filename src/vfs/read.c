@@ -3,8 +3,9 @@
  * taken from the version it came from. A read that must wait is parked in the content and answered by whoever completes it.
  */
 #include "util/secret.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <fcntl.h>
 #include <string.h>

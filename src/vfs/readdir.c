@@ -1,6 +1,9 @@
 /* Reading directories: opendir takes a snapshot of the names, offsets are positions in it, rewinddir renews it. */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/attr.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/resolve.h"
 
 #include <string.h>
 

@@ -1,6 +1,11 @@
 /* unlink and rmdir. They return when the store has done it. */
 #include "util/clock.h"
-#include "vfs/tree.h"
+#include "vfs/dirs.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
+#include "vfs/remove.h"
+#include "vfs/resolve.h"
+#include "vfs/send.h"
 
 #include <string.h>
 

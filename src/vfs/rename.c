@@ -3,8 +3,16 @@
  * Conditions: the copy on the target as it was known, the deletion on the version that was copied (W4).
  */
 #include "util/clock.h"
+#include "vfs/attr.h"
+#include "vfs/dirs.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
 #include "vfs/refused.h"
-#include "vfs/tree.h"
+#include "vfs/remove.h"
+#include "vfs/rename.h"
+#include "vfs/resolve.h"
+#include "vfs/send.h"
 
 #include <linux/fs.h>
 #include <stdio.h>

@@ -5,8 +5,11 @@
  */
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/dirs.h"
+#include "vfs/inode.h"
 #include "vfs/names.h"
-#include "vfs/tree.h"
+#include "vfs/rename.h"
+#include "vfs/send.h"
 
 #include <string.h>
 

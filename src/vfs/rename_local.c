@@ -4,8 +4,13 @@
  * an editor that moves the old file away writes the new one in the same moment, and that must overwrite, not create.
  */
 #include "util/clock.h"
+#include "vfs/drain.h"
+#include "vfs/inode.h"
+#include "vfs/remove.h"
+#include "vfs/rename.h"
+#include "vfs/send.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
+#include "vfs/upload.h"
 
 #include <string.h>
 

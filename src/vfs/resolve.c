@@ -5,8 +5,12 @@
  */
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/found.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/merge.h"
 #include "vfs/names.h"
-#include "vfs/tree.h"
+#include "vfs/resolve.h"
 
 #include <string.h>
 

@@ -5,6 +5,9 @@
  * A failed state is never tried again by itself; when nobody has the file open any more its bytes are left in the state
  * directory and the name shows what the store has.
  */
+#include "vfs/drain.h"
+#include "vfs/hold.h"
+#include "vfs/inode.h"
 #include "vfs/send.h"
 
 #include "util/clock.h"

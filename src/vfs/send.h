@@ -1,8 +1,32 @@
-/* What send.c and its tasks share. Private to src/vfs. */
+/* Sending what is unsent: when and by whom (send.c), and one attempt of it. Private to src/vfs. */
 #ifndef VFS_SEND_H
 #define VFS_SEND_H
 
 #include "vfs/tree.h"
+
+/* Sends what is unsent of an inode (content, else attributes) and waits until it is in the store or has failed; starts nothing
+ * for a state that has failed before unless `again`. Without the lock, `i` referenced. */
+enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* The same in the background. */
+void send_start_locked(struct vfs *v, struct inode *i);
+/* Sends within about a second unless something else does before. */
+void send_later_locked(struct vfs *v, struct inode *i);
+/* Marks content or attributes as changed. */
+void send_dirty_locked(struct vfs *v, struct inode *i);
+/* Nobody has it open any more: what is unsent goes to the store, what failed is left in the state directory. */
+void send_last_close_locked(struct vfs *v, struct inode *i);
+/* True if the present state could not be sent. */
+bool send_has_failed(const struct active *a);
+/* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. Where there is no memory
+ * for that now, it is put off; `at_end` (of the vfs): it is done at once, with the lock held. */
+void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end);
+/* After a sending or a hold: what was changed meanwhile is sent or put off, as its state asks. */
+void send_rest_locked(struct vfs *v, struct inode *i);
+/* Marks a sending as begun (`cancel` is taken over, may be NULL) and as ended. */
+void send_begin_locked(struct vfs *v, struct inode *i, struct cancel *cancel);
+void send_end_locked(struct vfs *v, struct inode *i);
+
+/* ---- One attempt */
 
 /* One attempt to put what is unsent, on a pool thread: content with its attributes (send_content.c), or attributes alone
  * (send_attr.c). The outcome is in the inode. */

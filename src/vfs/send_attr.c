@@ -1,4 +1,5 @@
 /* Attributes alone: a copy of the object onto itself with other metadata, or the marker of a directory. */
+#include "vfs/inode.h"
 #include "vfs/send.h"
 
 #include <string.h>

@@ -3,9 +3,13 @@
  * to the store under the condition that nobody else changed the object meanwhile (W4). A conflict is put beside the newer one.
  */
 #include "util/clock.h"
+#include "vfs/attr.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
 #include "vfs/names.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
+#include "vfs/upload.h"
 
 #include <stdio.h>
 #include <string.h>

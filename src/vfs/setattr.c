@@ -3,8 +3,12 @@
  * or by fsync (W9). What others stored with the object is looked up before, so that nothing of it is lost (W7).
  */
 #include "util/clock.h"
+#include "vfs/attr.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/send.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <string.h>
 
@@ -111,15 +115,7 @@ enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, con
                           const struct vfs_caller *c, struct vfs_attr *out, struct err *e)
 {
     struct inode *i;
-    lock_take(&v->tree);
-    enum err_code code = ERR_OK;
-    if (h)
-        i = h->inode;
-    else
-        code = inode_find_locked(v, ino, &i, e);
-    if (!code)
-        inode_ref_locked(i);
-    lock_drop(&v->tree);
+    enum err_code code = handle_inode(v, ino, h, &i, e);
     if (code)
         return code;
     code = set_all(v, i, s, c, e);

@@ -1,6 +1,7 @@
 /* What status shows: counters, and what is not in the store. */
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "vfs/inode.h"
+#include "vfs/send.h"
 
 #include <string.h>
 

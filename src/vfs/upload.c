@@ -7,7 +7,7 @@
 #include "util/digest.h"
 #include "util/secret.h"
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "vfs/upload.h"
 
 #include <string.h>
 

@@ -3,7 +3,10 @@
 
 #include "util/clock.h"
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
+#include "vfs/send.h"
+#include "vfs/upload.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,10 @@
 #include "util/clock.h"
 #include "vfs/base.h"
+#include "vfs/handle.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/send.h"
 #include "vfs/stage_use.h"
-#include "vfs/tree.h"
 
 #include <fcntl.h>
 

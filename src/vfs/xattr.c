@@ -3,7 +3,9 @@
  * object (listed).
  */
 #include "util/str.h"
-#include "vfs/tree.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/send.h"
 
 #include <string.h>
 #include <sys/xattr.h>

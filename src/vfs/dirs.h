@@ -1,0 +1,12 @@
+/* Directories: their records, and the markers that keep empty ones. Private to src/vfs. */
+#ifndef VFS_DIRS_H
+#define VFS_DIRS_H
+
+#include "vfs/tree.h"
+
+/* A directory lost its last file: it stays, and gets its marker within a second unless rmdir follows. */
+void dir_keep_locked(struct vfs *v, struct inode *dir);
+enum err_code dir_new_locked(struct inode *i, struct err *e) MUST_CHECK;
+void dir_free(struct dir *d);
+
+#endif

@@ -1,0 +1,40 @@
+/* What listings say, by directory and component. Private to src/vfs. */
+#ifndef VFS_FOUND_H
+#define VFS_FOUND_H
+
+#include "awsfs/store.h"
+#include "util/cleanup.h"
+
+struct found_dir;
+
+struct found {
+    char *component;
+    size_t len;
+    bool is_dir;
+    bool has_object;
+    struct store_object object;
+    struct timespec made;   /* of a container; 0: not told */
+    struct found_dir *sub;  /* all that is below it, where the listing went there; else NULL */
+};
+
+struct found_dir *found_dir_new(void);
+void found_dir_free(struct found_dir *f);
+CLEANUP_DEFINE(struct found_dir, found_dir_free)
+
+/* Takes over the entries of a page; all keys begin with `prefix`. */
+enum err_code found_dir_add_page(struct found_dir *f, const char *prefix, struct store_page *page, struct err *e) MUST_CHECK;
+/* Adds one component: an object (moved out of `object`, may be NULL) or a directory or both. */
+enum err_code found_dir_put(struct found_dir *f, const char *component, struct store_object *object, bool is_dir,
+                            struct err *e) MUST_CHECK;
+enum err_code found_dir_put_container(struct found_dir *f, const char *component, const struct timespec *made,
+                                      struct err *e) MUST_CHECK;
+/* One component; NULL when nothing was found. */
+const struct found *found_dir_get(const struct found_dir *f, const char *component);
+/* The object whose key is the directory's own ("dir/"); NULL if there is none. */
+const struct store_object *found_dir_marker(const struct found_dir *f);
+const struct found *found_dir_next(const struct found_dir *f, size_t *cursor);
+
+/* The object beside a directory, in it (STORE_SELF_NAMES). */
+#define SELF_NAME "@self"
+
+#endif

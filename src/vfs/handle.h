@@ -1,0 +1,25 @@
+/* Open files. Private to src/vfs. */
+#ifndef VFS_HANDLE_H
+#define VFS_HANDLE_H
+
+#include "vfs/content.h"
+#include "vfs/tree.h"
+
+struct vfs_handle {
+    unsigned refs;          /* atomic: reads that are parked outlive RELEASE */
+    struct vfs *v;
+    struct inode *inode;    /* counted */
+    int flags;
+    pid_t opener;           /* thread group that opened it; 0: not known */
+    struct lock lock;       /* LOCK_VFS_HANDLE: ra */
+    struct readahead ra;
+    LIST_ENTRY(vfs_handle) link;
+};
+/* The inode of an open file or, where h is NULL, of a nodeid; counted. ERR_CONFLICT when there is none. Takes the lock. */
+enum err_code handle_inode(struct vfs *v, uint64_t ino, const struct vfs_handle *h, struct inode **out, struct err *e) MUST_CHECK;
+/* NULL without memory. The handle has one reference. */
+struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, struct err *e);
+struct vfs_handle *handle_ref(struct vfs_handle *h);
+void handle_unref(struct vfs_handle *h);
+
+#endif

@@ -1,0 +1,19 @@
+/* Attributes that a listing does not carry. Private to src/vfs. */
+#ifndef VFS_LOOK_H
+#define VFS_LOOK_H
+
+#include "vfs/tree.h"
+
+bool look_needed_locked(const struct vfs *v, const struct inode *i);
+/* Fetches the metadata of n inodes (referenced by the caller) in parallel. */
+enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* Makes sure that the metadata of one is known, whatever attrs= says (a change must carry them along). */
+enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* The same in the background, so that it is known when it is needed (W7: while the program writes). */
+void look_ahead_locked(struct vfs *v, struct inode *i);
+/* Decides whether the directory counts as POSIX, if that is not known: by its marker and two of the children known, or `first`
+ * alone where that is not NULL. Without the lock. */
+enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c,
+                          struct err *e) MUST_CHECK;
+
+#endif

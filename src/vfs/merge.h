@@ -1,0 +1,27 @@
+/* What a listing or a stat says becomes names and inodes. Private to src/vfs. */
+#ifndef VFS_MERGE_H
+#define VFS_MERGE_H
+
+#include "vfs/found.h"
+#include "vfs/tree.h"
+
+struct merge {
+    uint64_t seq, start_ms; /* of the request */
+    bool complete;          /* these are all names there are */
+    const char *prefix;     /* key of the directory */
+    const char *last_key;   /* of a page that is not the last one: a directory may still follow an object; NULL */
+    const char *only;       /* a component that is decided in spite of last_key; NULL */
+};
+
+/* Brings the children of `dir` in line with what was found. */
+enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
+                           struct err *e) MUST_CHECK;
+/* One object whose name is known. `out` (may be NULL) is borrowed. */
+enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                                  const struct store_object *object, const struct merge *m, struct inode **out,
+                                  struct err *e) MUST_CHECK;
+/* Records that a name does not exist. */
+enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
+                                  const struct merge *m, struct err *e) MUST_CHECK;
+
+#endif
