@@ -1,7 +1,8 @@
 /*
  * What stands under a name. What is known within ttl answers at once. Otherwise one LIST of the parent brings the answer: of all
- * of it where one page holds that (list_small), else positioned just before the name, which brings the neighbours too; where that page does not decide, the rest is asked in parallel. Stores that
- * cannot begin a listing at a name are asked for the object and for what is below it, in parallel.
+ * of it where one page holds that (list_small), else positioned just before the name, which brings the neighbours too; where that
+ * page does not decide, the rest is asked in parallel. Stores that cannot begin a listing at a name are asked for the object and
+ * for what is below it, in parallel.
  */
 #include "util/clock.h"
 #include "util/str.h"
@@ -311,8 +312,8 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
         return list_dir(v, dir, c, e);
     if (meaning == NAME_LITERAL)
         buf_add_str(&component, name);
-    bool whole;
-    enum err_code code = list_small(v, dir, c, &whole, e);
+    bool whole = false;
+    enum err_code code = is_virtual(v, name) ? ERR_OK : list_small(v, dir, c, &whole, e);
     if (code || whole)
         return code;
     return ask(v, dir, name, buf_str(&component), c, e);

@@ -99,6 +99,16 @@ def test_each_change_is_one_version(tree):
     assert disk.parameters.get("p") == "3"
 
 
+def test_versions_are_read_by_name_also_of_a_directory_that_was_just_listed(tree):
+    disk = tree({"d/p": "first"})
+    disk.parameters.put("d/p", "second")
+    assert os.listdir(disk / "d") == ["p"]
+    assert (disk / "d" / "p").read_text() == "second"
+    assert (disk / "d" / "p@1").read_text() == "first"
+    assert (disk / "d" / "p@2").read_text() == "second"
+    assert errno_of(os.stat, disk / "d" / "p@7") == errno.ENOENT
+
+
 def test_versions_and_labels_are_read_by_name_and_cannot_be_written(tree):
     disk = tree({"d/p": "first"})
     disk.parameters.put("d/p", "second")

@@ -41,6 +41,23 @@ static void one_name_costs_questions_for_that_name_alone(void **state)
     rig_stop(&r);
 }
 
+static void a_version_is_asked_for_by_its_name_however_fresh_the_listing(void **state)
+{
+    struct rig r;
+    rig_start(&r, &tree_kind);
+    others_put(&r, "db/host", "second");
+    expect_names(&r, "", "db\n");
+    expect_names(&r, "db", "host\n");
+    others_put(&r, "db/host@1", "first"); /* as a store that answers for it and does not list it */
+    rig_mark(&r);
+    expect_file(&r, "db/host@1", "first");
+    assert_int_equal(rig_count(&r, MEM_STAT), 1);
+    expect_absent(&r, "db/host@2");
+    expect_absent(&r, "db/other");
+    assert_int_equal(rig_count(&r, MEM_STAT), 2);
+    rig_stop(&r);
+}
+
 static void an_object_beside_a_directory_is_self_in_it(void **state)
 {
     struct rig r;
@@ -131,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_subtree_is_listed_once_with_its_contents),
         cmocka_unit_test(one_name_costs_questions_for_that_name_alone),
+        cmocka_unit_test(a_version_is_asked_for_by_its_name_however_fresh_the_listing),
         cmocka_unit_test(an_object_beside_a_directory_is_self_in_it),
         cmocka_unit_test(self_is_still_there_after_the_ttl_and_goes_when_others_remove_it),
         cmocka_unit_test(self_is_found_without_a_listing),
