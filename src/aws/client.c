@@ -186,12 +186,13 @@ enum err_code aws_url(struct aws_client *c, const char *key, struct buf *out, st
     return buf_check(out, "URL", e);
 }
 
-enum err_code aws_presign(struct aws_client *c, const char *key, unsigned seconds, struct buf *out, struct err *e)
+enum err_code aws_presign(struct aws_client *c, const char *key, const struct aws_param *query, unsigned seconds,
+                          struct buf *out, struct err *e)
 {
     CLEANUP(creds_unref) struct creds *creds = NULL;
     struct client_state state;
     BUF(path, URL_MAX);
-    BUF_SECRET(query, URL_MAX);
+    BUF_SECRET(text, URL_MAX);
     enum err_code code = creds_get(c->creds, &creds, e);
 
     if (code)
@@ -204,13 +205,13 @@ enum err_code aws_presign(struct aws_client *c, const char *key, unsigned second
         return code;
     const struct aws_param headers[] = {{"host", state.endpoint.authority}, {0}};
     const struct sigv4_request r = {
-        .method = "GET", .path = buf_str(&path), .headers = headers, .payload = SIGV4_UNSIGNED};
+        .method = "GET", .path = buf_str(&path), .query = query, .headers = headers, .payload = SIGV4_UNSIGNED};
     const struct sigv4_key k = {creds->access_key_id, creds->secret_access_key, creds->session_token};
     const struct sigv4_scope s = {state.region, state.endpoint.signing_name, state.now};
-    if ((code = sigv4_presign(&r, &k, &s, seconds, &query, e)))
+    if ((code = sigv4_presign(&r, &k, &s, seconds, &text, e)))
         return code;
     add_origin(&state.endpoint, out);
-    buf_addf(out, "%s?%s", buf_str(&path), buf_str(&query));
+    buf_addf(out, "%s?%s", buf_str(&path), buf_str(&text));
     return buf_check(out, "presigned URL", e);
 }
 

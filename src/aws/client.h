@@ -112,9 +112,10 @@ enum err_code aws_send(struct aws_client *c, const struct aws_request *r, struct
  * them. Not on the engine's thread. */
 enum err_code aws_call(struct aws_client *c, const struct aws_request *r, struct cancel *cancel, struct err *e) MUST_CHECK;
 
-/* A presigned GET URL (SigV4 in the query), valid for `seconds` (1 to 604,800). */
-enum err_code aws_presign(struct aws_client *c, const char *key, unsigned seconds, struct buf *out,
-                          struct err *e) MUST_CHECK;
+/* A presigned GET URL (SigV4 in the query), valid for `seconds` (1 to 604,800). `query`: parameters that are signed along, as
+ * in an aws_request; may be NULL. */
+enum err_code aws_presign(struct aws_client *c, const char *key, const struct aws_param *query, unsigned seconds,
+                          struct buf *out, struct err *e) MUST_CHECK;
 
 /* The unsigned URL of a key. */
 enum err_code aws_url(struct aws_client *c, const char *key, struct buf *out, struct err *e) MUST_CHECK;

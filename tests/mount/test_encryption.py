@@ -3,6 +3,7 @@ import base64
 import errno
 import os
 import re
+import urllib.request
 
 import pytest
 
@@ -86,6 +87,16 @@ def test_every_request_agrees_to_pay(origin, bucket, mount):
     disk.remount()
     check_work(disk)
     assert refusals(origin) == []
+
+
+def test_a_presigned_url_agrees_to_pay(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.settings(bucket=witness.name, requester_pays=True)
+    disk = mount(witness, requester_pays=True, fresh=True)
+    (disk / "f").write_bytes(b"x")
+    url = os.getxattr(disk / "f", "user.s3.presigned").decode()
+    assert "&x-amz-request-payer=requester&" in url
+    assert urllib.request.urlopen(url, timeout=10).read() == b"x"
 
 
 def test_without_agreeing_to_pay_the_mount_says_what_was_refused(origin, bucket, mount):

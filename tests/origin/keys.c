@@ -74,6 +74,8 @@ bool payer_agrees(const struct server *s, const struct request *r, struct reply 
     const struct bucket *b = r->bucket ? store_bucket(&s->store, r->bucket) : NULL;
     const char *payer = request_header(r, "x-amz-request-payer");
 
+    if (!payer)
+        payer = request_param(r, "x-amz-request-payer");
     if (!b || !b->requester_pays || (payer && strcmp(payer, "requester") == 0))
         return true;
     reply_error(p, r, "AccessDenied");

@@ -52,10 +52,15 @@ static unsigned presigned_seconds(const char *name)
 
 static enum err_code get_url(struct s3_store *s, const char *key, unsigned seconds, struct buf *out, struct err *e)
 {
+    /* A browser sends no headers: S3 takes the agreement to pay as a parameter too. Source: Amazon S3 User Guide, "Using
+     * Requester Pays buckets". */
+    static const struct aws_param payer[] = {{"x-amz-request-payer", "requester"}, {NULL, NULL}};
     CLEANUP(free) char *full = s3_full_key(s, key);
     if (full == NULL)
         return err_set(e, ERR_NOMEM, "%s", key);
-    enum err_code code = seconds > 0 ? aws_presign(s->client, full, seconds, out, e) : aws_url(s->client, full, out, e);
+    enum err_code code = seconds > 0
+                             ? aws_presign(s->client, full, s->requester_pays ? payer : NULL, seconds, out, e)
+                             : aws_url(s->client, full, out, e);
     if (code == ERR_OK && s->sse_c != NULL && !s3_is_plain(s, key))
         buf_add_str(out, "\n# with the headers x-amz-server-side-encryption-customer-algorithm, -key and -key-MD5");
     return code == ERR_OK ? buf_check(out, "url", e) : code;

@@ -350,7 +350,7 @@ static void urls_follow_the_endpoint(void **state)
 
     assert_int_equal(aws_url(c, "a b/ü", &url, NULL), ERR_OK);
     assert_string_equal(buf_str(&url), "https://my-bucket.s3.eu-west-1.amazonaws.com/a%20b/%C3%BC");
-    assert_int_equal(aws_presign(c, "a b", 60, &signed_url, NULL), ERR_OK);
+    assert_int_equal(aws_presign(c, "a b", NULL, 60, &signed_url, NULL), ERR_OK);
     assert_true(str_starts(buf_str(&signed_url),
                            "https://my-bucket.s3.eu-west-1.amazonaws.com/a%20b?X-Amz-Algorithm=AWS4-HMAC-SHA256&"));
     assert_non_null(strstr(buf_str(&signed_url), "X-Amz-Security-Token=" TOKEN));
