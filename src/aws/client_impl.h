@@ -85,7 +85,7 @@ enum err_code client_send_as_account(struct aws_client *c, const struct aws_requ
 enum job_step {
     STEP_REQUEST,
     STEP_FIND_REGION, /* HeadBucket, for its x-amz-bucket-region */
-    STEP_EXPLAIN,     /* a listing of nothing: its error has a body, that of a HEAD has none */
+    STEP_EXPLAIN,     /* the error of a HEAD has no body: the same as a GET of one byte; of the bucket, a listing of nothing */
 };
 
 /* One aws_request under way. The engine's thread only, once started. */

@@ -148,6 +148,11 @@ static void note_region(struct aws_job *job, const struct http_reply_view *v)
         client_confirm_region(job->c, job->state.region);
 }
 
+static bool has_key(const struct aws_job *job)
+{
+    return job->r.key && *job->r.key;
+}
+
 /* The status of a HEAD does not say which of several things it is. */
 static bool is_ambiguous_head(struct aws_job *job, const struct http_reply_view *v)
 {
@@ -161,7 +166,9 @@ static bool is_ambiguous_head(struct aws_job *job, const struct http_reply_view 
     const char *region = header(v, "x-amz-bucket-region");
     if ((!job->state.region_confirmed || (region && strcmp(region, job->state.region))) && learn_region(job, v, &none))
         return true;
-    if (job->explained || !job->c->bucket || !job->used || !job->used->session_token)
+    /* Without a session token the bucket itself has nothing to explain that its region does not. */
+    bool may_expire = job->used && job->used->session_token;
+    if (job->explained || !job->c->bucket || (!has_key(job) && !may_expire))
         return false;
     job->explained = true;
     job->step = STEP_EXPLAIN;
@@ -202,11 +209,13 @@ static enum verdict judge_error(struct aws_job *job, const struct http_reply_vie
     return act(job, v, error, d.class);
 }
 
-/* Whatever the bucket answers, only what can be learnt from it counts; then the request itself is made again. */
+/* Whatever the answer, what can be learnt from it counts; then the request itself is made again. But what a GET of the same
+ * key says with the status of the HEAD is what that HEAD had to say. */
 static enum verdict judge_step(struct aws_job *job, const struct http_reply_view *v, const struct aws_error *error,
                                struct err *e)
 {
     const struct aws_decision d = aws_error_decide(job->c->service, v->status, error);
+    bool explains = job->step == STEP_EXPLAIN && has_key(job) && v->status == 400 && *error->code;
 
     job->step = STEP_REQUEST;
     describe(job, &d, error, e);
@@ -216,6 +225,8 @@ static enum verdict judge_step(struct aws_job *job, const struct http_reply_view
         return act(job, v, error, d.class);
     }
     if (v->status >= 300 && (d.class == AWS_SKEW || d.class == AWS_EXPIRED))
+        return act(job, v, error, d.class);
+    if (explains)
         return act(job, v, error, d.class);
     (void)learn_region(job, v, error);
     job->step = STEP_REQUEST;

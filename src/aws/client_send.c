@@ -239,6 +239,12 @@ static enum err_code write_lines(struct aws_job *job, struct err *e)
     return ERR_OK;
 }
 
+/* The HEAD under way is made as a GET, all else the same. */
+static bool explains_key(const struct aws_job *job)
+{
+    return job->step == STEP_EXPLAIN && job->r.key && *job->r.key;
+}
+
 /* The complete list of headers in job->sign, signed, as lines. */
 static enum err_code build_headers(struct aws_job *job, const char *method, const char *path,
                                    const struct aws_param *query, struct err *e)
@@ -263,8 +269,10 @@ static enum err_code build_headers(struct aws_job *job, const char *method, cons
             job->sign[n++] = (struct aws_param){job->with_session ? "X-Amz-S3session-Token" : "X-Amz-Security-Token",
                                                 job->used->session_token};
     }
-    for (size_t i = 0; job->step == STEP_REQUEST && i < job->n_headers; i++)
+    for (size_t i = 0; (job->step == STEP_REQUEST || explains_key(job)) && i < job->n_headers; i++)
         job->sign[n++] = job->headers[i];
+    if (explains_key(job))
+        job->sign[n++] = (struct aws_param){"Range", "bytes=0-0"};
     job->sign[n] = (struct aws_param){0};
     if ((code = check_headers(job->sign, e)))
         return code;
@@ -346,6 +354,9 @@ enum err_code job_prepare(void *arg, unsigned attempt, struct http_request *out,
     if (job->step == STEP_REQUEST) {
         if (job->r.before_attempt)
             job->r.before_attempt(job->r.arg, attempt, job->headers);
+        code = build(job, method, job->r.key, job->query, e);
+    } else if (explains_key(job)) {
+        method = HTTP_GET;
         code = build(job, method, job->r.key, job->query, e);
     } else {
         method = job->step == STEP_EXPLAIN ? HTTP_GET : HTTP_HEAD;

@@ -88,6 +88,12 @@ static void look_one(void *item)
     store_object_release(&o);
 }
 
+/* What a store says of one object and not of the others beside it. */
+static bool is_of_one_object(enum err_code code)
+{
+    return code == ERR_ACCESS || code == ERR_KEY_REJECTED || code == ERR_INVAL;
+}
+
 enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e)
 {
     if (n == 0)
@@ -99,7 +105,7 @@ enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const st
         looks[k] = (struct look){.v = v, .inode = inodes[k], .call = call_of(c)};
     pool_each(v->pool, looks, n, sizeof(*looks), PARALLEL, look_one, NULL);
     for (size_t k = 0; k < n; k++)
-        if (looks[k].code && looks[k].code != ERR_ACCESS)
+        if (looks[k].code && !is_of_one_object(looks[k].code))
             return err_copy(e, &looks[k].err);
     return ERR_OK;
 }

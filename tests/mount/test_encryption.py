@@ -138,6 +138,24 @@ def test_objects_with_a_key_are_refused_without_it_in_one_clear_line(origin, buc
     assert "sse_c_key_file" in disk.log()
 
 
+def test_a_head_that_is_refused_is_no_permission_but_where_a_key_is_missing(origin, bucket, mount):
+    witness = bucket(origin)
+    witness.put("secret", b"x", **key_headers())
+    for name in ("expired", "other"):
+        witness.put(name, b"x")
+    disk = mount(witness, ttl=3600)
+    assert len(os.listdir(disk.path)) == 3
+    with pytest.raises(PermissionError):
+        os.getxattr(disk / "secret", "user.s3.content-type")
+    for kind in ("HeadObject", "GetObject"):
+        origin.fault({"status": 400, "code": "ExpiredToken"}, kind=kind, key="*/expired", count=1)
+        origin.fault({"status": 400, "code": "SomethingElse"}, kind=kind, key="*/other")
+    assert os.getxattr(disk / "expired", "user.s3.content-type")
+    with pytest.raises(OSError) as refused:
+        os.getxattr(disk / "other", "user.s3.content-type")
+    assert refused.value.errno == errno.EINVAL
+
+
 def test_another_key_is_refused(origin, bucket, mount, key_file):
     witness = bucket(origin)
     witness.put("secret", b"x", **key_headers(bytes(32)))

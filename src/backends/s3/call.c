@@ -165,7 +165,7 @@ static enum err_code send_with_key(struct s3_store *s, const struct s3_request *
     code = send(s, r, one, a, &first);
     if (code == ERR_OK && target)
         code = check_encrypted(s, r, a, &first);
-    if (code == ERR_OK || !again || a->status != 400)
+    if (code == ERR_OK || !again || !s3_is_about_key(a->status, a->code, buf_str(&a->body), a->body.len))
         return code == ERR_OK ? code : err_copy(e, &first);
     target = r->source != NULL ? target : plain;
     CLEANUP(free) struct aws_param *other = all_headers(s, headers, target, r->source != NULL && plain);

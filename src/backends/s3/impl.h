@@ -157,7 +157,11 @@ bool s3_takes_key(const struct s3_store *s, const char *what, bool *again);
 /* The headers of the key, for the object itself and for the source of a copy; borrowed. Returns their number. */
 size_t s3_key_headers(const struct s3_store *s, bool target, bool source, struct aws_param out[S3_KEY_HEADERS]);
 
-/* The error of a HEAD or GET that was refused with 400, with the key as well as without. Always ERR_ACCESS: one may not
+/* True where a refusal may be for the key of SSE-C that was missing, or sent where it does not belong; of a reply or, where a
+ * HEAD had none, of what explained it (`body` NUL-terminated, "" if there is none). Pure. */
+bool s3_is_about_key(int status, const char *code, const char *body, size_t len);
+
+/* The error of a HEAD or GET that was refused so, with the key as well as without. Always ERR_ACCESS: one may not
  * read it, and a listing beside it goes on. */
 enum err_code s3_explain_key(const struct s3_store *s, const char *what, const char *key, struct err *e);
 

@@ -24,7 +24,7 @@ enum err_code s3_stat(void *impl, const char *key, const struct store_call *call
         .method = HTTP_HEAD, .what = "HeadObject", .key = key, .headers = &headers, .call = call};
     struct err local = ERR_INIT;
     enum err_code code = s3_call(s, &r, &a, &local);
-    if (code == ERR_INVAL && a.status == 400)
+    if (code == ERR_INVAL && s3_is_about_key(a.status, a.code, buf_str(&a.body), a.body.len))
         return s3_explain_key(s, "HeadObject", key, e);
     if (code != ERR_OK)
         return err_copy(e, &local);
@@ -212,7 +212,8 @@ static bool turn(struct s3_read *r, enum err_code code, const struct aws_reply *
 {
     if (r->turned && code == ERR_OK)
         s3_set_plain(r->s, r->key, r->plain);
-    if (r->s->sse_c == NULL || r->turned || code == ERR_OK || reply->status != 400)
+    if (r->s->sse_c == NULL || r->turned || code == ERR_OK ||
+        !s3_is_about_key(reply->status, reply->error_code, reply->body, reply->body_len))
         return false;
     r->turned = true;
     r->plain = !r->plain;
@@ -227,7 +228,7 @@ static void on_done(void *arg, enum err_code code, const struct aws_reply *reply
         return;
     CLEANUP(read_free) struct s3_read *r = one;
     local.code = code;
-    if (code == ERR_INVAL && reply->status == 400 && strcmp(reply->error_code, "InvalidRequest") == 0)
+    if (code == ERR_INVAL && s3_is_about_key(reply->status, reply->error_code, reply->body, reply->body_len))
         code = s3_explain_key(r->s, "GetObject", r->key, &local);
     /* An attempt that was given up here ends as cancelled: tell why. */
     if (code == ERR_CANCELED && !r->refused && r->verdict != RIGHT &&

@@ -4,6 +4,7 @@
  * key for those, so what is refused is asked for again without it (or with it), and that is remembered by name. What is
  * new is never sent without the key.
  */
+#include "aws/errors.h"
 #include "backends/s3/impl.h"
 #include "util/digest.h"
 #include "util/secret.h"
@@ -118,6 +119,17 @@ size_t s3_key_headers(const struct s3_store *s, bool target, bool source, struct
         out[n++] = (struct aws_param){SOURCE_PREFIX "key-MD5", c->md5};
     }
     return n;
+}
+
+/* A HEAD that nothing explained has neither code nor text. AWS and MinIO say InvalidRequest, Ceph InvalidArgument, and all
+ * speak of encryption; the same codes stand for much else. */
+bool s3_is_about_key(int status, const char *code, const char *body, size_t len)
+{
+    struct aws_error error;
+    aws_error_parse(body, len, &error);
+    if (status != 400 || (code[0] != 0 && strcmp(code, "InvalidRequest") != 0 && strcmp(code, "InvalidArgument") != 0))
+        return false;
+    return error.message[0] == 0 || strcasestr(error.message, "encrypt") != NULL;
 }
 
 enum err_code s3_explain_key(const struct s3_store *s, const char *what, const char *key, struct err *e)

@@ -172,6 +172,56 @@ static void a_head_with_400_asks_the_bucket_where_it_is(void **state)
     script_stop(server);
 }
 
+static void a_head_with_400_is_explained_by_a_get_of_the_same_key_and_headers(void **state)
+{
+    static const struct aws_param headers[] = {{"x-amz-request-payer", "requester"}, {0}};
+    SERVE({200, NULL, NULL}, {400, NULL, NULL}, {400, NULL, "<Error><Code>InvalidRequest</Code></Error>"});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_OK);
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k", .headers = headers}, &o), ERR_INVAL);
+    assert_string_equal(o.error_code, "InvalidRequest");
+    assert_int_equal(o.status, 400);
+    assert_int_equal(script_count(server), 3);
+    struct seen get = script_seen(server, 3);
+    assert_string_equal(get.method, "GET");
+    assert_string_equal(get.target, "/bkt/k");
+    assert_string_equal(seen_header(&get, "Range"), "bytes=0-0");
+    assert_string_equal(seen_header(&get, "x-amz-request-payer"), "requester");
+    script_stop(server);
+}
+
+static void a_head_with_400_follows_the_region_that_the_get_tells(void **state)
+{
+    SERVE({200, NULL, NULL}, {400, NULL, NULL},
+          {400, NULL, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>ap-south-1</Region></Error>"},
+          {200, NULL, NULL});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_OK);
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_OK);
+    assert_int_equal(script_count(server), 4);
+    struct seen last = script_seen(server, 4);
+    assert_string_equal(last.method, "HEAD");
+    assert_non_null(strstr(seen_header(&last, "Authorization"), "/ap-south-1/s3/"));
+    script_stop(server);
+}
+
+static void a_head_with_400_whose_get_succeeds_is_made_once_more(void **state)
+{
+    SERVE({200, NULL, NULL}, {400, NULL, NULL}, {206, NULL, "x"}, {400, NULL, NULL});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_OK);
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_HEAD, .key = "k"}, &o), ERR_INVAL);
+    assert_int_equal(script_count(server), 4);
+    assert_string_equal(o.error_code, "");
+    script_stop(server);
+}
+
 static void redirects_that_lead_nowhere_end(void **state)
 {
     static const struct step loops[] = {
@@ -325,6 +375,9 @@ int main(void)
         T(the_profile_may_limit_the_attempts),
         T(a_redirect_without_region_asks_the_bucket),
         T(a_head_with_400_asks_the_bucket_where_it_is),
+        T(a_head_with_400_is_explained_by_a_get_of_the_same_key_and_headers),
+        T(a_head_with_400_follows_the_region_that_the_get_tells),
+        T(a_head_with_400_whose_get_succeeds_is_made_once_more),
         T(redirects_that_lead_nowhere_end),
         T(redirects_to_and_fro_end),
         T(expired_credentials_that_cannot_be_renewed_are_an_error),
