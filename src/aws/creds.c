@@ -74,6 +74,16 @@ void creds_unref(struct creds *c)
     free(counted(c));
 }
 
+bool creds_may_pass(enum err_code code)
+{
+    return code == ERR_NET || code == ERR_TIMEOUT || code == ERR_THROTTLED || code == ERR_IO;
+}
+
+enum err_code creds_status_code(int status)
+{
+    return status >= 500 || status == 429 ? ERR_NET : ERR_AUTH;
+}
+
 time_t creds_extended_expiry(time_t now)
 {
     uint32_t random;

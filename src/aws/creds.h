@@ -57,7 +57,8 @@ CLEANUP_DEFINE(struct creds_provider, creds_provider_free)
 bool creds_provider_anonymous(const struct creds_provider *p);
 
 /* The current set with a reference for the caller. Never blocks: while the only set there is has expired and a refresh is
- * under way it gives ERR_AGAIN; when the refresh failed ERR_AUTH with its reason. Any thread. */
+ * under way, or failed for what may pass and is tried again (no network, a server that broke down), it gives ERR_AGAIN; when the
+ * refresh failed otherwise ERR_AUTH; both with the reason. Any thread. */
 enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err *e) MUST_CHECK;
 
 /* The server said that these have expired or are not valid: refresh now (once for any number of callers). Never blocks. */

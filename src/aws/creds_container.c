@@ -153,6 +153,7 @@ enum err_code creds_container_load(const struct creds_context *ctx, struct creds
     if (code)
         return err_set(e, code, "the container's endpoint: %s", local.msg);
     if (reply.status != 200)
-        return err_set(e, ERR_AUTH, "the container's endpoint answers with status %d", reply.status);
+        return err_set(e, creds_status_code(reply.status), "the container's endpoint answers with status %d",
+                       reply.status);
     return decode(&reply, out, e);
 }

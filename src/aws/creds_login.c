@@ -193,7 +193,7 @@ static enum err_code refresh(const struct login *l, struct creds **out, struct e
     if (code)
         return code;
     if (reply.status != 200)
-        return err_set(e, ERR_AUTH, "the sign-in service answers with status %d", reply.status);
+        return err_set(e, creds_status_code(reply.status), "the sign-in service answers with status %d", reply.status);
     CLEANUP(json_doc_free) struct json_doc *doc = json_parse(buf_str(&reply.body), reply.body.len, NULL);
     const struct json *fresh = doc ? json_root(doc) : NULL;
     if (!json_get_str(fresh, "refreshToken") || !json_int(json_get(fresh, "expiresIn"), &lasts_s) || lasts_s <= 0 ||
@@ -226,8 +226,8 @@ static enum err_code load(const struct creds_context *ctx, const char *path, str
 }
 
 /* As long as they hold; another program may have refreshed them meanwhile. */
-static enum err_code take_old(const struct creds_context *ctx, const char *path, const char *why, struct creds **out,
-                              struct err *e)
+static enum err_code take_old(const struct creds_context *ctx, const char *path, const struct err *why,
+                              struct creds **out, struct err *e)
 {
     CLEANUP(json_doc_free) struct json_doc *doc = NULL;
     char what[ERR_MSG_SIZE + 32];
@@ -238,7 +238,9 @@ static enum err_code take_old(const struct creds_context *ctx, const char *path,
         return code;
     if (expires > clock_now().tv_sec)
         return make(ctx, json_get(json_root(doc), "accessToken"), expires, out, e);
-    snprintf(what, sizeof(what), "the login has expired%s%s", *why ? ", " : "", why);
+    if (creds_may_pass(why->code))
+        return err_set(e, why->code, "the login has expired: %s", why->msg);
+    snprintf(what, sizeof(what), "the login has expired%s%s", *why->msg ? ", " : "", why->msg);
     return login_needed(ctx, what, e);
 }
 
@@ -262,5 +264,5 @@ enum err_code creds_login_load(const struct creds_context *ctx, struct creds **o
             return ERR_OK;
         LOG_WARN("aws", "a login could not be refreshed: %s", why.msg);
     }
-    return take_old(ctx, buf_str(&path), why.msg, out, &local) ? err_copy(e, &local) : ERR_OK;
+    return take_old(ctx, buf_str(&path), &why, out, &local) ? err_copy(e, &local) : ERR_OK;
 }

@@ -349,6 +349,15 @@ static void want_locked(struct creds_provider *p)
     cond_broadcast(&p->changed);
 }
 
+/* No set can be used. Where the refresh failed for what may pass, whoever asks waits for the next try, up to the end of its own
+ * time: that is no refusal. */
+static enum err_code refuse_locked(const struct creds_provider *p, const char *what, struct err *e)
+{
+    lock_assert_held(&p->lock);
+    return err_set(e, creds_may_pass(p->failure.code) ? ERR_AGAIN : ERR_AUTH, "the credentials of %s %s%s%s",
+                   p->current->source, what, *p->failure.msg ? ": " : "", p->failure.msg);
+}
+
 enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err *e)
 {
     LOCK_SCOPE(&p->lock);
@@ -359,14 +368,13 @@ enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err
     if (p->refused)
         return err_set(e, ERR_AGAIN, "credentials are being fetched");
     if (p->refused_until_ms > clock_mono_ms())
-        return err_set(e, ERR_AUTH, "the credentials of %s were refused, and there are no newer ones%s%s",
-                       p->current->source, *p->failure.msg ? ": " : "", p->failure.msg);
+        return refuse_locked(p, "were refused, and there are no newer ones", e);
     if (!expired || !p->source) {
         *out = creds_ref(p->current);
         return ERR_OK;
     }
     if (p->failure.code && !p->wanted)
-        return err_set(e, ERR_AUTH, "the credentials of %s have expired: %s", p->current->source, p->failure.msg);
+        return refuse_locked(p, "have expired", e);
     want_locked(p);
     return err_set(e, ERR_AGAIN, "credentials are being fetched");
 }

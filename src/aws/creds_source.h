@@ -53,6 +53,12 @@ enum err_code creds_imds_load(const struct creds_context *ctx, struct creds **ou
 /* A value of the profile, NULL when absent or empty. Borrowed. */
 const char *creds_setting(const struct creds_context *ctx, const char *key);
 
+/* Whether a source that failed so may well answer later: no network, no time, a server that broke down. */
+bool creds_may_pass(enum err_code code);
+
+/* What a status that is no success means: ERR_NET where it may pass (5xx, 429), else ERR_AUTH. */
+enum err_code creds_status_code(int status);
+
 enum {
     CREDS_ADVISORY_S = 15 * 60,  /* so long before the expiry a refresh begins */
     CREDS_MANDATORY_S = 10 * 60, /* from here on it is urgent */

@@ -94,7 +94,7 @@ static enum err_code judge(const struct sso *sso, int status, struct err *e)
         return sso_login_needed(sso, "SSO does not take the login any more", e);
     if (status == 403 || status == 404)
         return err_set(e, ERR_ACCESS, "SSO does not give you the role %s of account %s", sso->role, sso->account);
-    return err_set(e, status >= 500 ? ERR_NET : ERR_AUTH, "SSO answers with status %d", status);
+    return err_set(e, creds_status_code(status), "SSO answers with status %d", status);
 }
 
 /* GetRoleCredentials. */

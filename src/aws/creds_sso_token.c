@@ -114,7 +114,8 @@ static enum err_code refresh(const struct creds_context *ctx, const struct sso *
     if (code)
         return code;
     if (reply.status != 200)
-        return err_set(e, ERR_AUTH, "a refresh of the SSO login is answered with status %d", reply.status);
+        return err_set(e, creds_status_code(reply.status), "a refresh of the SSO login is answered with status %d",
+                       reply.status);
     CLEANUP(json_doc_free) struct json_doc *doc = json_parse(buf_str(&reply.body), reply.body.len, NULL);
     const struct json *fresh = doc ? json_root(doc) : NULL;
     if (!is_token(json_get_str(fresh, "accessToken")) || !json_int(json_get(fresh, "expiresIn"), &lasts_s) ||
@@ -129,7 +130,7 @@ static enum err_code refresh(const struct creds_context *ctx, const struct sso *
 
 /* A refresh that fails is a loss only where the token has ended; another program may also have refreshed it meanwhile.
  */
-static enum err_code take_old(const struct sso *sso, const char *path, const char *why, struct buf *token,
+static enum err_code take_old(const struct sso *sso, const char *path, const struct err *why, struct buf *token,
                               struct err *e)
 {
     CLEANUP(json_doc_free) struct json_doc *doc = NULL;
@@ -140,7 +141,9 @@ static enum err_code take_old(const struct sso *sso, const char *path, const cha
     if (code)
         return code;
     if (expires <= clock_now().tv_sec) {
-        snprintf(what, sizeof(what), "the SSO login has expired%s%s", *why ? ", " : "", why);
+        if (creds_may_pass(why->code))
+            return err_set(e, why->code, "the SSO login has expired: %s", why->msg);
+        snprintf(what, sizeof(what), "the SSO login has expired%s%s", *why->msg ? ", " : "", why->msg);
         return sso_login_needed(sso, what, e);
     }
     buf_add_str(token, json_get_str(json_root(doc), "accessToken"));
@@ -163,5 +166,5 @@ enum err_code sso_token(const struct creds_context *ctx, const struct sso *sso, 
         LOG_WARN("aws", "%s", why.msg);
         buf_clear(token);
     }
-    return take_old(sso, buf_str(&path), why.msg, token, e);
+    return take_old(sso, buf_str(&path), &why, token, e);
 }

@@ -91,6 +91,47 @@ static void a_refresh_that_fails_leaves_the_old_ones_until_they_expire(void **st
     script_stop(s);
 }
 
+/* Gives a set once, then `status`. */
+static void answer_container(void *arg, const struct seen *r, unsigned number, struct buf *out)
+{
+    const int *status = arg;
+    char expiration[40];
+    BUF(body, 1024);
+
+    format_expiry(expiration, 2);
+    buf_addf(&body, "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"MARKER\",\"Token\":\"t\",\"Expiration\":\"%s\"}",
+             expiration);
+    reply_add(out, number == 1 ? 200 : *status, "", number == 1 ? buf_str(&body) : "");
+}
+
+static void requests_wait_for_a_source_that_may_answer_later_and_not_for_one_that_refuses(void **state)
+{
+    static const struct {
+        int status;
+        enum err_code code;
+    } cases[] = {{503, ERR_AGAIN}, {429, ERR_AGAIN}, {403, ERR_AUTH}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct script *s = script_start(answer_container, (void *)&cases[i].status);
+        struct err e = ERR_INIT;
+
+        setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", script_url(s), 1);
+        struct creds_provider *p = provider(NULL, &e);
+        if (!p)
+            fail_msg("%s", e.msg);
+        /* Until the failure of a refresh is told. */
+        for (int n = 0; n < 400 && !strstr(e.msg, "status"); n++) {
+            struct creds *c = NULL;
+            usleep(25000);
+            creds_unref(creds_get(p, &c, &e) ? NULL : c);
+        }
+        if (e.code != cases[i].code || !strstr(e.msg, "have expired: ") || !strstr(e.msg, "status"))
+            fail_msg("%d: %s: %s", cases[i].status, err_name(e.code), e.msg);
+        creds_provider_free(p);
+        script_stop(s);
+    }
+}
+
 struct storm {
     struct creds_provider *p;
     struct creds *bad;
@@ -219,6 +260,7 @@ int main(void)
         T(refreshes_are_early_spread_out_and_never_before_half_of_a_short_life),
         T(credentials_are_refreshed_before_they_expire),
         T(a_refresh_that_fails_leaves_the_old_ones_until_they_expire),
+        T(requests_wait_for_a_source_that_may_answer_later_and_not_for_one_that_refuses),
         T(any_number_of_refusals_make_one_refresh),
         T(refused_keys_of_a_file_are_read_again),
         T(freeing_a_provider_ends_a_refresh_that_hangs),
