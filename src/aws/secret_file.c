@@ -77,6 +77,14 @@ static enum err_code write_all(int fd, const struct buf *text)
     return fsync(fd) ? ERR_IO : ERR_OK;
 }
 
+/* Root refreshes what another user logged in to: it stays that user's. */
+static bool keep_owner(const char *path, int fd)
+{
+    struct stat st;
+
+    return stat(path, &st) != 0 || st.st_uid == geteuid() || fchown(fd, st.st_uid, st.st_gid) == 0;
+}
+
 enum err_code secret_file_write(const char *path, const struct buf *text, struct err *e)
 {
     BUF(temporary, 8192);
@@ -88,7 +96,7 @@ enum err_code secret_file_write(const char *path, const struct buf *text, struct
     __attribute__((cleanup(close_fd))) int fd = mkostemp(temporary.data, O_CLOEXEC);
     if (fd < 0)
         return err_sys(e, errno, "%s cannot be replaced", path);
-    if (write_all(fd, text) || rename(temporary.data, path)) {
+    if (write_all(fd, text) || !keep_owner(path, fd) || rename(temporary.data, path)) {
         code = err_sys(e, errno, "%s cannot be written", path);
         unlink(temporary.data);
     }

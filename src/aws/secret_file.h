@@ -14,7 +14,7 @@ enum { SECRET_FILE_MAX = 1 << 20 };
  * and cannot be read. ERR_TOO_BIG above SECRET_FILE_MAX bytes. Messages begin with the path. Blocks on the disk. */
 enum err_code secret_file_read(const char *path, bool own, struct buf *out, struct err *e) MUST_CHECK;
 
-/* Replaces the file, which must have been there, by one with mode 0600: whole or not at all. */
+/* Replaces the file, which must have been there, by one of the same owner with mode 0600: whole or not at all. */
 enum err_code secret_file_write(const char *path, const struct buf *text, struct err *e) MUST_CHECK;
 
 #endif
