@@ -2,11 +2,15 @@ import http.client
 import json
 import os
 import subprocess
+import sys
 import urllib.parse
 
 import boto3
 import botocore.config
 import pytest
+
+# What the mount tests know of this server: support.families.
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "mount"))
 
 
 def pytest_addoption(parser):

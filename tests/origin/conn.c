@@ -81,6 +81,8 @@ void conn_request_over(struct server *s, struct conn *c)
 void conn_close(struct server *s, struct conn *c)
 {
     conn_request_over(s, c);
+    if (c->counted)
+        counts_disconnected(&s->counts);
     close(c->fd);
     c->fd = -1;
     link_out(&s->conns, c);
@@ -114,6 +116,8 @@ static void run(struct server *s, struct conn *c)
         conn_watch(s, c, 0);
         return;
     }
+    if (r->op == OP_GetObject && !r->control && c->reply.body && (c->reply.status == 200 || c->reply.status == 206))
+        counts_range(&s->counts, r, c->reply.offset, c->reply.length);
     fault_spoils(r, &c->reply);
     if (r->plan.execute_then_reset || c->gone)
         conn_reset(s, c);
@@ -147,7 +151,7 @@ static void received(struct server *s, struct conn *c)
     } else if (at) {
         c->state = STATE_DELAY;
         conn_wake_at(s, c, at);
-        conn_watch(s, c, 0);
+        conn_watch(s, c, plan->delay_ms ? 0 : EPOLLRDHUP);
     } else {
         run(s, c);
     }
@@ -176,7 +180,7 @@ static void begin(struct server *s, struct conn *c)
     r->op = op_of_request(r);
     about.kind = op_name(r->op);
     if (!c->counted)
-        s->counts.connections++;
+        counts_connected(&s->counts);
     c->counted = true;
     counts_begin(&s->counts, r);
     c->begun = true;
@@ -295,7 +299,10 @@ void conn_event(struct server *s, struct conn *c, uint32_t events)
 {
     if (c->fd < 0)
         return;
-    if (events & (EPOLLERR | EPOLLHUP)) {
+    if (c->state == STATE_DELAY && !c->request.plan.delay_ms) {
+        c->gone = true;
+        run(s, c);
+    } else if (events & (EPOLLERR | EPOLLHUP)) {
         c->gone = true;
         if (c->state == STATE_DELAY)
             epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);

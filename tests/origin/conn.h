@@ -5,7 +5,8 @@
  *
  * HEAD   collects the request's head        BODY   receives its body into the sink
  * HANG   waits for release, or the client leaves (then the operation is never performed)
- * DELAY  waits for its timer; the operation is performed even if the client has left by then
+ * DELAY  waits for its timer; the operation is performed even if the client has left by then (at once when it leaves, where
+ *        it is only the network that takes its time)
  * HASH   computes checksums of a stored body, a slice per turn of the loop, then runs the operation again
  * SEND   writes head and body               STALL  has sent what the fault allows, waits for release
  * DRAIN  waits until the client has received everything, then resets

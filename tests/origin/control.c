@@ -36,6 +36,12 @@ static void get_log(struct server *s, const json_t *in, struct reply *p)
     reply_json(p, 200, counts_log_json(&s->counts));
 }
 
+static void get_ranges(struct server *s, const json_t *in, struct reply *p)
+{
+    (void)in;
+    reply_json(p, 200, ranges_json(&s->counts.ranges));
+}
+
 static void get_faults(struct server *s, const json_t *in, struct reply *p)
 {
     (void)in;
@@ -264,6 +270,7 @@ static const struct {
     {"GET", "/-/counts", get_counts},
     {"POST", "/-/counts/reset", reset_counts},
     {"GET", "/-/log", get_log},
+    {"GET", "/-/ranges", get_ranges},
     {"GET", "/-/faults", get_faults},
     {"POST", "/-/faults", add_fault},
     {"DELETE", "/-/faults", clear_faults},

@@ -1,5 +1,6 @@
 #include "counts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
@@ -10,12 +11,14 @@ void counts_init(struct counts *c)
     memset(c, 0, sizeof(*c));
     c->by_kind = json_object();
     c->by_key = json_object();
+    ranges_init(&c->ranges);
 }
 
 void counts_release(struct counts *c)
 {
     json_decref(c->by_kind);
     json_decref(c->by_key);
+    ranges_release(&c->ranges);
     for (size_t i = 0; i < LOG_SIZE; i++)
         json_decref(c->log[i]);
     memset(c, 0, sizeof(*c));
@@ -60,6 +63,31 @@ static void set_text(json_t *entry, const char *name, const char *value)
     json_object_set_new(entry, name, text ? text : json_null());
 }
 
+static void raise(json_int_t *now, json_int_t *greatest)
+{
+    if (++*now > *greatest)
+        *greatest = *now;
+}
+
+void counts_connected(struct counts *c)
+{
+    c->connections++;
+    raise(&c->open, &c->max_open);
+}
+
+void counts_disconnected(struct counts *c)
+{
+    c->open--;
+}
+
+void counts_range(struct counts *c, const struct request *r, uint64_t offset, uint64_t length)
+{
+    char *target = request_target(r);
+
+    ranges_add(&c->ranges, target, offset, length);
+    free(target);
+}
+
 void counts_begin(struct counts *c, struct request *r)
 {
     json_t **slot = &c->log[c->next_sequence % LOG_SIZE];
@@ -70,8 +98,8 @@ void counts_begin(struct counts *c, struct request *r)
     add_by_key(c->by_key, target, op_name(r->op));
     free(target);
     c->total++;
-    if (++c->parallel > c->max_parallel)
-        c->max_parallel = c->parallel;
+    raise(&c->parallel, &c->max_parallel);
+    raise(&c->kinds[r->op].parallel, &c->kinds[r->op].max_parallel);
 
     r->sequence = c->next_sequence++;
     json_object_set_new(entry, "seq", json_integer((json_int_t)r->sequence));
@@ -95,6 +123,8 @@ void counts_end(struct counts *c, const struct request *r, int status, uint64_t 
     json_t *entry = c->log[r->sequence % LOG_SIZE];
 
     c->parallel--;
+    c->kinds[r->op].parallel--;
+    c->kinds[r->op].bytes_out += (json_int_t)bytes_out;
     c->bytes_in += (json_int_t)bytes_in;
     c->bytes_out += (json_int_t)bytes_out;
     if (!entry || json_integer_value(json_object_get(entry, "seq")) != (json_int_t)r->sequence)
@@ -110,6 +140,12 @@ void counts_reset(struct counts *c)
     json_object_clear(c->by_key);
     c->total = c->bytes_in = c->bytes_out = c->connections = c->throttled = 0;
     c->max_parallel = c->parallel;
+    c->max_open = c->open;
+    for (int i = 0; i < OP_COUNT; i++) {
+        c->kinds[i].bytes_out = 0;
+        c->kinds[i].max_parallel = c->kinds[i].parallel;
+    }
+    ranges_reset(&c->ranges);
     for (size_t i = 0; i < LOG_SIZE; i++) {
         json_decref(c->log[i]);
         c->log[i] = NULL;
@@ -118,9 +154,19 @@ void counts_reset(struct counts *c)
 
 json_t *counts_json(const struct counts *c)
 {
-    return json_pack("{s:I, s:O, s:O, s:I, s:I, s:I, s:I, s:I}", "total", c->total, "by_kind", c->by_kind, "by_key",
-                     c->by_key, "bytes_out", c->bytes_out, "bytes_in", c->bytes_in, "connections", c->connections,
-                     "max_parallel", c->max_parallel, "throttled", c->throttled);
+    json_t *bytes = json_object(), *parallel = json_object();
+
+    for (int i = 0; i < OP_COUNT; i++) {
+        if (!c->kinds[i].max_parallel)
+            continue;
+        json_object_set_new(bytes, op_name((enum op)i), json_integer(c->kinds[i].bytes_out));
+        json_object_set_new(parallel, op_name((enum op)i), json_integer(c->kinds[i].max_parallel));
+    }
+    return json_pack("{s:I, s:O, s:O, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "total", c->total, "by_kind",
+                     c->by_kind, "by_key", c->by_key, "bytes_out", c->bytes_out, "bytes_out_by_kind", bytes, "bytes_in",
+                     c->bytes_in, "connections", c->connections, "max_connections", c->max_open, "max_parallel",
+                     c->max_parallel, "max_parallel_by_kind", parallel, "repeated", c->ranges.repeated, "throttled",
+                     c->throttled);
 }
 
 json_t *counts_log_json(const struct counts *c)

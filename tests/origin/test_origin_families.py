@@ -1,16 +1,12 @@
 """Families of keys: objects that a rule describes and nothing stores."""
 import json
-import os
 import random
-import sys
 
 import pytest
 
+from support.families import PERIOD, Family
 from test_origin import code_of
 from test_origin_listing import names, walk
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "mount"))
-from support.families import PERIOD, Family  # noqa: E402
 
 
 def add(origin, *families):

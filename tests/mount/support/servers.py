@@ -208,10 +208,26 @@ class Origin(Server):
 
     def heal(self):
         self.clear_faults()
+        self.clear_network()
         self.release()
 
     def synthetic(self, **what):
         self.control("POST", "synthetic", what)
+
+    def family(self, bucket, family):
+        """Keys that the server computes (support.families)."""
+        self.control("POST", "families", {"bucket": bucket, **family.rule()})
+
+    def network(self, **values):
+        """Latency, bandwidth and rates from now on, beside those set before."""
+        self.control("POST", "network", values)
+
+    def clear_network(self):
+        self.control("DELETE", "network")
+
+    def ranges(self):
+        """By bucket/key, which bytes were asked for since the last reset of the counts."""
+        return self.control("GET", "ranges")
 
     def create_directory(self, bucket):
         """A directory bucket, which boto3 would ask a control endpoint for."""
