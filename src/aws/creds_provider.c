@@ -12,6 +12,7 @@
 #include "util/digest.h"
 #include "util/lock.h"
 #include "util/log.h"
+#include "util/secret.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,9 +114,8 @@ static enum err_code ask_all(const struct creds_context *ctx, const struct liste
         creds_sources_count);
 }
 
-/* Asks `only`, or where it is NULL all. */
-static enum err_code load(struct creds_provider *p, const struct creds_source *only, const struct listener *to,
-                          const struct creds_source **from, struct creds **out, struct err *e)
+static enum err_code load_now(struct creds_provider *p, const struct creds_source *only, const struct listener *to,
+                              const struct creds_source **from, struct creds **out, struct err *e)
 {
     CLEANUP(profiles_free) struct profiles *profiles = profiles_load(p->profile, e);
     struct err local = ERR_INIT;
@@ -132,6 +132,16 @@ static enum err_code load(struct creds_provider *p, const struct creds_source *o
         return ask_all(&ctx, to, from, out, e);
     enum err_code code = only->load(&ctx, out, &local);
     return code ? err_set(e, code, "%s: %s", only->name, local.msg) : check_expiry(out, e);
+}
+
+/* Asks `only`, or where it is NULL all. */
+static enum err_code load(struct creds_provider *p, const struct creds_source *only, const struct listener *to,
+                          const struct creds_source **from, struct creds **out, struct err *e)
+{
+    enum err_code code = load_now(p, only, to, from, out, e);
+
+    secret_wipe_stack(65536);
+    return code;
 }
 
 static bool same_keys(const struct creds *a, const struct creds *b)

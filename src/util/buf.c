@@ -110,11 +110,22 @@ void buf_add_char(struct buf *b, char c)
     buf_add(b, &c, 1);
 }
 
+/* glibc's printf has up to a kilobyte of the text on its stack, also when it only counts. */
+#define PRINTF_STACK 8192
+
+static int print(const struct buf *b, char *to, size_t size, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(to, size, fmt, ap);
+    if (b->secret)
+        secret_wipe_stack(PRINTF_STACK);
+    return n;
+}
+
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = print(b, NULL, 0, fmt, ap);
     va_end(ap);
     if (n < 0) {
         fail(b, ERR_INVAL);
@@ -123,7 +134,7 @@ void buf_addf(struct buf *b, const char *fmt, ...)
     if (!reserve(b, (size_t)n))
         return;
     va_start(ap, fmt);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    print(b, b->data + b->len, (size_t)n + 1, fmt, ap);
     va_end(ap);
     b->len += (size_t)n;
 }

@@ -28,6 +28,10 @@ char *secret_dup(const char *s, size_t len);
 /* Zeroes so that the compiler cannot drop it. */
 void secret_wipe(void *p, size_t len);
 
+/* Zeroes at least so much of the calling thread's stack below its own frames: what calls that have returned left there. printf's
+ * own buffers are among it, and vector registers that the dynamic linker saved while it resolved a function for the first time. */
+void secret_wipe_stack(size_t bytes);
+
 /* Raises RLIMIT_MEMLOCK where it may. Memory that cannot be locked is used unlocked, unless `require_lock` and no limit stands in
  * the way: then it is refused. No core dumps of the process if `no_core` (PR_SET_DUMPABLE 0, RLIMIT_CORE 0). ERR_IO. */
 enum err_code secret_init(_Bool require_lock, _Bool no_core, struct err *e) MUST_CHECK;

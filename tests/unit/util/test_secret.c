@@ -216,6 +216,33 @@ static void memory_that_cannot_be_locked_is_refused_only_where_no_limit_is_the_r
         assert_false(child_gets_memory(true, false));
 }
 
+/* On the real stack, also under the address sanitizer. Returns where it was. */
+__attribute__((noinline, no_sanitize_address)) static uintptr_t leave_on_stack(void)
+{
+    volatile char key[64];
+
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = 'K';
+    return (uintptr_t)key;
+}
+
+__attribute__((noinline, no_sanitize_address)) static unsigned keys_left_at(uintptr_t at)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < 64; i++)
+        n += *(volatile char *)(at + i) == 'K';
+    return n;
+}
+
+static void what_calls_left_on_the_stack_is_wiped(void **state)
+{
+    (void)state;
+    uintptr_t at = leave_on_stack();
+    secret_wipe_stack(16384);
+    assert_int_equal(keys_left_at(at), 0);
+}
+
 int main(void)
 {
     if (secret_init(false, false, NULL) != ERR_OK)
@@ -231,6 +258,7 @@ int main(void)
         cmocka_unit_test(a_child_begins_with_nothing_of_its_parent),
         cmocka_unit_test(no_core_is_for_the_whole_process),
         cmocka_unit_test(memory_that_cannot_be_locked_is_refused_only_where_no_limit_is_the_reason),
+        cmocka_unit_test(what_calls_left_on_the_stack_is_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
