@@ -80,6 +80,7 @@ static void answer_failure(struct request *r, enum err_code code, const struct e
     case ERR_AUTH:
     case ERR_IO:
     case ERR_NOMEM:
+    case ERR_NOSPC: /* df shows the store, and what is full is the disk of the staged files, or an object's metadata */
         LOG_WARN("fuse", "%s", e->msg);
         break;
     default:

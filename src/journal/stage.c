@@ -95,6 +95,12 @@ static enum err_code open_overlay_locked(struct stage *s, struct err *e)
     return ERR_OK;
 }
 
+/* Whoever reads of a full disk must learn which. */
+static enum err_code not_written(const struct stage *s, enum err_code code, struct err *e)
+{
+    return s->dir ? err_prefix(e, code, "%s", s->dir) : code;
+}
+
 /* Writes those pieces of the range that are of the kind `own` (which have their place on the disk), or those that are
  * not. */
 static enum err_code write_pieces_locked(struct stage *s, struct stage_bytes *to, enum map_kind own, bool which,
@@ -108,7 +114,7 @@ static enum err_code write_pieces_locked(struct stage *s, struct stage_bytes *to
         if (is_own == which) {
             enum err_code code = stage_bytes_write(to, offset + done, p + done, (size_t)piece, e);
             if (code)
-                return code;
+                return not_written(s, code, e);
         }
         done += piece;
     }
@@ -216,7 +222,7 @@ static enum err_code fill_piece_locked(struct stage *s, uint64_t offset, const c
 {
     enum err_code code = stage_bytes_write(&s->main, offset, p, len, e);
     if (code)
-        return code;
+        return not_written(s, code, e);
     LOCK_SCOPE(&s->map_lock);
     code = hold_base_locked(&s->live, offset, len, e);
     if (!code && s->is_frozen)
