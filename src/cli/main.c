@@ -4,6 +4,7 @@
 #include "cli/environment.h"
 #include "cli/mount.h"
 #include "cli/options.h"
+#include "cli/source.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,7 +39,7 @@ static int malformed(const char *what, const char *which, int status)
     return status;
 }
 
-/* Whether `arg` is the short flag `name` with its value in it or behind it; moves on in the latter case. */
+/* Whether `arg` is the short flag `name` with its value in it or behind it; moves on in the latter case. "" where none is. */
 static const char *flag_value(int argc, char **argv, int *i, char name)
 {
     const char *arg = argv[*i];
@@ -48,6 +49,23 @@ static const char *flag_value(int argc, char **argv, int *i, char name)
     if (arg[2])
         return arg + 2;
     return *i + 1 < argc ? argv[++*i] : "";
+}
+
+/* Takes what stands behind -o. 0, or the status of an error that was told. `last`: the argument it came from. */
+static int add_list(const char **lists, size_t *n, const char *value, const char *last, int status)
+{
+    if (!*value && strcmp(last, "-o") == 0)
+        return malformed("-o needs options behind it, as in -o ro,ttl=10", "", status);
+    if (*n == LISTS_MAX)
+        return malformed("too many times -o", "", status);
+    lists[(*n)++] = value;
+    return 0;
+}
+
+/* A word that is neither a command nor the beginning of a mount, such as "help" or "unmount". */
+static bool is_no_source(const char *word)
+{
+    return word[0] != '-' && !strchr(word, ':') && !strchr(word, '/');
 }
 
 static int run_mount(struct mount_request *r, const char *const *names, size_t n)
@@ -73,9 +91,8 @@ static int command_mount(int argc, char **argv)
         } else if (!only_names && strcmp(argv[i], "-f") == 0) {
             r.foreground = true;
         } else if (!only_names && (value = flag_value(argc, argv, &i, 'o'))) {
-            if (r.n_lists == LISTS_MAX)
-                return malformed("too many times -o", "", EXIT_MALFORMED);
-            lists[r.n_lists++] = value;
+            if (add_list(lists, &r.n_lists, value, argv[i], EXIT_MALFORMED))
+                return EXIT_MALFORMED;
         } else if (!only_names && argv[i][0] == '-' && argv[i][1]) {
             return malformed("unknown flag ", argv[i], EXIT_MALFORMED);
         } else if (n == 2) {
@@ -96,9 +113,8 @@ static int helper_mount(int argc, char **argv)
 
     for (int i = 1; i < argc; i++) {
         if ((value = flag_value(argc, argv, &i, 'o'))) {
-            if (r.n_lists == LISTS_MAX)
-                return malformed("too many times -o", "", MOUNT8_MALFORMED);
-            lists[r.n_lists++] = value;
+            if (add_list(lists, &r.n_lists, value, argv[i], MOUNT8_MALFORMED))
+                return MOUNT8_MALFORMED;
         } else if (flag_value(argc, argv, &i, 't') || flag_value(argc, argv, &i, 'N')) {
             continue;
         } else if (argv[i][0] == '-' && argv[i][1] && strspn(argv[i] + 1, "sfnv") == strlen(argv[i] + 1)) {
@@ -139,9 +155,8 @@ static int command_check(int argc, char **argv)
         if (strcmp(argv[i], "--json") == 0) {
             r.json = true;
         } else if ((value = flag_value(argc, argv, &i, 'o'))) {
-            if (r.n_lists == LISTS_MAX)
-                return malformed("too many times -o", "", EXIT_MALFORMED);
-            lists[r.n_lists++] = value;
+            if (add_list(lists, &r.n_lists, value, argv[i], EXIT_MALFORMED))
+                return EXIT_MALFORMED;
         } else if (r.source || argv[i][0] == '-') {
             return malformed("unknown argument ", argv[i], EXIT_MALFORMED);
         } else {
@@ -191,5 +206,9 @@ int main(int argc, char **argv)
         return with_dir(argc, argv, client_flush);
     if (strcmp(argv[1], "umount") == 0)
         return with_dir(argc, argv, client_umount);
+    if (is_no_source(argv[1])) {
+        fprintf(stderr, "awsfs: \"%s\" is no command (umount, flush, status, check) and no SOURCE (%s)\n", argv[1], SOURCE_FORMS);
+        return EXIT_MALFORMED;
+    }
     return command_mount(argc, argv);
 }

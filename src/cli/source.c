@@ -112,7 +112,7 @@ enum err_code source_parse(const char *s, struct source *out, struct err *e)
         return parse_s3(s, out, e);
     if (str_starts(s, "ssm:"))
         return parse_ssm(s, out, e);
-    return err_set(e, ERR_INVAL, "SOURCE \"%s\": legal are s3://bucket, s3://bucket/prefix, s3://, ssm:/path and ssm:", s);
+    return err_set(e, ERR_INVAL, "SOURCE \"%s\": legal are %s", s, SOURCE_FORMS);
 }
 
 void source_release(struct source *s)

@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 
+/* What is legal, for messages. */
+#define SOURCE_FORMS "s3://bucket, s3://bucket/prefix, s3://, ssm:/path and ssm:"
+
 struct source {
     bool is_ssm;
     char *bucket; /* s3: its name, or the ARN of an access point; NULL: all of the account */

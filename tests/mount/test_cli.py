@@ -234,6 +234,20 @@ def test_a_malformed_source_is_an_error_that_shows_it(cli, source):
     assert (source or "source").lower() in line.lower() or "SOURCE" in line
 
 
+@pytest.mark.parametrize("words", [["help"], ["unmount", "/mnt"], ["mount", "s3://bucket", "/mnt"], ["bucket", "/mnt"]], ids=" ".join)
+def test_a_word_that_is_neither_command_nor_source_is_answered_with_both(cli, words):
+    result = cli.run(*words)
+    line = one_line(result)
+    assert result.returncode == 2
+    assert '"%s"' % words[0] in line and "umount, flush, status, check" in line and "s3://bucket" in line
+
+
+@pytest.mark.parametrize("words", [["s3://bucket", "/mnt"], ["check", "s3://bucket"]], ids=" ".join)
+def test_o_without_options_behind_it_is_an_error(cli, words):
+    result = cli.run(*words, "-o")
+    assert result.returncode == 2 and "-o needs options" in one_line(result)
+
+
 # source, options, environment, what the one line must name; nothing is sent
 ENDPOINTS = [
     ("s3://arn:aws:s3:eu-west-1:12345:accesspoint/ap", [], {}, ["'12345' is not 12 digits"]),
