@@ -75,17 +75,36 @@ static bool conclude(const struct check_findings *f, struct buf *out)
 
 /* ---- Table */
 
+struct table {
+    FILE *out;
+    int width; /* of the first column */
+};
+
+static bool is_shown(const struct check_row *row)
+{
+    return !row->quiet || row->verdict != CHECK_YES;
+}
+
+static void table_measure(void *arg, const struct check_row *row)
+{
+    struct table *t = arg;
+    int len = (int)strlen(row->what);
+
+    if (is_shown(row) && len > t->width)
+        t->width = len;
+}
+
 static void table_row(void *arg, const struct check_row *row)
 {
-    FILE *out = arg;
+    const struct table *t = arg;
     bool denied = row->kind == CHECK_PERMISSION && row->verdict == CHECK_NO && row->action[0];
 
-    if (row->quiet && row->verdict == CHECK_YES)
+    if (!is_shown(row))
         return;
     if (!denied && !row->detail[0])
-        fprintf(out, "  %-20s %s\n", row->what, verdict_of(row));
+        fprintf(t->out, "  %-*s %s\n", t->width, row->what, verdict_of(row));
     else
-        fprintf(out, "  %-20s %-8s %s%s%s\n", row->what, verdict_of(row), denied ? row->action : "",
+        fprintf(t->out, "  %-*s %-8s %s%s%s\n", t->width, row->what, verdict_of(row), denied ? row->action : "",
                 denied && row->detail[0] ? "; " : "", row->detail);
 }
 
@@ -93,9 +112,11 @@ void check_show_table(const struct check_findings *f, FILE *out)
 {
     BUF(policy, JSON_MAX);
     BUF(end, 256);
+    struct table t = {.out = out};
 
     fprintf(out, "%s\n", f->source->text);
-    each_row(&f->report, table_row, out);
+    each_row(&f->report, table_measure, &t);
+    each_row(&f->report, table_row, &t);
     (void)conclude(f, &end);
     fprintf(out, "%s.\n", buf_str(&end));
     if (check_policy(f, &policy))

@@ -1,5 +1,6 @@
 """awsfs check: what it says is so, it leaves nothing behind on any server, and what goes wrong is one line each."""
 import json
+import re
 import subprocess
 import time
 
@@ -255,3 +256,6 @@ def test_the_table_is_for_people(moto, bucket):
     assert lines[-1] == "A mount would work."
     assert any(line.split() == ["list", "allowed"] for line in lines)
     assert not any(line.endswith(" ") for line in lines)
+    verdicts = ("ok", "failed", "unknown", "allowed", "denied", "yes", "no")
+    rows = [re.match(r"  (.*?\S) +(%s)( |$)" % "|".join(verdicts), line) for line in lines if line.startswith("  ")]
+    assert all(rows) and len({row.start(2) for row in rows}) == 1, lines
