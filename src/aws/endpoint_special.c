@@ -20,7 +20,7 @@ __attribute__((format(printf, 4, 5))) static enum err_code set_host(struct endpo
     vsnprintf(tail, sizeof(tail), rest, ap);
     va_end(ap);
     if (out->custom && out->uri.ip)
-        return err_set(e, ERR_INVAL, "endpoint=: %s needs an endpoint with a name, not an address", label);
+        return err_set(e, ERR_INVAL, "%s needs an endpoint with a name, not an address", label);
     const char *end = out->custom ? out->uri.host : tail;
     if (snprintf(host, sizeof(host), "%s.%s", label, end) >= (int)sizeof(host))
         return err_set(e, ERR_INVAL, "the endpoint of '%s' is too long", label);
@@ -68,7 +68,7 @@ static enum err_code of_multi_region(const struct endpoint_query *q, const struc
     if (q->no_multi_region)
         return err_set(e, ERR_INVAL, "s3_disable_multiregion_access_points is true: '%s' is not used", q->bucket);
     if (q->custom)
-        return err_set(e, ERR_INVAL, "endpoint=: a multi-region access point has AWS's own: '%s'", q->bucket);
+        return err_set(e, ERR_INVAL, "a multi-region access point is reached by AWS's own endpoint only: '%s'", q->bucket);
     out->sigv4a = true;
     return set_host(out, a->name, e, "accesspoint.s3-global.%s", partition_of(q->region)->suffix);
 }
@@ -167,7 +167,7 @@ enum err_code endpoint_of_outpost_alias(const struct endpoint_query *q, struct e
     out->fixed = true;
     snprintf(out->signing_name, sizeof(out->signing_name), "s3-outposts");
     if (out->custom)
-        return err_set(e, ERR_INVAL, "endpoint=: an alias of an Outpost has AWS's own: '%s'", q->bucket);
+        return err_set(e, ERR_INVAL, "an alias of an Outpost is reached by AWS's own endpoint only: '%s'", q->bucket);
     const char *suffix = partition_of(q->region)->suffix;
     if (q->bucket[len - TAIL] == 'e')
         return set_host(out, q->bucket, e, "ec2.s3-outposts.%s.%s", q->region, suffix);

@@ -259,6 +259,8 @@ ENDPOINTS = [
     ("s3://bucket--x-s3", [], {}, ["directory bucket"]),
     ("s3://bucket--use1-az4--x-s3", ["acl=private"], {}, ["acl=", "ACLs"]),
     ("s3://bucket", ["fips", "region=cn-north-1"], {}, ["fips", "cn-north-1"]),
+    ("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/data", [], {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+     ["AWS_ENDPOINT_URL: data-123456789012 needs an endpoint with a name"]),
     ("s3://bucket", [], {"AWS_MAX_ATTEMPTS": "many"}, ["AWS_MAX_ATTEMPTS", "'many'"]),
     ("s3://bucket", [], {"AWS_DEFAULTS_MODE": "fast"}, ["AWS_DEFAULTS_MODE", "in-region"]),
     ("s3://bucket", [], {"AWS_CA_BUNDLE": "/none/such.pem"}, ["/none/such.pem"]),
