@@ -166,6 +166,23 @@ static void the_next_copy_is_no_conflict(struct suite *s)
     assert_int_equal(store_copy(s->store, &c, NULL, &v, &e), ERR_CONFLICT);
 }
 
+/* A key that this store has emptied since: what is there now is not what it once sent, even where the bytes are the same. */
+static void a_removal_of_many_ends_what_was_sent_before(struct suite *s)
+{
+    const char *key = key_of(s, "f");
+    const char *const keys[] = {key};
+    enum err_code result = ERR_IO;
+    struct store_version v;
+    struct bytes b;
+    struct err e = ERR_INIT;
+    give_up(s, key, "bytes", &absent, DONE_UNANSWERED);
+    assert_ok(store_remove_many(s->store, keys, NULL, 1, NULL, &result, &e), &e);
+    assert_int_equal(result, ERR_OK);
+    assert_ok(store_put(s->again, key, body_of_str(&b, "bytes"), NULL, NULL, NULL, &v, &e), &e);
+    assert_int_equal(put(s, key, "ours", NULL, &absent, &v), ERR_CONFLICT);
+    assert_content(s, key, "bytes");
+}
+
 const struct suite_case unanswered_cases[] = {
     {"after an unanswered put, the next put of the same is no conflict", the_next_put_of_the_same_is_no_conflict,
      NEED_LOST_ANSWER | NEED_MD5},
@@ -181,6 +198,8 @@ const struct suite_case unanswered_cases[] = {
      NEED_LOST_ANSWER},
     {"after an unanswered complete, the next upload is no conflict", the_next_upload_is_no_conflict, NEED_LOST_ANSWER},
     {"after an unanswered copy, the next copy is no conflict", the_next_copy_is_no_conflict,
+     NEED_LOST_ANSWER | NEED_MD5},
+    {"a removal of many keys ends what was sent to them before", a_removal_of_many_ends_what_was_sent_before,
      NEED_LOST_ANSWER | NEED_MD5},
     {NULL, NULL, 0},
 };

@@ -172,6 +172,9 @@ enum err_code s3_remove_many(void *impl, const char *const *keys, const char *co
         (etags != NULL && s3_traits_get(s->traits, S3_REMOVE_MANY_MATCH) != S3_YES))
         return remove_singly(s, keys, etags, n, call, results, e);
     enum err_code code = s3_delete_objects(s, keys, etags, n, call, results, &local);
+    for (size_t i = 0; code == ERR_OK && i < n; i++)
+        if (results[i] == ERR_OK)
+            s3_lost_forget(s, keys[i]);
     if (code == ERR_UNSUPPORTED) {
         s3_traits_set(s->traits, S3_REMOVE_MANY, S3_REFUSES, false);
         return remove_singly(s, keys, etags, n, call, results, e);

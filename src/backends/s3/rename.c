@@ -62,7 +62,10 @@ enum err_code s3_rename(void *impl, const struct store_copy *c, const struct sto
     code = s3_call(s, &r, &a, e);
     if (code == ERR_CONFLICT)
         return err_set(e, ERR_CONFLICT, "RenameObject %s to %s: somebody else changed one of them", c->from, c->to);
-    if (code == ERR_OK)
-        move_own(s, c);
-    return code;
+    if (code != ERR_OK)
+        return code;
+    move_own(s, c);
+    s3_lost_forget(s, c->from);
+    s3_lost_forget(s, c->to);
+    return ERR_OK;
 }
