@@ -216,5 +216,10 @@ enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_ver
     if (code)
         return code;
     bool parts = vfs_has(v, STORE_MULTIPART) && size > v->caps->put_target;
-    return parts ? put_parts(v, u, size, out, e) : put_once(v, u, size, out, e);
+    struct err err = ERR_INIT;
+    code = parts ? put_parts(v, u, size, out, &err) : put_once(v, u, size, out, &err);
+    /* A 404 is about the upload, which others have aborted: the file that was written is no absence (R4). */
+    if (code == ERR_NOT_FOUND)
+        return err_set(e, ERR_IO, "what was sent was removed by others meanwhile: %s", err.msg);
+    return code ? err_copy(e, &err) : ERR_OK;
 }

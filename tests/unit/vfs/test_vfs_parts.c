@@ -93,6 +93,25 @@ static void a_part_that_fails_aborts_the_upload(void **state)
     rig_stop(&r);
 }
 
+/* Others, or a rule of the bucket, abort uploads: the file that was written is not one that does not exist. */
+static void an_upload_that_others_aborted_is_no_absence_and_can_be_repeated(void **state)
+{
+    static const enum mem_op ops[] = {MEM_UPLOAD_PART, MEM_UPLOAD_FINISH};
+    for (size_t k = 0; k < ARRAY_LEN(ops); k++) {
+        struct rig r;
+        rig_start(&r, &small_target);
+        CLEANUP(free) char *text = bytes_of(20 * MIB);
+        struct vfs_handle *h = create_at(&r, "big");
+        write_big(&r, h, text);
+        rig_fail(&r, ops[k], NULL, ERR_NOT_FOUND, 1);
+        expect_code(&r, ERR_IO, flush(&r, h));
+        expect_ok(&r, fsync_file(&r, h));
+        expect_ok(&r, close_file(&r, h));
+        expect_object(&r, "big", text);
+        rig_stop(&r);
+    }
+}
+
 static void conditions_hold_at_the_finish(void **state)
 {
     struct rig r;
@@ -292,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_file_above_the_target_goes_by_parts),
         cmocka_unit_test(parts_go_in_parallel_and_are_recorded_before_the_first),
         cmocka_unit_test(a_part_that_fails_aborts_the_upload),
+        cmocka_unit_test(an_upload_that_others_aborted_is_no_absence_and_can_be_repeated),
         cmocka_unit_test(conditions_hold_at_the_finish),
         cmocka_unit_test(attributes_changed_between_two_writes_are_no_conflict),
         cmocka_unit_test(an_upload_that_a_dead_mount_left_is_aborted_and_no_other),
