@@ -56,6 +56,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     r.name = name;
     r.mode = mode;
     r.flags = fi->flags;
+    r.changes = true; /* excl=open puts it */
     request_serve(&r);
 }
 

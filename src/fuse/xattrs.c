@@ -95,6 +95,7 @@ static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
     r.size = size;
     r.flags = flags;
     r.to_errno = xattr_errno;
+    r.changes = true;
     request_serve(&r);
 }
 
@@ -117,6 +118,7 @@ static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     }
     r.name = name;
     r.to_errno = xattr_errno;
+    r.changes = true;
     request_serve(&r);
 }
 
