@@ -139,7 +139,8 @@ class Mount:
             if result.returncode:
                 time.sleep(0.1)
         status = self.wait()
-        assert status == 0, "the daemon ended with status %d: %s" % (status, self.output()[-2000:])
+        assert status == 0, "the daemon ended with status %d: %s\nits log ends with\n%s" % (status, self.output()[-2000:],
+                                                                                          self.log()[-2000:])
         self.check_sanitizers()
 
     def remount(self, **options):
