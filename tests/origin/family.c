@@ -58,14 +58,14 @@ static const char *parse_name(struct family *f, const char *name)
         width = name[1] == '0' ? strtoul(name + 1, &end, 10) : 0;
         if (width == 0 || width > WIDTH_MAX || *end != 'd' || f->fields == FAMILY_FIELDS) {
             buf_release(&literal);
-            return "family: name has one to four fields %0Nd, N from 1 to 12, and %% for a percent sign";
+            return "family: name has at most four fields %0Nd, N from 1 to 12, and %% for a percent sign";
         }
         f->literal[f->fields] = buf_take(&literal);
         f->field[f->fields++].width = (unsigned)width;
         name = end + 1;
     }
     f->literal[f->fields] = buf_take(&literal);
-    return f->fields ? NULL : "family: name has at least one field %0Nd";
+    return NULL;
 }
 
 static uint64_t power_of_ten(unsigned n)
@@ -81,7 +81,7 @@ static const char *parse_counts(struct family *f, const json_t *each, const json
 {
     uint64_t product = 1;
 
-    if (each ? json_array_size(each) != f->fields : f->fields != 1 || !count)
+    if (each ? json_array_size(each) != f->fields : f->fields > 1 || (f->fields == 1 && !count))
         return "family: each is an array with the number of values of every field of name";
     for (size_t i = f->fields; i-- > 0;) {
         const json_t *v = each ? json_array_get(each, i) : count;
@@ -186,7 +186,7 @@ static uint64_t seek_value(const struct field *d, const char **key, bool *equal)
 /* Goes through the name from left to right; what the key says so far leaves `span` keys from `first` on. */
 static uint64_t seek(const struct family *f, const char *key)
 {
-    uint64_t first = 0, span = f->field[0].values * f->field[0].stride;
+    uint64_t first = 0, span = f->fields ? f->field[0].values * f->field[0].stride : 1;
 
     for (size_t i = 0;; i++) {
         size_t len = strlen(f->literal[i]);

@@ -16,7 +16,8 @@ def add(origin, *families):
 
 
 SHAPES = [Family("f%03d", count=250, size=10), Family("d%02d/f%02d", each=[7, 30], size=[0, 5000]),
-          Family("a%01d/b%01d/%%c%02d.txt", each=[3, 2, 11], count=60, size=1, seed=9), Family("x-%02d-%02d", each=[12, 12])]
+          Family("a%01d/b%01d/%%c%02d.txt", each=[3, 2, 11], count=60, size=1, seed=9), Family("x-%02d-%02d", each=[12, 12]),
+          Family("d03/big", size=3)]
 
 
 @pytest.mark.parametrize("family", SHAPES, ids=lambda f: f.name)
@@ -129,7 +130,7 @@ def test_a_family_is_replaced_by_its_name_and_removed_with_all(origin, s3):
 
 
 @pytest.mark.parametrize("rule", [
-    {"name": "f"}, {"name": "f%d", "count": 3}, {"name": "f%03d"}, {"name": "f%03d", "count": 1001}, {"name": "f%03d", "each": [1, 1]},
+    {"name": "f", "count": 2}, {"name": "", "count": 1}, {"name": "f", "each": [1]}, {"name": "f%d", "count": 3}, {"name": "f%03d"}, {"name": "f%03d", "count": 1001}, {"name": "f%03d", "each": [1, 1]},
     {"name": "%02d%02d%02d%02d%02d", "each": [1] * 5}, {"name": "f%013d", "count": 1}, {"name": "f%03d", "count": 3, "size": -1},
     {"name": "f%03d", "count": 3, "size": [5, 4]}, {"name": "f%01d", "each": [5], "count": 6}, {"name": "%s%03d", "count": 1},
     {"name": "%012d/%012d", "each": [10 ** 12, 10 ** 12]}, {"name": 5, "count": 1}, {"name": "f%03", "count": 1}], ids=str)

@@ -22,15 +22,15 @@ def pattern():
 
 
 class Family:
-    """Family("d%02d/f%05d", each=[100, 100000], size=4096): the rule, and what it means."""
+    """Family("d%02d/f%05d", each=[100, 100000], size=4096), or Family("big", size=1 << 30): the rule, and what it means."""
 
     def __init__(self, name, each=None, size=0, count=None, seed=0, mtime=1700000000):
         self.name = name
         self.seed = seed
         self.sizes = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
         self.fields = re.findall(r"%0\d+d", name.replace("%%", ""))
-        self.each = list(each) if each else [count]
-        self.count = count or functools.reduce(lambda a, b: a * b, self.each)
+        self.each = list(each) if each else [count] if self.fields else []
+        self.count = count or functools.reduce(lambda a, b: a * b, self.each, 1)
         self.mtime = mtime
 
     def rule(self):
