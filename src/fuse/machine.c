@@ -53,14 +53,16 @@ enum err_code machine_can_mount(struct err *e)
         return err_set(e, ERR_IO,
                        "no " DEVICE " here: load the kernel's module (modprobe fuse); in a container, give it the "
                        "device (--device " DEVICE ")");
+    CLEANUP(close) int fd = open(DEVICE, O_RDWR | O_CLOEXEC); /* fusermount3 opens it with the user's rights too */
+    if (fd < 0 && errno == EACCES)
+        return err_set(e, ERR_PERM, "this user may not open " DEVICE " (Permission denied): root can allow it by chmod 666 " DEVICE);
+    if (fd < 0)
+        return err_sys(e, errno, DEVICE);
     if (geteuid() != 0)
         return machine_fusermount() ? ERR_OK
                                     : err_set(e, ERR_IO,
                                               "no fusermount3 here, which mounts for users other than root: "
                                               "install the package fuse3");
-    CLEANUP(close) int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(e, errno, DEVICE);
     if (!may_administrate())
         return err_set(e, ERR_PERM,
                        "root may not mount here (CAP_SYS_ADMIN is missing): give it to the container "

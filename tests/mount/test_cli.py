@@ -202,6 +202,24 @@ def test_a_missing_device_says_what_to_install(cli, witness):
     assert "fuse" in line.lower() and ("install" in line.lower() or "modprobe" in line.lower())
 
 
+def test_a_device_that_a_user_may_not_open_is_told_before_and_by_the_mount(cli, witness):
+    # In a mount namespace of its own, with a device that only root may open. The program is reached by a descriptor: others may
+    # not enter its directory.
+    if os.getuid():
+        pytest.skip("only root can take /dev/fuse away from others")
+    program = os.open(mounts.program(), os.O_RDONLY)
+    setup = ("mount --make-private /dev && mount -t tmpfs none /dev && mknod -m 600 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3"
+             " && mknod -m 666 /dev/urandom c 1 9 && mkdir -m 777 /dev/pub /dev/mnt"
+             ' && exec setpriv --reuid=65534 --regid=65534 --clear-groups /proc/self/fd/%d "$@"' % program)
+    for words in (["check", witness.source], [witness.source, "/dev/mnt"]):
+        result = subprocess.run(["unshare", "-m", "--propagation", "unchanged", "sh", "-c", setup, "sh", *words, "-o",
+                                 "region=us-east-1,state=/dev/pub/state,endpoint=" + cli.endpoint], capture_output=True, text=True,
+                                timeout=60, env=cli.environment({"XDG_RUNTIME_DIR": "/dev/pub"}), check=False, pass_fds=[program])
+        told = [line for line in (result.stdout + result.stderr).splitlines() if "may not open /dev/fuse" in line]
+        assert result.returncode == 1 and len(told) == 1 and "chmod" in told[0], result
+    os.close(program)
+
+
 def test_a_mount_point_that_is_not_there_is_named(cli, witness):
     cli.mnt = cli.directory / "none"
     line = one_line(cli.mount(witness.source))
