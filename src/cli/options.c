@@ -83,10 +83,23 @@ bool options_given(const struct options *o, const char *name)
     return o->given[option_find(name) - rows];
 }
 
+static bool has_word(const char *list, const char *word)
+{
+    for (size_t n; *list; list += n + (list[n] == ',')) {
+        n = strcspn(list, ",");
+        if (n == strlen(word) && strncmp(list, word, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 enum err_code options_parse_list(struct options *o, const char *list, struct err *e)
 {
     BUF(item, 65536);
 
+    /* First of all: mount -o remount also hands over what the kernel shows of the mount, which are no options of awsfs. */
+    if (has_word(list, "remount"))
+        return err_set(e, ERR_UNSUPPORTED, "option remount: a mount keeps its options: unmount it, then mount it with others");
     for (const char *p = list;; p++) {
         if (*p && *p != ',') {
             if (*p == '\\' && p[1])

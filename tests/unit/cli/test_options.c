@@ -242,6 +242,21 @@ static void sloppy_lets_unknown_options_pass(void **state)
     assert_true(o.read_only);
 }
 
+static void a_remount_is_refused_whatever_else_mount_hands_over(void **state)
+{
+    static const char *const lists[] = {"remount", "remount,ro", "rw,nosuid,user_id=0,group_id=0,remount,ro"};
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        struct options o;
+        struct err e = ERR_INIT;
+
+        assert_int_equal(options_init(&o, &e), ERR_OK);
+        assert_int_equal(options_parse_list(&o, lists[i], &e), ERR_UNSUPPORTED);
+        assert_non_null(strstr(e.msg, "unmount it"));
+        options_release(&o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +271,7 @@ int main(void)
         cmocka_unit_test(an_unknown_option_is_told_what_comes_nearest),
         cmocka_unit_test(an_option_without_the_value_it_needs_says_what_is_legal),
         cmocka_unit_test(sloppy_lets_unknown_options_pass),
+        cmocka_unit_test(a_remount_is_refused_whatever_else_mount_hands_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
