@@ -37,7 +37,7 @@ TINY = Scale("tiny", big=8 * MIB, random=5, few=10, many=20, directories=5, flat
 
 def small_names(scale, count):
     """File i lies in directory i mod 20: who reads them in the order of i goes from directory to directory."""
-    return ["small/d%02d/f%05d" % (i % scale.directories, i) for i in range(count)]
+    return ["small/d%02d/f%05d" % (i % scale.directories, i // scale.directories) for i in range(count)]
 
 
 def stream_names(scale):
@@ -66,8 +66,7 @@ class Data:
             self.made.add(name)
             self.server.make_bucket(bucket)
             if name != "root":
-                for number, key in enumerate(WARM):
-                    self.server.synthetic(bucket=bucket, key=key, size=MIB, seed=number)
+                self.server.family(bucket, "warm/w%02d", [len(WARM)], MIB)
             getattr(self, "_fill_" + name)(bucket)
         return bucket
 
@@ -89,7 +88,7 @@ class Data:
                 size -= out.write(block[:size])
 
     def _local_big(self):
-        return [("big", self.scale.big)]
+        return [("big0", self.scale.big)]
 
     def _local_files(self):
         return [(key, 4096) for key in small_names(self.scale, self.scale.many)]
@@ -98,32 +97,27 @@ class Data:
         return [("flat/f%06d" % i, 1) for i in range(self.scale.flat)]
 
     def _fill_big(self, bucket):
-        self.server.synthetic(bucket=bucket, key="big", size=self.scale.big, seed=1)
-        for number, key in enumerate(stream_names(self.scale)):
-            self.server.synthetic(bucket=bucket, key=key, size=self.scale.stream, seed=100 + number)
+        self.server.family(bucket, "big%01d", [1], self.scale.big)
+        self.server.family(bucket, "streams/s%03d", [self.scale.streams], self.scale.stream)
 
     def _fill_slow(self, bucket):
-        self.server.synthetic(bucket=bucket, key="big", size=self.scale.slow, seed=1)
+        self.server.family(bucket, "big%01d", [1], self.scale.slow)
 
     def _fill_files(self, bucket):
-        for number, key in enumerate(small_names(self.scale, self.scale.many)):
-            self.server.synthetic(bucket=bucket, key=key, size=4096, seed=number)
+        self.server.family(bucket, "small/d%02d/f%05d", [self.scale.directories, self.scale.many // self.scale.directories], 4096)
 
     def _fill_flat(self, bucket):
-        self.server.many(bucket, "flat/f", self.scale.flat, 4096)
+        self.server.family(bucket, "flat/f%06d", [self.scale.flat], 4096)
 
     def _fill_tree(self, bucket):
-        outer, inner, files = self.scale.tree
-        for a in range(outer):
-            for b in range(inner):
-                self.server.many(bucket, "tree/a%02d/b%02d/f" % (a, b), files, 4096)
+        self.server.family(bucket, "tree/a%02d/b%02d/f%04d", list(self.scale.tree), 4096)
 
     def _fill_million(self, bucket):
-        self.server.many(bucket, "million/f", self.scale.million, 4096)
+        self.server.family(bucket, "million/f%06d", [self.scale.million], 4096)
 
     def _fill_root(self, bucket):
-        self.server.many(bucket, "n", self.scale.root, 4096)
-        self.server.many(bucket, "m/a/b/n", self.scale.root, 4096)
+        self.server.family(bucket, "n%06d", [self.scale.root], 4096)
+        self.server.family(bucket, "m/a/b/n%06d", [self.scale.root], 4096)
 
     def _fill_write(self, bucket):
         """Empty but for what warms connections."""

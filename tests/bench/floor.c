@@ -2,7 +2,7 @@
  *
  *   awsfs-bench-floor get CONNECTIONS TASKS [WARM-URL]   each line of TASKS is "URL RANGE" ("-": all of it)
  *   awsfs-bench-floor put CONNECTIONS TASKS SIZE         each line is a URL that gets SIZE bytes
- *   awsfs-bench-floor list URL                           ListObjectsV2, page after page
+ *   awsfs-bench-floor list URL                           ListObjectsV2, page after page, on an open connection
  *
  * CONNECTIONS threads take the next task each time, each with a connection of its own that it keeps. With WARM-URL it
  * is open before the clock starts.
@@ -221,11 +221,15 @@ static void list(const char *url, struct work_done *done)
 {
     CURL *curl = new_handle();
     struct page page = {.text = malloc(PAGE_MAX)};
-    char *at = strdup(url);
+    char *at = strdup(url), *warm;
     double start;
 
     if (!page.text || !at)
         errx(1, "memory");
+    if (asprintf(&warm, "%s&max-keys=0", url) < 0)
+        errx(1, "memory");
+    get(curl, warm, NULL);
+    free(warm);
     start = now();
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &page);

@@ -12,21 +12,17 @@ class Origin(servers.Origin):
     def make_bucket(self, name):
         urllib.request.urlopen(urllib.request.Request(self.endpoint + "/" + name, method="PUT"), timeout=10).close()
 
-    def many(self, bucket, prefix, count, size):
-        """Keys PREFIX000000 and following."""
-        self.synthetic(bucket=bucket, prefix=prefix, count=count, size=size)
+    def family(self, bucket, name, each, size):
+        """Keys that a rule describes: `name` with a number of each range."""
+        self.control("POST", "families", {"bucket": bucket, "name": name, "each": each, "size": size})
 
     def url(self, bucket, key=""):
         return "%s/%s/%s" % (self.endpoint, bucket, key)
 
     def link(self, delay_ms, connection_bps=0):
-        """From now on every request waits that long, and a connection carries no more than that many bytes a second."""
-        self.clear_faults()
-        action = {"delay_ms": delay_ms} if delay_ms else {}
-        if connection_bps:
-            action["trickle_bps"] = connection_bps
-        if action:
-            self.fault(action)
+        """From now on every request waits that long, a new connection once more, and carries no more than that many bytes a
+        second."""
+        self.control("POST", "network", {"latency_ms": delay_ms, "connect_ms": delay_ms, "connection_bps": connection_bps})
 
     def settled(self):
         """The counts, once nothing has been sent for a while: read-ahead under way when a job ends is its cost too."""

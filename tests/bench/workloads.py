@@ -9,7 +9,7 @@ ABSENT = tuple("zz-absent-%d" % i for i in range(4))
 
 
 def big(scale):
-    read = Sequential("big", scale.big)
+    read = Sequential("big0", scale.big)
     return Scenario("big", "big", (
         Row("cold", "read 1 GiB, nothing cached", read, floors=("curl 8", "curl 1"), earlier="read-cold", bounds=(
             Bound("seconds", 2.0, floor="curl 8"), Bound("seconds", 0.5, others=True),
@@ -25,7 +25,7 @@ def streams(scale):
     names = stream_names(scale)
     total = scale.streams * scale.stream
     return Scenario("streams", "big", (
-        Row("one-reader", "as much by one reader", Sequential("big", scale.big), floors=("curl 8",)),
+        Row("one-reader", "as much by one reader", Sequential("big0", scale.big), floors=("curl 8",)),
         Row("many-readers", "%d files of %d MiB, a sequential reader each" % (scale.streams, scale.stream // MIB),
             Files(names, scale.streams), floors=("curl 16",), bounds=(
                 Bound("seconds", 1 / 0.8 * total / scale.big, row="one-reader"), Bound("peak_bytes", 256 * MIB))),
@@ -34,7 +34,7 @@ def streams(scale):
 
 def slow(scale):
     return Scenario("slow", "slow", (
-        Row("slow", "one sequential reader, 1 GiB", Sequential("big", scale.slow), floors=("curl 16", "curl 1"), bounds=(
+        Row("slow", "one sequential reader, 1 GiB", Sequential("big0", scale.slow), floors=("curl 16", "curl 1"), bounds=(
             Bound("seconds", 1.05, floor="curl 16", least=(1 / 8, "curl 1")),)),
     ), delay_ms=50, connection_bps=100 * 10**6, warm=tuple(WARM))
 
@@ -42,7 +42,7 @@ def slow(scale):
 def random(scale, way, title, fetched):
     name = "random" if way == "random" else "touch"
     return Scenario(name, "big", (
-        Row(name, title, Random("big", scale.big, scale.random, way), floors=("curl 1",),
+        Row(name, title, Random("big0", scale.big, scale.random, way), floors=("curl 1",),
             earlier="random" if way == "random" else "",
             bounds=(Bound("seconds", 1.1, floor="curl 1"), Bound("fetched_per_item", fetched))),
     ), delay_ms=10, warm=tuple(WARM))
