@@ -1,5 +1,6 @@
 """The tools: how each is mounted, and which process is its daemon. A tool that is not on the machine is left out."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,8 @@ class Tool:
 
     def version(self):
         result = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=False)
-        return (result.stdout + result.stderr).strip().splitlines()[0][:80]
+        number = re.search(r"\d+(\.\d+)+", result.stdout + result.stderr)
+        return "%s %s" % (self.name, number.group(0) if number else "?")
 
     def command(self, bucket):
         raise NotImplementedError

@@ -60,8 +60,8 @@ def many(scale):
     return Scenario("files-many", "files", (
         Row("files-many", "2000 files of 4 KiB, 16 readers", job, floors=("curl 16",), earlier="files-many", bounds=(
             Bound("seconds", 1.0, floor="curl 16"), Bound("requests", scale.many + scale.directories + 1))),
-        Row("files-again", "the same again", job, "", ("local warm",), "files-again"),
-        Row("files-remount", "the same after a remount", job, "remount", ("local",), "files-remount"),
+        Row("files-again", "the 2000 files again", job, "", ("local warm",), "files-again"),
+        Row("files-remount", "the 2000 files after a remount", job, "remount", ("local",), "files-remount"),
     ), delay_ms=10, warm=tuple(WARM))
 
 
@@ -86,7 +86,7 @@ def flat(scale):
     ls = Walk("flat", ("ls", "-l", "{}"))
     return Scenario("flat", "flat", (
         Row("ls-l", "ls -l, 10,000 files in one directory", ls, floors=("curl 1",), earlier="ls-l", bounds=(Bound("seconds", 0.5),)),
-        Row("ls-l-again", "the same again", ls, "", ("local warm",), "ls-l-again",
+        Row("ls-l-again", "that ls -l again", ls, "", ("local warm",), "ls-l-again",
             (Bound("seconds", 0.1), Bound("requests", 0))),
     ), delay_ms=10, warm=tuple(WARM))
 
@@ -114,7 +114,7 @@ def million(scale):
     return Scenario("million", "million", (
         Row("million", "ls -f of 10^6 names", first, floors=("curl 1",), earlier="million", bounds=(
             Bound("seconds", 5), Bound("peak_bytes", 250 * MIB))),
-        Row("million-again", "the same again", first, earlier="million-again", bounds=(Bound("seconds", 1),)),
+        Row("million-again", "that ls -f again", first, earlier="million-again", bounds=(Bound("seconds", 1),)),
     ), delay_ms=10, warm=tuple(WARM))
 
 
