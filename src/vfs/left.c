@@ -61,7 +61,8 @@ static void abort_all(void *arg)
 void left_begin(struct vfs *v)
 {
     enum err_code code;
-    if (v->uploads)
+    bool read_only = v->cfg.read_only || vfs_has(v, STORE_READ_ONLY);
+    if (v->uploads && !read_only)
         background_submit(v, abort_all, v, &code);
 }
 

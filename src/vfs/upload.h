@@ -17,7 +17,7 @@ enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_ver
 /* ---- left.c */
 
 void left_init(struct vfs *v);
-/* Aborts in the background what a dead mount has left. */
+/* Aborts in the background what a dead mount has left. Read-only mounts leave it to the next one. */
 void left_begin(struct vfs *v);
 /* The vfs is about to be freed: aborts under way have two seconds, then they are the next mount's. */
 void left_end(struct vfs *v);

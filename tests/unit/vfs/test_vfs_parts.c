@@ -192,6 +192,39 @@ static void an_upload_that_a_dead_mount_left_is_aborted_and_no_other(void **stat
     rig_stop(&r);
 }
 
+static void record_two(struct rig *r, char first[STORE_ID_SIZE], char second[STORE_ID_SIZE])
+{
+    char dir[128];
+    snprintf(dir, sizeof(dir), "%s/uploads", r->state);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    expect_ok(r, store_upload_begin(r->store, "one", NULL, NULL, NULL, first, &r->err));
+    expect_ok(r, store_upload_begin(r->store, "two", NULL, NULL, NULL, second, &r->err));
+    struct uploads *u = uploads_open(dir, &r->err);
+    assert_non_null(u);
+    expect_ok(r, uploads_add(u, "one", first, &r->err));
+    expect_ok(r, uploads_add(u, "two", second, &r->err));
+    uploads_free(u);
+}
+
+/* Who mounts read-only may not be allowed to remove anything, and expects that nothing is. */
+static void a_read_only_mount_leaves_the_uploads_of_a_dead_one_to_the_next(void **state)
+{
+    struct rig r;
+    char first[STORE_ID_SIZE], second[STORE_ID_SIZE];
+    rig_store(&r, &small_target);
+    record_two(&r, first, second);
+    r.cfg.read_only = true;
+    rig_mark(&r);
+    rig_mount(&r);
+    rig_unmount(&r);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_ABORT), 0);
+    expect_left(&r, 2, 2);
+    r.cfg.read_only = false;
+    rig_mount(&r);
+    expect_left(&r, 0, 0);
+    rig_stop(&r);
+}
+
 static void an_upload_that_cannot_be_aborted_stays_recorded(void **state)
 {
     struct rig r;
@@ -210,20 +243,6 @@ static void an_upload_that_cannot_be_aborted_stays_recorded(void **state)
 }
 
 /* Two that a dead mount has left. */
-static void record_two(struct rig *r, char first[STORE_ID_SIZE], char second[STORE_ID_SIZE])
-{
-    char dir[128];
-    snprintf(dir, sizeof(dir), "%s/uploads", r->state);
-    assert_int_equal(mkdir(dir, 0700), 0);
-    expect_ok(r, store_upload_begin(r->store, "one", NULL, NULL, NULL, first, &r->err));
-    expect_ok(r, store_upload_begin(r->store, "two", NULL, NULL, NULL, second, &r->err));
-    struct uploads *u = uploads_open(dir, &r->err);
-    assert_non_null(u);
-    expect_ok(r, uploads_add(u, "one", first, &r->err));
-    expect_ok(r, uploads_add(u, "two", second, &r->err));
-    uploads_free(u);
-}
-
 static void one_that_cannot_be_aborted_does_not_keep_the_others(void **state)
 {
     static const char *const failing[] = {"one", "two"};
@@ -315,6 +334,7 @@ int main(void)
         cmocka_unit_test(conditions_hold_at_the_finish),
         cmocka_unit_test(attributes_changed_between_two_writes_are_no_conflict),
         cmocka_unit_test(an_upload_that_a_dead_mount_left_is_aborted_and_no_other),
+        cmocka_unit_test(a_read_only_mount_leaves_the_uploads_of_a_dead_one_to_the_next),
         cmocka_unit_test(an_upload_that_cannot_be_aborted_stays_recorded),
         cmocka_unit_test(one_that_cannot_be_aborted_does_not_keep_the_others),
         cmocka_unit_test(the_upload_of_a_copy_is_recorded_while_it_is_made),
