@@ -141,16 +141,13 @@ def test_objects_with_a_key_are_refused_without_it_in_one_clear_line(origin, buc
 def test_a_head_that_is_refused_is_no_permission_but_where_a_key_is_missing(origin, bucket, mount):
     witness = bucket(origin)
     witness.put("secret", b"x", **key_headers())
-    for name in ("expired", "other"):
-        witness.put(name, b"x")
-    disk = mount(witness, ttl=3600)
-    assert len(os.listdir(disk.path)) == 3
+    witness.put("other", b"x")
+    disk = mount(witness, ttl=3600, attrs="list")
+    assert len(os.listdir(disk.path)) == 2
     with pytest.raises(PermissionError):
         os.getxattr(disk / "secret", "user.s3.content-type")
     for kind in ("HeadObject", "GetObject"):
-        origin.fault({"status": 400, "code": "ExpiredToken"}, kind=kind, key="*/expired", count=1)
         origin.fault({"status": 400, "code": "SomethingElse"}, kind=kind, key="*/other")
-    assert os.getxattr(disk / "expired", "user.s3.content-type")
     with pytest.raises(OSError) as refused:
         os.getxattr(disk / "other", "user.s3.content-type")
     assert refused.value.errno == errno.EINVAL
@@ -228,3 +225,56 @@ def test_nothing_is_stored_where_the_server_ignores_the_key(moto, versitygw, buc
         assert refused.value.errno == errno.EOPNOTSUPP
         assert disk.bucket.keys() == []
         assert "ignores sse=c" in disk.log()
+
+
+@pytest.fixture
+def ignoring_keys(origin):
+    yield lambda: origin.settings(ignore=["sse-c"])
+    origin.settings(ignore=[])
+
+
+def puts(origin):
+    """The keys that were put or copied to, but for scratch ones."""
+    return [r["key"] for r in origin.log() if r["kind"] in ("PutObject", "CopyObject", "CreateMultipartUpload")
+            and "awsfs-probe" not in r["key"]]
+
+
+@pytest.mark.parametrize("size", [5, 9 << 20])
+def test_a_server_that_is_remembered_and_ignores_the_key_now_gets_nothing_of_the_users(origin, bucket, mount, key_file,
+                                                                                       ignoring_keys, size):
+    disk = mount(bucket(origin), fresh=True, sse="c", sse_c_key_file=key_file)
+    (disk / "f").write_bytes(b"hello")
+    disk.umount()
+    ignoring_keys()
+    disk.start()
+    origin.reset_counts()
+    with pytest.raises(OSError) as refused:
+        (disk / "g").write_bytes(bytes(size))
+    assert refused.value.errno == errno.EOPNOTSUPP
+    assert puts(origin) == []
+    assert disk.bucket.keys() == ["f"]
+    assert disk.log().count("nothing is stored there") == 1
+
+
+def test_whether_the_key_is_kept_is_tried_once_a_mount(origin, bucket, mount, key_file):
+    disk = mount(bucket(origin), fresh=True, sse="c", sse_c_key_file=key_file)
+    (disk / "f").write_bytes(b"hello")
+    disk.umount()
+    disk.start()
+    os.listdir(disk.path)
+    origin.reset_counts()
+    for name in ("g", "h"):
+        (disk / name).write_bytes(b"hello")
+    disk.umount()
+    scratch = [r["kind"] for r in origin.log() if "awsfs-probe" in (r["key"] or "")]
+    assert scratch == ["DeleteObject", "PutObject", "HeadObject", "GetObject", "DeleteObject", "DeleteObject"]
+    assert puts(origin) == ["g", "h"]
+
+
+def test_a_server_that_names_the_key_and_reads_without_it_gets_nothing_of_the_users(origin, bucket, mount, key_file):
+    disk = mount(bucket(origin), fresh=True, sse="c", sse_c_key_file=key_file)
+    origin.fault("empty_200", kind="HeadObject", key="*awsfs-probe*")
+    with pytest.raises(OSError) as refused:
+        (disk / "f").write_bytes(b"hello")
+    assert refused.value.errno == errno.EOPNOTSUPP
+    assert puts(origin) == []

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from support import mounts
+from support.work import wait_until
 
 CONDITIONS = ["put-if-absent", "put-if-match", "multipart-if-absent", "multipart-if-match", "copy-if-absent", "copy-if-match",
               "copy-source-if-match", "part-copy-source-if-match", "delete-if-match", "delete-many-if-match"]
@@ -16,6 +17,12 @@ def lacking(origin):
     """lacking(ignore=[...], refuse=[...], addressing=...): the origin without these."""
     yield lambda **what: origin.settings(**what)
     origin.settings(ignore=[], refuse=[], addressing="any")
+
+
+def write_quietly(path):
+    """For a daemon that dies meanwhile."""
+    with contextlib.suppress(OSError):
+        path.write_bytes(b"x")
 
 
 def remembered(disk):
@@ -75,6 +82,56 @@ def test_a_probe_that_is_cut_off_leaves_nothing_and_the_write_goes_on(origin, bu
     (disk / "f").write_bytes(b"hello")
     assert disk.bucket.keys() == ["f"]
     assert "could not be found out" in disk.log()
+
+
+def test_no_upload_is_begun_where_it_could_not_be_aborted(origin, bucket, mount):
+    origin.fault({"status": 403}, kind="AbortMultipartUpload", key="*awsfs-probe*")
+    disk = mount(bucket(origin), fresh=True)
+    (disk / "f").write_bytes(b"hello")
+    assert disk.bucket.uploads() == []
+    assert disk.bucket.keys() == ["f"]
+    assert remembered(disk)["put-if-match"] == "yes"
+    assert remembered(disk)["multipart-if-match"] == "unknown"
+
+
+def test_no_scratch_object_is_put_where_it_could_not_be_removed(origin, bucket, mount):
+    origin.fault({"status": 403}, kind="DeleteObject", key="*awsfs-probe*")
+    disk = mount(bucket(origin), fresh=True)
+    (disk / "f").write_bytes(b"hello")
+    assert disk.bucket.keys() == ["f"]
+    assert "s3:DeleteObject is denied" in disk.log()
+
+
+@pytest.mark.parametrize("during", ["CopyObject", "CompleteMultipartUpload"])
+def test_what_a_daemon_left_that_was_killed_while_it_asked_is_removed_by_the_next(origin, bucket, mount, during):
+    disk = mount(bucket(origin), fresh=True)
+    origin.fault("hang", kind=during, key="*awsfs-probe*")
+    writer = threading.Thread(target=write_quietly, args=(disk / "f",))
+    writer.start()
+    wait_until(lambda: during in origin.requests())
+    disk.kill9()
+    writer.join()
+    origin.clear_faults()
+    assert [key for key in disk.bucket.keys() if "awsfs-probe" in key] or disk.bucket.uploads()
+    disk.start()
+    assert [key for key in disk.bucket.keys() if "awsfs-probe" in key] == []
+    assert disk.bucket.uploads() == []
+    assert [f for f in os.listdir(disk.state / "servers") if f.startswith("scratch-")] == []
+
+
+def test_scratch_keys_of_a_daemon_that_lives_are_left_alone(origin, bucket, mount):
+    disk = mount(bucket(origin), fresh=True)
+    origin.fault("hang", kind="CopyObject", key="*awsfs-probe*", count=1)
+    writer = threading.Thread(target=(disk / "f").write_bytes, args=(b"x",))
+    writer.start()
+    wait_until(lambda: "CopyObject" in origin.requests())
+    there = disk.bucket.keys()
+    other = mount(disk.bucket, state=disk.state)
+    os.listdir(other.path)
+    assert disk.bucket.keys() == there
+    origin.release()
+    writer.join()
+    assert remembered(disk)["copy"] == "yes"
 
 
 @pytest.mark.parametrize("how", ["ignore", "refuse"])

@@ -5,6 +5,8 @@
 #include "reply.h"
 #include "request.h"
 
+#define SSE_C "x-amz-server-side-encryption-customer-"
+
 enum { OPS_MAX = 4 };
 
 /* What belongs to a feature: operations (from `ops` on) with a header or parameter that begins so; NULL: the operation
@@ -35,6 +37,8 @@ static const struct {
     {"acls", {OP_GetObjectAcl, OP_PutObjectAcl}, NULL, NULL},
     {"start-after", {OP_ListObjectsV2}, NULL, "start-after"},
     {"encoding-type", {OP_ListObjectsV2}, NULL, "encoding-type"},
+    {"sse-c", {OP_PutObject, OP_CreateMultipartUpload, OP_UploadPart, OP_CopyObject}, SSE_C, NULL},
+    {"sse-c", {OP_GetObject, OP_HeadObject}, SSE_C, NULL},
     {"encoded-metadata", {OP_PutObject}, "x-amz-meta-", NULL},
 };
 

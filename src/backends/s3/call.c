@@ -1,7 +1,6 @@
 /* One blocking request to S3, and what all of them share. */
 #include "backends/s3/impl.h"
 #include "util/clock.h"
-#include "util/log.h"
 #include "util/str.h"
 #include "util/xml.h"
 
@@ -132,11 +131,13 @@ static bool makes_object(const struct s3_request *r)
            strcmp(r->what, "CopyObject") == 0;
 }
 
-/* Where a server was seen to ignore the key nothing more is sent to be stored. ERR_UNSUPPORTED. */
+/* Where a server was seen to ignore the key nothing more is sent to be stored, and nothing of the user's before that was tried.
+ * ERR_UNSUPPORTED, and as s3_try_key(). */
 static enum err_code check_keeps_key(struct s3_store *s, const struct s3_request *r, struct err *e)
 {
-    if (!makes_object(r) || !atomic_load(&s->ignores_key))
-        return ERR_OK;
+    enum err_code code = makes_object(r) && !r->is_own ? s3_try_key(s, r->call, e) : ERR_OK;
+    if (code != ERR_OK || !makes_object(r) || !atomic_load(&s->ignores_key))
+        return code;
     return err_set(e, ERR_UNSUPPORTED, "%s %s: this server ignores sse=c and would store it unencrypted", r->what,
                    r->key);
 }
@@ -145,9 +146,8 @@ static enum err_code check_keeps_key(struct s3_store *s, const struct s3_request
 static enum err_code check_encrypted(struct s3_store *s, const struct s3_request *r, const struct s3_answer *a,
                                      struct err *e)
 {
-    if (makes_object(r) && params_get(&a->headers, "x-amz-server-side-encryption-customer-algorithm") == NULL &&
-        !atomic_exchange(&s->ignores_key, true))
-        LOG_ERROR("s3", "this server ignores sse=c: nothing is stored there, writing is refused");
+    if (makes_object(r) && params_get(&a->headers, S3_KEY_ALGORITHM) == NULL)
+        s3_ignores_key(s);
     return check_keeps_key(s, r, e);
 }
 
@@ -192,7 +192,7 @@ enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_
     code = params_check(&headers, r->what, e);
     if (code != ERR_OK)
         return code;
-    if (r->key != NULL && s3_takes_key(s, r->what, &again))
+    if (r->key != NULL && !r->without_key && s3_takes_key(s, r->what, &again))
         return send_with_key(s, r, &headers, again, a, e);
     return send(s, r, params_list(&headers), a, e);
 }

@@ -137,6 +137,7 @@ static void try_put(struct s3_check *c, const struct store_call *call)
         params_add(&headers, "Content-MD5", WRONG_MD5);
     const struct s3_request r = {.method = HTTP_PUT,
                                  .what = "PutObject",
+                                 .is_own = true,
                                  .key = c->made,
                                  .headers = &headers,
                                  .body = &body,
@@ -178,6 +179,7 @@ static void send_create(struct s3_check *c, bool checksums, const struct store_c
     }
     const struct s3_request r = {.method = HTTP_POST,
                                  .what = "CreateMultipartUpload",
+                                 .is_own = true,
                                  .key = c->upload,
                                  .query = query,
                                  .headers = &headers,

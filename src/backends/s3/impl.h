@@ -26,12 +26,18 @@ struct s3_store {
     struct s3_traits *traits; /* what the server can do */
     enum s3_sse sse;
     struct s3_sse_c *sse_c; /* NULL: no key */
-    atomic_bool ignores_key; /* the server was seen to */
+    atomic_bool keeps_key, ignores_key; /* the server was seen to; neither: not tried yet */
     uint64_t *plain;        /* sse.c: names of objects without that key */
     char *sse_kms_key, *storage_class, *acl; /* NULL: not given */
     uint64_t copy_max;
     atomic_bool lost_acl, lost_tags; /* the log says that they are not kept */
+    char *servers_dir;               /* NULL: nothing is remembered */
+    char scratch_of[33];             /* whose scratch keys: hash of endpoint, bucket, prefix */
+    atomic_bool swept;               /* what a dead daemon left was looked for */
     struct lock lock;                /* guards what follows */
+    struct cond tried;
+    bool trying;              /* sse=c, by one thread */
+    struct err trial_failure; /* of the last trial that had no result */
     struct s3_own *own;              /* S3_OWN_SLOTS of them */
     struct s3_lost_list lost;
     size_t lost_n;
@@ -52,6 +58,8 @@ struct s3_request {
     const struct store_call *call;
     size_t reply_max;
     bool xml_error_in_200;
+    bool is_own;      /* nothing of the user's: may be stored before the trial of sse=c */
+    bool without_key; /* of SSE-C, also where there is one */
     bool slow;                         /* copies and completes: the server may be silent for 300 s */
     unsigned timeout_ms, max_attempts; /* less than the mount's; 0: no less */
 };
@@ -132,12 +140,18 @@ enum err_code s3_tags_set(struct s3_store *s, const char *key, const char *text,
  * store never asks. */
 void s3_find_out(struct s3_store *s, const struct store_call *call);
 
+/* probe_scratch.c. Removes the scratch keys that a daemon with the same directory of servers, bucket and prefix left behind when
+ * it was killed; those of living ones stay. Once a store; not of a read-only one. Blocks on the network where there are any. */
+void s3_sweep_scratch(struct s3_store *s);
+
 /* Adds x-amz-copy-source, and the version that is meant (`etag` NULL: whatever is there). */
 void s3_add_source(const struct s3_store *s, const char *key, const char *etag, struct params *h);
 
 /* ---- sse.c */
 
 enum { S3_KEY_HEADERS = 6 };
+#define S3_KEY_ALGORITHM "x-amz-server-side-encryption-customer-algorithm"
+#define S3_KEY_MD5       "x-amz-server-side-encryption-customer-key-MD5"
 
 /* Copies the key into secret memory. */
 struct s3_sse_c *s3_sse_c_new(const uint8_t *key, struct err *e);
@@ -164,6 +178,15 @@ bool s3_is_about_key(int status, const char *code, const char *body, size_t len)
 /* The error of a HEAD or GET that was refused so, with the key as well as without. Always ERR_ACCESS: one may not
  * read it, and a listing beside it goes on. */
 enum err_code s3_explain_key(const struct s3_store *s, const char *what, const char *key, struct err *e);
+
+/* sse_trial.c. With a key, before anything of the user's is sent with it to be stored: tries on a scratch key whether the server
+ * keeps it, unless that is known of this mount (or of AWS). Blocks on the network; others wait for the one that tries. ERR_OK: it
+ * is known, keeps_key or ignores_key is set. ERR_ACCESS where the scratch key could not be put or removed, ERR_CANCELED, and any
+ * error of the requests: it is not known. */
+enum err_code s3_try_key(struct s3_store *s, const struct store_call *call, struct err *e) MUST_CHECK;
+
+/* The server was seen to ignore the key: nothing more is stored there. Says it in the log, once. */
+void s3_ignores_key(struct s3_store *s);
 
 /* ---- guard.c */
 

@@ -1,7 +1,8 @@
 /*
  * Finds out what a server can do, on two scratch keys with random names below the mount's prefix. Each question is one
  * request whose answer tells: a condition that cannot hold must be refused, one that holds must not. What the answers
- * leave behind is removed at the end, also after an error and in a bucket with versions.
+ * leave behind is removed at the end, also after an error and in a bucket with versions; where one may not remove, nothing is
+ * put (probe_scratch.c).
  */
 #include "backends/s3/probe.h"
 #include "backends/s3/xattr.h"
@@ -44,6 +45,7 @@ enum err_code probe_ask(struct probe *p, struct s3_request *r, struct s3_answer 
     if (p->broken != ERR_OK)
         return p->broken;
     r->call = p->call;
+    r->is_own = true;
     r->timeout_ms = ASK_MS;
     r->max_attempts = ASK_ATTEMPTS;
     enum err_code code = s3_call(p->s, r, a, &local);
@@ -228,29 +230,15 @@ static void ask_list(struct probe *p)
 
 /* ---- removals */
 
-static enum err_code remove_key(struct probe *p, const char *key, const char *match, const char *version,
-                                struct s3_answer *a)
-{
-    PARAMS(h);
-    PARAMS(query);
-    if (match != NULL)
-        params_add(&h, "If-Match", match);
-    if (version != NULL)
-        params_add(&query, "versionId", version);
-    struct s3_request r = {
-        .method = HTTP_DELETE, .what = "DeleteObject", .key = key, .query = params_list(&query), .headers = &h};
-    return probe_ask(p, &r, a);
-}
-
 static void ask_remove(struct probe *p)
 {
     S3_ANSWER(a);
     char etag[STORE_ETAG_SIZE + 2];
-    p->found[S3_REMOVE_IF_MATCH] = probe_of_false(remove_key(p, p->a, "\"" NO_ETAG "\"", NULL, &a), &a);
+    p->found[S3_REMOVE_IF_MATCH] = probe_of_false(probe_remove(p, p->a, "\"" NO_ETAG "\"", NULL, &a), &a);
     if (p->found[S3_REMOVE_IF_MATCH] != S3_YES)
         return;
     probe_quote(etag, p->etag);
-    if (remove_key(p, p->a, etag, NULL, &a) != ERR_OK)
+    if (probe_remove(p, p->a, etag, NULL, &a) != ERR_OK)
         p->found[S3_REMOVE_IF_MATCH] = S3_REFUSES;
 }
 
@@ -279,91 +267,48 @@ static void ask_remove_many(struct probe *p)
         p->found[S3_REMOVE_MANY] = S3_REFUSES;
 }
 
-/* ---- the end */
-
-static void remove_versions_of(struct probe *p, const struct xml_node *root, const char *element)
-{
-    int n = 0;
-    for (const struct xml_node *v = xml_child(root, element); v != NULL && n < VERSIONS_MAX; v = xml_next(v, element)) {
-        const char *key = xml_child_text(v, "Key");
-        const char *own = str_ends(key, p->a) ? p->a : str_ends(key, p->b) ? p->b : NULL;
-        S3_ANSWER(a);
-        if (own != NULL && remove_key(p, own, NULL, xml_child_text(v, "VersionId"), &a) == ERR_OK)
-            n++;
-    }
-}
-
-static void remove_versions(struct probe *p)
-{
-    PARAMS(query);
-    S3_ANSWER(a);
-    params_add(&query, "versions", NULL);
-    params_addf(&query, "prefix", "%s%.*s", p->s->prefix, (int)strlen(p->a) - 1, p->a);
-    struct s3_request r = {.method = HTTP_GET, .what = "ListObjectVersions", .query = params_list(&query)};
-    if (probe_ask(p, &r, &a) != ERR_OK)
-        return;
-    CLEANUP(xml_doc_free) struct xml_doc *doc = xml_parse(buf_str(&a.body), a.body.len, NULL);
-    if (doc == NULL)
-        return;
-    remove_versions_of(p, xml_root(doc), "Version");
-    remove_versions_of(p, xml_root(doc), "DeleteMarker");
-}
-
-/* Not interrupted, and whatever went wrong before. */
-static void clean_up(struct probe *p)
-{
-    S3_ANSWER(a);
-    const char *const keys[] = {p->a, p->b};
-    p->call = NULL;
-    p->broken = ERR_OK;
-    probe_drop_upload(p);
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        enum err_code code = remove_key(p, keys[i], NULL, NULL, &a);
-        if (code != ERR_OK && code != ERR_NOT_FOUND)
-            LOG_WARN("s3", "%s%s could not be removed: %s", p->s->prefix, keys[i], err_name(code));
-    }
-    if (p->versions)
-        remove_versions(p);
-}
+/* ---- all of it */
 
 /* False where nothing can be found out: no answer, or nothing may be written there. */
-static bool run(struct probe *p)
+static bool run(struct probe *p, bool *nothing_put)
 {
     S3_ANSWER(a);
-    uint8_t random[16];
-    char hex[33];
-    random_bytes(random, sizeof(random));
-    hex_encode(random, sizeof(random), hex);
-    (void)snprintf(p->a, sizeof(p->a), SCRATCH "%.31s0", hex);
-    (void)snprintf(p->b, sizeof(p->b), SCRATCH "%.31s1", hex);
+    *nothing_put = true;
+    if (!probe_may_remove(p))
+        return false;
+    *nothing_put = false;
     if (put(p, p->a, NULL, NULL, NULL, &a) != ERR_OK) {
         /* The object may be there: the answer is lost, or it says that the server ignores sse=c. */
-        if (a.status == 0 || a.status / 100 == 2)
-            clean_up(p);
+        *nothing_put = a.status != 0 && a.status / 100 != 2;
         return false;
     }
     ask_put(p);
     ask_sha512(p);
     ask_metadata(p);
     probe_copy(p);
-    probe_parts(p);
-    probe_part_copy(p);
+    /* An upload that cannot be aborted would stay, and cost, for ever. */
+    if (probe_may_abort(p)) {
+        probe_parts(p);
+        probe_part_copy(p);
+    }
     ask_tags(p);
     ask_acls(p);
     ask_list(p);
     ask_remove(p);
     ask_remove_many(p);
-    bool whole = p->broken == ERR_OK;
-    clean_up(p);
-    return whole;
+    return p->broken == ERR_OK;
 }
 
 void s3_find_out(struct s3_store *s, const struct store_call *call)
 {
-    struct probe p = {.s = s, .call = call, .why = ERR_INIT};
+    struct probe p = {.s = s, .call = call, .why = ERR_INIT, .record = -1};
+    bool nothing_put;
+    s3_sweep_scratch(s);
     if (s->read_only || !s3_traits_must_ask(s->traits, call))
         return;
-    bool known = run(&p);
+    probe_begin(&p);
+    bool known = run(&p, &nothing_put);
+    probe_end(&p, nothing_put);
     s3_traits_asked(s->traits, known ? p.found : NULL);
     if (known)
         s3_traits_warn(s->traits);

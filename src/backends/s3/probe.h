@@ -18,6 +18,7 @@ struct probe {
     char etag[STORE_ETAG_SIZE];    /* of a, as far as known */
     char upload[STORE_ID_SIZE];    /* of a, under way; "": none */
     bool versions;                 /* the bucket keeps versions */
+    int record;                    /* the locked file that names the keys; -1: none */
     enum err_code broken;          /* ERR_OK, or why nothing more can be learnt now */
     struct err why;
     enum s3_verdict found[S3_TRAITS];
@@ -39,7 +40,24 @@ void probe_copy(struct probe *p);
 void probe_parts(struct probe *p);
 void probe_part_copy(struct probe *p);
 
-/* Aborts what is under way. */
-void probe_drop_upload(struct probe *p);
+/* ---- probe_scratch.c. All block on the network but probe_begin(), which writes a file. */
+
+/* Chooses the keys, and notes them in the directory of servers. `s`, `call` and `why` are set. */
+void probe_begin(struct probe *p);
+
+/* Before anything is put: whether DELETE, and the abort of an upload, are allowed there. Tried on what is not there. False with
+ * p->why where DELETE is not, or nobody answers. */
+bool probe_may_remove(struct probe *p);
+bool probe_may_abort(struct probe *p);
+
+/* Removes `key`, on the condition `match` (NULL: none), or a version of it (NULL: whatever is there). */
+enum err_code probe_remove(struct probe *p, const char *key, const char *match, const char *version,
+                           struct s3_answer *a);
+
+/* Aborts what is under way. False: it may be left. */
+bool probe_drop_upload(struct probe *p);
+
+/* Removes what was put, unless that is certainly nothing. Where something may be left, the note of it stays for the next mount. */
+void probe_end(struct probe *p, bool nothing_put);
 
 #endif

@@ -102,18 +102,6 @@ static enum err_code begin(struct probe *p, bool crc, char part_etag[STORE_ETAG_
     return code;
 }
 
-void probe_drop_upload(struct probe *p)
-{
-    PARAMS(query);
-    S3_ANSWER(a);
-    params_add(&query, "uploadId", p->upload);
-    struct s3_request r = {
-        .method = HTTP_DELETE, .what = "AbortMultipartUpload", .key = p->a, .query = params_list(&query)};
-    if (p->upload[0] != 0)
-        (void)probe_ask(p, &r, &a);
-    p->upload[0] = 0;
-}
-
 /* Completes the upload, beginning one where none is under way. */
 static enum err_code finish(struct probe *p, bool crc, const char *name, const char *value,
                             char part_etag[STORE_ETAG_SIZE], struct s3_answer *a)
@@ -160,7 +148,7 @@ static void ask_crc(struct probe *p, char part_etag[STORE_ETAG_SIZE])
     params_add(&h, "x-amz-checksum-mode", "ENABLED");
     struct s3_request head = {.method = HTTP_HEAD, .what = "HeadObject", .key = p->a, .headers = &h};
     p->found[S3_CRC64] = probe_of_feature(finish(p, true, NULL, NULL, part_etag, &a), &a);
-    probe_drop_upload(p);
+    (void)probe_drop_upload(p);
     if (p->found[S3_CRC64] == S3_YES &&
         (probe_ask(p, &head, &a) != ERR_OK || params_get(&a.headers, "x-amz-checksum-crc64nvme") == NULL))
         p->found[S3_CRC64] = S3_IGNORES;
@@ -178,7 +166,7 @@ void probe_parts(struct probe *p)
         if (finish(p, false, "If-Match", etag, part_etag, &a) != ERR_OK)
             p->found[S3_FINISH_IF_MATCH] = S3_REFUSES;
     }
-    probe_drop_upload(p);
+    (void)probe_drop_upload(p);
 }
 
 /* Copies `b` as a part of an upload of `a`. */
@@ -208,5 +196,5 @@ void probe_part_copy(struct probe *p)
         if (p->found[S3_PART_COPY] == S3_YES)
             p->found[S3_PART_SOURCE_MATCH] = probe_of_false(copy_part(p, "\"" NO_ETAG "\"", &a), &a);
     }
-    probe_drop_upload(p);
+    (void)probe_drop_upload(p);
 }

@@ -5,6 +5,7 @@
 #include "backends/s3/check.h"
 #include "backends/s3/impl.h"
 #include "store/ops.h"
+#include "util/digest.h"
 #include "util/log.h"
 #include "util/str.h"
 
@@ -60,6 +61,7 @@ static enum err_code s3_probe(void *impl, const struct store_call *call, struct 
     if (code == ERR_OK || s3_works_elsewhere(s, code, call)) {
         if (!s->read_only)
             s3_traits_warn(s->traits);
+        s3_sweep_scratch(s);
         return ERR_OK;
     }
     aws_client_endpoint(s->client, endpoint, sizeof(endpoint));
@@ -93,6 +95,8 @@ static void s3_free(void *impl)
     struct s3_store *s = impl;
     s3_lost_free(s);
     lock_release(&s->lock);
+    cond_release(&s->tried);
+    free(s->servers_dir);
     free(s->bucket);
     free(s->prefix);
     free(s->sse_kms_key);
@@ -157,6 +161,17 @@ static void fill_caps(struct s3_store *s, bool read_only, struct store_caps *cap
     (void)snprintf(caps->name, sizeof(caps->name), "s3://%.64s/%.80s at %s", s->bucket, s->prefix, endpoint);
 }
 
+static bool name_scratch(struct s3_store *s, const char *endpoint, struct err *e)
+{
+    char hex[2 * DIGEST_MAX + 1];
+    BUF(text, 8192);
+    buf_addf(&text, "%s\n%s\n%s", endpoint, s->bucket, s->prefix);
+    if (buf_check(&text, s->bucket, e) != ERR_OK || digest_hex(DIGEST_SHA256, text.data, text.len, hex, e) != ERR_OK)
+        return false;
+    (void)snprintf(s->scratch_of, sizeof(s->scratch_of), "%.32s", hex);
+    return true;
+}
+
 /* What is known of the server is that of its endpoint, whatever the bucket. */
 static bool open_traits(struct s3_store *s, const char *dir, struct err *e)
 {
@@ -167,6 +182,9 @@ static bool open_traits(struct s3_store *s, const char *dir, struct err *e)
     size_t len = strlen(s->bucket);
     buf_add(&text, endpoint, (size_t)(name - endpoint));
     buf_add_str(&text, strncmp(name, s->bucket, len) == 0 && name[len] == '.' ? name + len + 1 : name);
+    s->keeps_key = aws_client_is_aws(s->client);
+    if (!name_scratch(s, buf_str(&text), e))
+        return false;
     s->traits = s3_traits_new(buf_str(&text), aws_client_is_aws(s->client), s->directory_bucket, dir, e);
     if (s->traits != NULL && s3_traits_virtual(s->traits) >= 0)
         (void)aws_client_move_bucket(s->client, s3_traits_virtual(s->traits));
@@ -228,6 +246,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
         return NULL;
     }
     lock_init(&s->lock, "s3", LOCK_STORE);
+    cond_init(&s->tried);
     TAILQ_INIT(&s->lost);
     s->client = client;
     s->requester_pays = o->requester_pays;
@@ -240,7 +259,7 @@ struct store *s3_store_new(struct aws_client *client, const struct s3_options *o
     s->sse_c = o->sse_c_key != NULL ? s3_sse_c_new(o->sse_c_key, e) : NULL;
     if (s->own == NULL || s->plain == NULL || (s->sse_c == NULL && o->sse_c_key != NULL) || !dup_option(&s->bucket, o->bucket) ||
         !dup_option(&s->prefix, o->prefix != NULL ? o->prefix : "") || !dup_option(&s->sse_kms_key, o->sse_kms_key) ||
-        !dup_option(&s->storage_class, o->storage_class) || !dup_option(&s->acl, o->acl)) {
+        !dup_option(&s->storage_class, o->storage_class) || !dup_option(&s->servers_dir, o->servers_dir) || !dup_option(&s->acl, o->acl)) {
         (void)err_set(e, ERR_NOMEM, "s3://%s", o->bucket);
     } else if (open_traits(s, o->servers_dir, e)) {
         s->prefix_len = strlen(s->prefix);

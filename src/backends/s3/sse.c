@@ -109,9 +109,9 @@ size_t s3_key_headers(const struct s3_store *s, bool target, bool source, struct
     const struct s3_sse_c *c = s->sse_c;
     size_t n = 0;
     if (target) {
-        out[n++] = (struct aws_param){PREFIX "algorithm", "AES256"};
+        out[n++] = (struct aws_param){S3_KEY_ALGORITHM, "AES256"};
         out[n++] = (struct aws_param){PREFIX "key", c->key};
-        out[n++] = (struct aws_param){PREFIX "key-MD5", c->md5};
+        out[n++] = (struct aws_param){S3_KEY_MD5, c->md5};
     }
     if (source) {
         out[n++] = (struct aws_param){SOURCE_PREFIX "algorithm", "AES256"};
