@@ -382,6 +382,17 @@ def test_type_version_and_arn_are_attributes_that_are_not_listed(tree):
     assert os.listxattr(path) == []
 
 
+def test_the_version_is_that_of_what_was_written_last(tree):
+    disk = tree({"d/p": "v"})
+    assert os.listdir(disk / "d") == ["p"]
+    assert os.getxattr(disk / "d" / "p", "user.ssm.version") == b"1"
+    for number in (b"2", b"3"):
+        (disk / "d" / "p").write_text("edit " + number.decode())
+        assert os.getxattr(disk / "d" / "p", "user.ssm.version") == number
+    assert os.getxattr(disk / "d" / "p@2", "user.ssm.version") == b"2"
+    assert os.getxattr(disk / "d" / "p", "user.ssm.type") == b"String"
+
+
 def test_modes_tell_secure_strings_apart(tree):
     disk = tree({"plain": "v"})
     disk.parameters.put("secure", "s", "SecureString")
