@@ -93,6 +93,8 @@ static void file_numbers(struct stack *s, struct buf *out)
         {"bytes_fetched", v.bytes_fetched}, {"bytes_written", v.bytes_written},
         {"bytes_sent", v.bytes_sent},   {"block_hits", v.block_hits},
         {"block_misses", v.block_misses},
+        {"files_ahead", v.files_ahead}, {"files_ahead_used", v.files_ahead_used},
+        {"files_ahead_unused", v.files_ahead_unused},
     };
     numbers(out, "files", list, ARRAY_LEN(list));
 }

@@ -72,6 +72,17 @@ void content_read(struct content *c, uint64_t offset, size_t len, struct readahe
 enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, struct cancel *cancel,
                                 struct err *e) MUST_CHECK;
 
+/* Begins to fetch what is missing of the first `len` bytes although nobody reads them yet, and never waits; false where there
+ * is no room for that. As with read-ahead, reads go first. No lock may be held. */
+bool content_prefetch(struct content *c, uint64_t len);
+
+/* Whether the first bytes of what is, or is about to be, given to content_prefetch() are here. */
+enum content_hand { CONTENT_ABSENT /* they could not be fetched */, CONTENT_COMING, CONTENT_HELD };
+enum content_hand content_at_hand(struct content *c);
+
+/* Bytes of memory that may be fetched ahead now: 0 while reads wait for memory. Any lock of the vfs may be held. */
+uint64_t contents_room(struct contents *cs);
+
 struct content_stats {
     uint64_t memory_used, parked, hits, misses, fetched_bytes, requests;
 };

@@ -1,5 +1,7 @@
 /*
- * Read-ahead of one handle. A reader that goes on where it stopped gets a window that doubles each time half of it is
+ * Read-ahead: of one handle, and of contents that nobody reads yet.
+ *
+ * Of a handle: a reader that goes on where it stopped gets a window that doubles each time half of it is
  * used, in several requests side by side; any jump out of the window ends it, and then only what is asked for is
  * fetched. The kernel sends the reads of one sequential reader in parallel, so they may arrive a little out of order.
  */
@@ -72,4 +74,36 @@ void ahead_start_locked(struct content *c, struct readahead *ra, const struct sp
     ra->ahead = reached < c->size ? reached : c->size;
     if (ra->ahead < ra->next)
         ra->ahead = ra->next;
+}
+
+bool content_prefetch(struct content *c, uint64_t len)
+{
+    struct contents *cs = c->cs;
+    struct list starts;
+    list_init(&starts);
+    struct batch t = {.c = c, .starts = &starts, .max = FETCH_BLOCKS};
+    uint64_t wanted = len < c->size ? len : c->size, index = 0, end = (wanted + CONTENT_BLOCK - 1) / CONTENT_BLOCK;
+    lock_take(&cs->lock);
+    if (list_empty(&cs->queue))
+        while (index < end && (block_find_locked(c, index) || add_locked(&t, index)))
+            index++;
+    c->prefetched = true;
+    lock_drop(&cs->lock);
+    fetches_start(&starts);
+    return index == end;
+}
+
+enum content_hand content_at_hand(struct content *c)
+{
+    LOCK_SCOPE(&c->cs->lock);
+    const struct block *b = block_find_locked(c, 0);
+    if (!b)
+        return c->prefetched ? CONTENT_ABSENT : CONTENT_COMING;
+    return b->held ? CONTENT_HELD : CONTENT_COMING;
+}
+
+uint64_t contents_room(struct contents *cs)
+{
+    LOCK_SCOPE(&cs->lock);
+    return list_empty(&cs->queue) ? memory_ahead_locked(cs) : 0;
 }

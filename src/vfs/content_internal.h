@@ -99,6 +99,7 @@ struct content {
     unsigned refs;            /* the users' and the reads' */
     unsigned holds;           /* requests, and who else must find it in place without being a user */
     bool pinned;
+    bool prefetched; /* content_prefetch() was called */
 };
 
 struct fetch {
@@ -177,6 +178,9 @@ uint32_t block_cost(const struct content *c, uint64_t index);
 
 /* Evicts until `need` more bytes fit; false, and nothing evicted, where that cannot be. */
 bool memory_room_locked(struct contents *cs, uint64_t need, enum room why);
+
+/* Bytes for which there would be room ahead. */
+uint64_t memory_ahead_locked(const struct contents *cs);
 
 /* True if `need` bytes will not fit whatever ends: then waiting is in vain. */
 bool memory_hopeless_locked(const struct contents *cs, uint64_t need);

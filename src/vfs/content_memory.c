@@ -257,6 +257,14 @@ static bool may_fetch_locked(const struct contents *cs, uint64_t need, enum room
     return cs->fetching + need <= share;
 }
 
+uint64_t memory_ahead_locked(const struct contents *cs)
+{
+    uint64_t busy = cs->used - cs->read_bytes;
+    uint64_t left = busy < cs->limit ? cs->limit - busy : 0;
+    uint64_t share = cs->fetching < cs->limit / 2 ? cs->limit / 2 - cs->fetching : 0;
+    return left < share ? left : share;
+}
+
 bool memory_hopeless_locked(const struct contents *cs, uint64_t need)
 {
     return need > cs->limit || cs->fixed > cs->limit - need;

@@ -10,6 +10,7 @@ struct vfs_handle {
     struct vfs *v;
     struct inode *inode;    /* counted */
     int flags;
+    bool read;              /* at least once; under the tree lock */
     pid_t opener;           /* thread group that opened it; 0: not known */
     struct lock lock;       /* LOCK_VFS_HANDLE: ra */
     struct readahead ra;

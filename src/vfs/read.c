@@ -5,6 +5,7 @@
 #include "util/secret.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
+#include "vfs/neighbours.h"
 #include "vfs/stage_use.h"
 
 #include <fcntl.h>
@@ -107,9 +108,9 @@ static bool lacks_base(struct stage *s, uint64_t offset, size_t size)
     return false;
 }
 
-static enum err_code content_locked(struct vfs *v, struct inode *i, struct err *e)
+static enum err_code content_locked(struct vfs *v, struct inode *i, enum content_hand *hand, struct err *e)
 {
-    if (i->content)
+    if (i->content || (i->content = neighbours_take_locked(v, i, hand)))
         return ERR_OK;
     if (!i->etag)
         return err_set(e, ERR_IO, "no version to read from");
@@ -122,21 +123,26 @@ static enum err_code content_locked(struct vfs *v, struct inode *i, struct err *
 }
 
 /* What the read needs, taken while the tree is locked. `op->len` 0: nothing to read. */
-static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t offset, size_t size, struct err *e)
+static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t offset, size_t size,
+                                    struct neighbours_plan *ahead, struct err *e)
 {
     struct inode *i = op->h->inode;
+    enum content_hand hand = CONTENT_ABSENT;
     op->offset = offset;
     op->len = offset >= i->size ? 0 : i->size - offset < size ? (size_t)(i->size - offset) : size;
     if (op->len == 0)
         return ERR_OK;
     op->stage = i->active->stage;
-    enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, i, e);
+    enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, i, &hand, e);
     if (!code && i->content)
         op->content = content_ref(i->content);
     if (!code && op->stage) /* a read that is parked outlives the close of its handle */
         code = stage_pin_locked(v, i, e);
     if (code)
         op->stage = NULL;
+    if (!code && !op->stage && !op->h->read && (op->h->flags & O_ACCMODE) == O_RDONLY && offset < CONTENT_BLOCK)
+        neighbours_read_locked(v, i, hand, ahead);
+    op->h->read = true;
     return code;
 }
 
@@ -174,6 +180,21 @@ static void unstaged(struct read_op *op, struct cancel *cancel)
     handle_unref(h);
 }
 
+/* Answers, now or later, what was prepared. */
+static void answer(struct read_op *op, struct cancel *cancel)
+{
+    struct err err = ERR_INIT;
+    if (op->len == 0) {
+        op->r->done(op->r, ERR_OK, NULL, 0, 0, NULL);
+        op_free(op);
+    } else if (!op->stage) {
+        unstaged(op, cancel);
+    } else if (staged(op, cancel, &err)) {
+        answer_error(op->r, err.code, &err);
+        op_free(op);
+    }
+}
+
 void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size, const struct vfs_caller *c,
               struct vfs_read *r)
 {
@@ -183,25 +204,21 @@ void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size,
         answer_error(r, err_set(&err, ERR_NOMEM, "out of memory for a read"), &err);
         return;
     }
+    struct neighbours_plan ahead;
+    ahead.n = 0;
     op->h = handle_ref(h);
     op->r = r;
     op->cr = (struct content_read){.done = content_done, .arg = op};
     lock_take(&v->tree);
     enum err_code code = (h->flags & O_ACCMODE) == O_WRONLY && !h->inode->active
                              ? err_set(&err, ERR_BAD_HANDLE, "not open for reading")
-                             : prepare_locked(v, op, offset, size, &err);
+                             : prepare_locked(v, op, offset, size, &ahead, &err);
     lock_drop(&v->tree);
-    if (!code && op->len == 0) {
-        r->done(r, ERR_OK, NULL, 0, 0, NULL);
-        op_free(op);
-        return;
-    }
-    if (!code && op->stage)
-        code = staged(op, c->cancel, &err);
-    else if (!code)
-        unstaged(op, c->cancel);
     if (code) {
         answer_error(r, code, &err);
         op_free(op);
+        return;
     }
+    answer(op, c->cancel);
+    neighbours_start(&ahead);
 }

@@ -1,6 +1,7 @@
 /* What status shows: counters, and what is not in the store. */
 #include "util/str.h"
 #include "vfs/inode.h"
+#include "vfs/neighbours.h"
 #include "vfs/send.h"
 
 #include <string.h>
@@ -25,6 +26,11 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
         .block_hits = c.hits,
         .block_misses = c.misses,
     };
+    struct neighbours_stats n;
+    neighbours_stats_locked(v, &n);
+    out->files_ahead = n.fetched;
+    out->files_ahead_used = n.used;
+    out->files_ahead_unused = n.unused;
     struct active *a;
     TAILQ_FOREACH(a, &v->unsent, link) {
         out->dirty_files++;

@@ -166,6 +166,7 @@ struct vfs {
     bool closing;           /* the vfs is being freed: nothing is put off any more */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
+    struct neighbours *neighbours;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
     struct timers *timers;
     struct uploads *uploads;

@@ -5,6 +5,7 @@
 #include "util/str.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
+#include "vfs/neighbours.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
 
@@ -53,7 +54,8 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->timers = timers_new(e);
     v->ending = cancel_new();
     v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
-    if (!v->by_ino || !v->pool || !v->timers || !v->contents || !v->ending)
+    v->neighbours = neighbours_new(e);
+    if (!v->by_ino || !v->neighbours || !v->pool || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     LOCK_SCOPE(&v->tree);
     v->root = inode_new_locked(v, NULL, "", "", INODE_DIR);
@@ -135,6 +137,7 @@ void vfs_free(struct vfs *v)
     v->closing = true;
     lock_drop(&v->tree);
     release_open(v);
+    neighbours_end(v);
     left_end(v);
     wait_background(v);
     if (v->root)
@@ -142,6 +145,7 @@ void vfs_free(struct vfs *v)
     wait_background(v);
     pool_free(v->pool);
     timers_free(v->timers);
+    neighbours_free(v->neighbours);
     contents_free(v->contents);
     uploads_free(v->uploads);
     cancel_unref(v->ending);
