@@ -4,6 +4,7 @@
  */
 #include "vfs/base.h"
 
+#include "vfs/inode.h"
 #include "vfs/stage_use.h"
 
 struct base_task {

@@ -1,4 +1,5 @@
 #include "util/str.h"
+#include "store/meta.h"
 #include "util/map.h"
 #include "vfs/found.h"
 

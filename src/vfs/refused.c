@@ -6,6 +6,7 @@
 #include "vfs/refused.h"
 
 #include "util/clock.h"
+#include "vfs/inode.h"
 
 #include <string.h>
 

@@ -3,6 +3,9 @@
 #include "util/clock.h"
 #include "util/secret.h"
 #include "vfs/base.h"
+#include "vfs/inode.h"
+#include "vfs/look.h"
+#include "vfs/send.h"
 
 #include <string.h>
 
