@@ -56,7 +56,7 @@ static enum err_code put_marker(struct vfs *v, const char *key, bool listed, con
                                 struct store_version *version, struct err *e)
 {
     /* Where not all names are known, there may be others, and then the directory needs none. */
-    enum err_code code = listed ? ERR_OK : check_empty(v, key, NULL, e);
+    enum err_code code = listed ? ERR_OK : check_empty(v, key, NULL, NULL, e);
     if (code)
         return code;
     struct store_body body = {.read = read_nothing};

@@ -123,10 +123,12 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
     return code;
 }
 
-enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, struct err *e)
+enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, char marker[STORE_ETAG_SIZE],
+                          struct err *e)
 {
     struct store_call call = call_of(c);
     CLEANUP(free) char *token = NULL;
+    char etag[STORE_ETAG_SIZE] = "";
     enum err_code code;
     do {
         struct store_list l = {.prefix = key, .max_keys = 2, .token = token};
@@ -134,13 +136,19 @@ enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_calle
         code = store_list(v->store, &l, &call, &page, e);
         if (code)
             return code;
-        for (size_t n = 0; n < page.n && !code; n++)
-            if (strcmp(page.entries[n].key, key) != 0 || page.entries[n].object.version.size > 0)
+        for (size_t n = 0; n < page.n && !code; n++) {
+            const struct store_version *version = &page.entries[n].object.version;
+            if (strcmp(page.entries[n].key, key) != 0 || version->size > 0)
                 code = err_set(e, ERR_NOT_EMPTY, "the directory is not empty");
+            else
+                memcpy(etag, version->etag, sizeof(etag));
+        }
         free(token);
         token = TAKE(page.next);
         store_page_release(&page);
     } while (!code && token);
+    if (!code && marker)
+        memcpy(marker, etag, sizeof(etag));
     return code;
 }
 
@@ -153,6 +161,22 @@ bool dir_has_unsent_locked(const struct inode *dir)
     return false;
 }
 
+/* Removes the marker that the listing told, no other object: what others put under its key since is a file in the directory.
+ * A container goes as such, and its server refuses where it is not empty. */
+static enum err_code rmdir_in_store(struct vfs *v, const char *key, bool container, const struct vfs_caller *c, struct err *e)
+{
+    struct store_call call = call_of(c);
+    char marker[STORE_ETAG_SIZE];
+    struct err err = ERR_INIT;
+    enum err_code code = check_empty(v, key, c, marker, e);
+    if (code || !vfs_has(v, STORE_MARKERS) || (!container && !*marker))
+        return code;
+    code = store_remove(v->store, key, container ? NULL : marker, &call, &err);
+    if (code == ERR_CONFLICT)
+        return err_set(e, ERR_NOT_EMPTY, "others have put something into the directory");
+    return code ? err_copy(e, &err) : ERR_OK;
+}
+
 static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode *i, const struct vfs_caller *c,
                                  struct err *e)
 {
@@ -160,7 +184,7 @@ static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode 
         return err_set(e, ERR_NOT_DIR, "not a directory");
     lock_take(&v->tree);
     bool full = dir_has_unsent_locked(i), local = i->flags & INODE_LOCAL;
-    bool there = (i->flags & INODE_LINKED) && i->parent == dir;
+    bool there = (i->flags & INODE_LINKED) && i->parent == dir, container = is_container_locked(v, i);
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     lock_drop(&v->tree);
     if (!there)
@@ -173,14 +197,13 @@ static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode 
     if (!local) {
         if (c->nowait)
             return ERR_AGAIN;
-        struct store_call call = call_of(c);
-        code = check_empty(v, key, c, e);
-        if (!code && vfs_has(v, STORE_MARKERS))
-            code = store_remove(v->store, key, NULL, &call, e);
+        code = rmdir_in_store(v, key, container, c, e);
     }
+    LOCK_SCOPE(&v->tree);
+    if (code == ERR_NOT_EMPTY)
+        i->dir->listed = false; /* what is in it shows with the next listing */
     if (code)
         return code;
-    LOCK_SCOPE(&v->tree);
     i->dir->marker_due = false;
     removed_locked(v, dir, i);
     if (!local)

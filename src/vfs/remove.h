@@ -8,8 +8,10 @@
 void removed_locked(struct vfs *v, struct inode *dir, struct inode *i);
 /* True if it has files that the store does not know. */
 bool dir_has_unsent_locked(const struct inode *dir);
-/* Asks the store: nothing but the marker may be below. ERR_NOT_EMPTY. */
-enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* Asks the store: nothing but the marker may be below. `marker` (may be NULL) gets the ETag of that, "" where there is none.
+ * ERR_NOT_EMPTY. */
+enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_caller *c, char marker[STORE_ETAG_SIZE],
+                          struct err *e) MUST_CHECK;
 
 /* ---- preserve.c */
 

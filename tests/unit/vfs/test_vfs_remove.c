@@ -139,6 +139,37 @@ static void only_an_empty_directory_is_removed(void **state)
     rig_stop(&r);
 }
 
+static void a_body_that_others_put_under_the_marker_during_rmdir_stays(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/", "");
+    (void)walk(&r, "d");
+    mem_store_hold(r.mem, MEM_REMOVE, "d/");
+    struct call c = {.r = &r, .kind = CALL_RMDIR, .a = "d"};
+    call_start(&c);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    others_put(&r, "d/", "theirs");
+    mem_store_unhold(r.mem, MEM_REMOVE);
+    assert_int_equal(call_end(&c), ERR_NOT_EMPTY);
+    expect_object(&r, "d/", "theirs");
+    expect_names(&r, "d", "%\n");
+    rig_stop(&r);
+}
+
+static void a_directory_without_a_marker_is_removed_without_a_deletion(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "x");
+    (void)walk(&r, "d");
+    others_remove(&r, "d/f");
+    expect_ok(&r, try_rmdir(&r, "d"));
+    assert_int_equal(rig_count(&r, MEM_REMOVE), 0);
+    expect_absent(&r, "d");
+    rig_stop(&r);
+}
+
 static void the_last_file_of_a_directory_leaves_it_with_a_marker(void **state)
 {
     struct rig r;
@@ -243,6 +274,8 @@ int main(void)
         cmocka_unit_test(a_put_that_begins_during_a_removal_waits_for_it),
         cmocka_unit_test(a_removal_that_fails_leaves_the_file_and_what_was_written),
         cmocka_unit_test(only_an_empty_directory_is_removed),
+        cmocka_unit_test(a_body_that_others_put_under_the_marker_during_rmdir_stays),
+        cmocka_unit_test(a_directory_without_a_marker_is_removed_without_a_deletion),
         cmocka_unit_test(the_last_file_of_a_directory_leaves_it_with_a_marker),
         cmocka_unit_test(markers_that_are_due_leave_the_threads_to_what_is_sent),
         cmocka_unit_test(rmdir_right_after_the_last_file_leaves_no_marker),
