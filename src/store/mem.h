@@ -102,6 +102,8 @@ size_t mem_store_uploads(struct mem_store *m);
 
 /* Changes the behaviour of later calls. */
 void mem_store_set_page_size(struct mem_store *m, unsigned page_size);
+/* The next `n` pages of listings bring nothing and are not the last; their tokens move on. */
+void mem_store_set_empty_pages(struct mem_store *m, unsigned n);
 void mem_store_set_async(struct mem_store *m, bool async);
 
 #endif

@@ -90,6 +90,12 @@ void mem_store_set_page_size(struct mem_store *m, unsigned page_size)
     m->options.page_size = page_size;
 }
 
+void mem_store_set_empty_pages(struct mem_store *m, unsigned n)
+{
+    LOCK_SCOPE(&m->lock);
+    m->empty_pages = n;
+}
+
 void mem_store_set_async(struct mem_store *m, bool async)
 {
     LOCK_SCOPE(&m->lock);

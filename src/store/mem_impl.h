@@ -62,6 +62,7 @@ struct mem_store {
     struct cond changed; /* waiters, gets, and the end */
     struct store_caps caps;
     struct mem_options options;
+    unsigned empty_pages; /* of listings, that are still to come */
     struct mem_hook hook;
     struct mem_object **objects; /* in the order of their keys */
     size_t n_objects, cap_objects;

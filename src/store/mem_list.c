@@ -1,12 +1,16 @@
 /*
  * Listing of the in-memory store. A token is the last entry of the page before: what is behind it follows, and when it
- * was a common prefix, so is what is behind that whole prefix.
+ * was a common prefix, so is what is behind that whole prefix. That of an empty page a test asked for is EMPTY_MARK, a number, ':'
+ * and the token that page was asked with.
  */
 #include "store/mem_impl.h"
 #include "util/str.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define EMPTY_MARK '\x01'
 
 /* The length of the common prefix that `key` belongs to, 0 if it stands for itself. */
 static size_t group_len(const struct store_list *l, const char *key)
@@ -24,9 +28,29 @@ static size_t skip_group_locked(const struct mem_store *m, size_t at, const char
     return at;
 }
 
+/* The token without what empty pages made of it; NULL: from the beginning. */
+static const char *plain_token(const struct store_list *l)
+{
+    if (l->token == NULL || *l->token != EMPTY_MARK)
+        return l->token;
+    const char *rest = strchr(l->token, ':') + 1;
+    return *rest != 0 ? rest : NULL;
+}
+
+static enum err_code empty_locked(struct mem_store *m, const struct store_list *l, struct store_page *p, struct err *e)
+{
+    const char *token = plain_token(l);
+    if (asprintf(&p->next, "%c%u:%s", EMPTY_MARK, m->empty_pages, token != NULL ? token : "") < 0) {
+        p->next = NULL;
+        return err_set(e, ERR_NOMEM, "listing");
+    }
+    m->empty_pages--;
+    return ERR_OK;
+}
+
 static size_t first_locked(const struct mem_store *m, const struct store_list *l)
 {
-    const char *after = l->token != NULL ? l->token : l->start_after;
+    const char *token = plain_token(l), *after = token != NULL ? token : l->start_after;
     if (after == NULL || strcmp(after, l->prefix) < 0)
         return mem_lower_bound_locked(m, l->prefix);
     size_t at = mem_lower_bound_locked(m, after);
@@ -85,7 +109,7 @@ enum err_code mem_list(void *impl, const struct store_list *l, const struct stor
     unsigned max = m->options.page_size;
     if (l->max_keys > 0 && l->max_keys < max)
         max = l->max_keys;
-    code = fill_locked(m, l, max, &page, e);
+    code = m->empty_pages > 0 ? empty_locked(m, l, &page, e) : fill_locked(m, l, max, &page, e);
     lock_drop(&m->lock);
     if (code == ERR_OK)
         code = mem_notify(m, &ev, MEM_AFTER, e);

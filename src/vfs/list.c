@@ -2,6 +2,7 @@
  * Listing a directory. One thread lists it, others that need it wait; all pages are collected and merged in one step, so that
  * a directory is never seen half. Where the store lists a whole subtree for the price of one level, the subtree is taken.
  */
+#include "store/walk.h"
 #include "util/clock.h"
 #include "vfs/found.h"
 #include "vfs/inode.h"
@@ -10,9 +11,6 @@
 #include "vfs/resolve.h"
 
 #include <string.h>
-
-/* More pages than any bucket of this design's limits has; a server that never ends its listing is refused. */
-#define PAGES_MAX 1000000
 
 /* What a listing is to bring, and what it brought. */
 struct listing {
@@ -37,7 +35,8 @@ static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct listi
 {
     struct store_call call = call_of(l->caller);
     CLEANUP(free) char *token = NULL;
-    for (l->pages = 1; l->pages <= PAGES_MAX; l->pages++) {
+    struct store_walk walk = {0};
+    for (l->pages = 1;; l->pages++) {
         struct store_list ask = {.prefix = prefix, .delimiter = !vfs_has(v, STORE_LIST_SUBTREE), .token = token};
         struct store_page page = {0};
         l->end_ms = clock_mono_ms();
@@ -45,13 +44,15 @@ static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct listi
         if (code)
             return code;
         code = take_page(l, prefix, &page, e);
+        bool more = !code && page.next && !l->last_key;
+        if (more)
+            code = store_walk_on(&walk, prefix, page.n > 0, e);
         free(token);
         token = TAKE(page.next);
         store_page_release(&page);
-        if (code || !token || l->last_key)
+        if (code || !more)
             return code;
     }
-    return err_set(e, ERR_PROTO, "the listing of \"%s\" does not end", prefix);
 }
 
 static enum err_code list_once(struct vfs *v, struct listing *l, bool *moved, struct err *e)

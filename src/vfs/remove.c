@@ -1,4 +1,5 @@
 /* unlink and rmdir. They return when the store has done it. */
+#include "store/walk.h"
 #include "util/clock.h"
 #include "vfs/dirs.h"
 #include "vfs/hold.h"
@@ -129,6 +130,7 @@ enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_calle
     struct store_call call = call_of(c);
     CLEANUP(free) char *token = NULL;
     char etag[STORE_ETAG_SIZE] = "";
+    struct store_walk walk = {0};
     enum err_code code;
     do {
         struct store_list l = {.prefix = key, .max_keys = 2, .token = token};
@@ -143,6 +145,8 @@ enum err_code check_empty(struct vfs *v, const char *key, const struct vfs_calle
             else
                 memcpy(etag, version->etag, sizeof(etag));
         }
+        if (!code && page.next) /* the marker again and again is nothing new */
+            code = store_walk_on(&walk, key, false, e);
         free(token);
         token = TAKE(page.next);
         store_page_release(&page);

@@ -3,6 +3,7 @@
  * rename_limit objects, and where a copy moves the bytes through here, it is ERR_CROSS: programs then copy by themselves. After
  * a crash in the middle both trees exist in part, and together hold everything.
  */
+#include "store/walk.h"
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/dirs.h"
@@ -62,6 +63,7 @@ static enum err_code collect(struct vfs *v, const struct rename *r, const struct
 {
     struct store_call call = call_of(c);
     CLEANUP(free) char *token = NULL;
+    struct store_walk walk = {0};
     do {
         struct store_list l = {.prefix = r->from_key, .token = token};
         struct store_page page = {0};
@@ -70,6 +72,8 @@ static enum err_code collect(struct vfs *v, const struct rename *r, const struct
             code = items_add(list, &page.entries[k], e);
         if (!code && list->n > v->cfg.rename_limit)
             code = err_set(e, ERR_CROSS, "more than rename_limit=%llu objects", (unsigned long long)v->cfg.rename_limit);
+        if (!code && page.next)
+            code = store_walk_on(&walk, r->from_key, page.n > 0, e);
         free(token);
         token = TAKE(page.next);
         store_page_release(&page);

@@ -4,6 +4,7 @@
  * page does not decide, the rest is asked in parallel. Stores that cannot begin a listing at a name are asked for the object and
  * for what is below it, in parallel.
  */
+#include "store/walk.h"
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/found.h"
@@ -102,13 +103,16 @@ static void question_below(struct question *q)
     buf_add_char(&prefix, '/');
     struct store_list l = {.prefix = buf_str(&prefix), .max_keys = 1};
     CLEANUP(free) char *token = NULL;
+    struct store_walk walk = {0};
     do {
         l.token = token;
         struct store_page page = {0};
         q->code = store_list(q->ask->v->store, &l, &call, &page, &q->err);
+        q->yes = !q->code && page.n > 0;
+        if (!q->code && !q->yes && page.next)
+            q->code = store_walk_on(&walk, l.prefix, false, &q->err);
         free(token);
         token = q->code ? NULL : TAKE(page.next);
-        q->yes = !q->code && page.n > 0;
         store_page_release(&page);
     } while (token && !q->yes);
 }

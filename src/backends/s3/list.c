@@ -1,5 +1,6 @@
 #include "backends/s3/impl.h"
 #include "backends/s3/xml_list.h"
+#include "store/walk.h"
 #include "util/str.h"
 
 #include <stdio.h>
@@ -73,17 +74,23 @@ static enum err_code list_up_to(struct s3_store *s, const struct store_list *l, 
 {
     struct store_list next = *l;
     CLEANUP(free) char *token = NULL;
+    struct store_walk walk = {0};
     next.max_keys = 0;
     for (;;) {
         enum err_code code = list_page(s, &next, true, call, page, e);
         if (code != ERR_OK)
             return code;
+        bool brought = page->n > 0;
         drop_before(page, l->start_after);
         if (page->n > 0 || page->next == NULL)
             return ERR_OK;
-        if (token != NULL && strcmp(token, page->next) == 0) {
+        if (token != NULL && strcmp(token, page->next) == 0)
+            code = err_set(e, ERR_PROTO, "ListObjectsV2: the listing does not move on");
+        else
+            code = store_walk_on(&walk, l->prefix, brought, e);
+        if (code != ERR_OK) {
             store_page_release(page);
-            return err_set(e, ERR_PROTO, "ListObjectsV2: the listing does not move on");
+            return code;
         }
         free(token);
         next.token = token = TAKE(page->next);

@@ -367,6 +367,48 @@ static void a_file_removed_during_a_walk_is_left_out(void **state)
     rig_stop(&r);
 }
 
+enum walk { WALK_LIST, WALK_RMDIR, WALK_RENAME, WALK_BELOW, WALKS };
+
+static enum err_code walk_pages(struct rig *r, enum walk which)
+{
+    BUF(names, 4096);
+    uint64_t ino;
+    switch (which) {
+    case WALK_LIST:
+        return names_in(r, "d", false, &names);
+    case WALK_RMDIR:
+        return try_rmdir(r, "d");
+    case WALK_RENAME:
+        return try_rename(r, "d", "e", 0);
+    default:
+        return try_walk(r, "other", &ino);
+    }
+}
+
+static void a_listing_of_empty_pages_without_an_end_is_given_up(void **state)
+{
+    static const struct {
+        unsigned empty;
+        bool ends;
+    } cases[] = {{999, true}, {1000, false}, {3000, false}};
+    for (size_t k = 0; k < ARRAY_LEN(cases); k++)
+        for (enum walk which = 0; which < WALKS; which++) {
+            struct rig r;
+            rig_start(&r, &(struct rig_kind){.caps_off = which == WALK_BELOW ? STORE_START_AFTER : 0});
+            others_put(&r, "d/", "");
+            others_put(&r, "other/f", "x");
+            (void)walk(&r, "d");
+            expect_absent(&r, "e");
+            rig_mark(&r);
+            mem_store_set_empty_pages(r.mem, cases[k].empty);
+            expect_code(&r, cases[k].ends ? ERR_OK : ERR_PROTO, walk_pages(&r, which));
+            assert_int_equal(rig_count(&r, MEM_LIST), 1000);
+            mem_store_set_empty_pages(r.mem, 0);
+            assert_int_equal(there(&r, "d/"), !cases[k].ends || which == WALK_LIST || which == WALK_BELOW);
+            rig_stop(&r);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +423,7 @@ int main(void)
         cmocka_unit_test(one_listing_refreshes_a_directory_and_keeps_what_is_the_same),
         cmocka_unit_test(offsets_are_positions_in_a_snapshot_and_rewinding_renews_it),
         cmocka_unit_test(a_file_removed_during_a_walk_is_left_out),
+        cmocka_unit_test(a_listing_of_empty_pages_without_an_end_is_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
