@@ -206,25 +206,39 @@ enum err_code rename_settle_below(struct vfs *v, struct inode *dir, const struct
     }
 }
 
-/* The inode below `dir` whose key ends in `rel`; NULL when it is not known. */
-static struct inode *find_below_locked(struct inode *dir, const char *rel)
+/* What stands for a component of a key: as a directory, or as an object. Its name depends on what else the directory has. */
+static struct inode *child_of_component_locked(const struct inode *dir, const char *component, size_t len, bool is_dir)
 {
-    struct inode *i = dir;
+    BUF(plain, 1024);
+    BUF(taken, 1024);
+    BUF(beside, 1024);
+    name_of_component(&plain, component, len, false);
+    name_of_component(&taken, component, len, true);
+    name_beside_dir(&beside, component, len);
+    const char *names[] = {buf_str(&plain), buf_str(&taken), buf_str(&beside)};
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        struct inode *i = inode_child_locked(dir, names[k]);
+        bool kind = i && (i->kind == INODE_NONE || (i->kind == INODE_DIR) == is_dir);
+        if (kind && strlen(i->component) == len && memcmp(i->component, component, len) == 0)
+            return i;
+    }
+    return NULL;
+}
+
+/* The inode of an object below the directory; NULL when it is not known. */
+static struct inode *find_below_locked(const struct rename *r, const struct item *t)
+{
+    struct inode *i = r->from;
+    const char *rel = t->from + strlen(r->from_key);
     while (i && *rel) {
         const char *slash = strchr(rel, '/');
         size_t len = slash ? (size_t)(slash - rel) : strlen(rel);
-        BUF(name, 1024);
-        name_of_component(&name, rel, len, false);
-        struct inode *child = i->dir ? inode_child_locked(i, buf_str(&name)) : NULL;
-        if (child && !slash && child->kind == INODE_DIR) {
-            buf_clear(&name);
-            name_beside_dir(&name, rel, len);
-            child = inode_child_locked(i, buf_str(&name));
-        }
-        i = child;
+        i = i->dir ? child_of_component_locked(i, rel, len, slash != NULL) : NULL;
         rel += len + (slash != NULL);
     }
-    return i;
+    /* A marker with a body is a file in its directory. */
+    bool body = i && i->dir && t->version.size > 0;
+    return body ? child_of_component_locked(i, "", 0, false) : i;
 }
 
 /* Same bytes, new keys: what is open or held finds its bytes there, before the old keys go. */
@@ -232,7 +246,7 @@ static void relocate_locked(struct rename *r, const struct items *list)
 {
     for (size_t k = 0; k < list->n; k++) {
         const struct item *t = &list->v[k];
-        struct inode *i = find_below_locked(r->from, t->from + strlen(r->from_key));
+        struct inode *i = find_below_locked(r, t);
         BUF(key, KEY_BUF_MAX);
         buf_add_str(&key, r->to_key);
         buf_add_str(&key, t->from + strlen(r->from_key));
@@ -263,7 +277,7 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
 {
     for (size_t k = 0; k < list->n; k++) {
         const struct item *t = &list->v[k];
-        struct inode *i = find_below_locked(r->from, t->from + strlen(r->from_key));
+        struct inode *i = find_below_locked(r, t);
         if (!i || !i->etag || strcmp(i->etag, t->version.etag) != 0)
             continue;
         struct store_version version = t->copied;
@@ -291,7 +305,7 @@ static void forget_both_locked(struct rename *r, const struct items *list)
     if (there)
         there->flags |= INODE_STALE;
     for (size_t k = 0; k < list->n; k++) {
-        struct inode *i = find_below_locked(r->from, list->v[k].from + strlen(r->from_key));
+        struct inode *i = find_below_locked(r, &list->v[k]);
         if (i)
             i->flags |= INODE_STALE;
     }

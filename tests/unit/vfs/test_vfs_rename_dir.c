@@ -39,6 +39,42 @@ static void a_directory_is_renamed_with_everything_below(void **state)
     rig_stop(&r);
 }
 
+static void open_readers_of_files_with_escaped_names_follow_them(void **state)
+{
+    static const struct {
+        const char *key, *path, *moved;
+    } files[] = {
+        {"d/x", "d/x%", "e/x%"},
+        {"d/x%", "d/x%25", "e/x%25"},
+        {"d/x/%", "d/x/%25", "e/x/%25"},
+        {"d/sub/", "d/sub/%", "e/sub/%"},
+        {"d/two//y", "d/two/%/y", "e/two/%/y"},
+        {"d/", "d/%", "e/%"},
+    };
+    struct rig r;
+    struct vfs_handle *h[ARRAY_LEN(files)];
+    char *text[ARRAY_LEN(files)];
+    BUF(some, 4096);
+    rig_start(&r, &(struct rig_kind){.async = true});
+    for (size_t k = 0; k < ARRAY_LEN(files); k++) {
+        text[k] = bytes_of(1500000 + k);
+        others_put(&r, files[k].key, text[k]);
+    }
+    for (size_t k = 0; k < ARRAY_LEN(files); k++) {
+        h[k] = open_at(&r, files[k].path, O_RDONLY);
+        expect_ok(&r, read_some(&r, h[k], 0, 100, &some));
+    }
+    expect_ok(&r, try_rename(&r, "d", "e", 0));
+    assert_int_equal(objects_below(&r, "d/"), 0);
+    for (size_t k = 0; k < ARRAY_LEN(files); k++) {
+        expect_bytes(&r, h[k], text[k]);
+        expect_ok(&r, close_file(&r, h[k]));
+        expect_file(&r, files[k].moved, text[k]);
+        free(text[k]);
+    }
+    rig_stop(&r);
+}
+
 static void bytes_written_below_during_the_rename_come_to_the_new_name(void **state)
 {
     static const enum mem_op where[] = {MEM_COPY, MEM_REMOVE_MANY};
@@ -203,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_is_renamed_with_everything_below),
+        cmocka_unit_test(open_readers_of_files_with_escaped_names_follow_them),
         cmocka_unit_test(bytes_written_below_during_the_rename_come_to_the_new_name),
         cmocka_unit_test(too_many_objects_are_another_filesystem),
         cmocka_unit_test(a_copy_that_fails_in_the_middle_undoes_the_others),
