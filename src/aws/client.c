@@ -47,7 +47,8 @@ struct aws_client *aws_client_new(struct http_engine *engine, struct creds_provi
         err_copy(e, &local);
         return NULL;
     }
-    if (c->endpoint.session && !creds_provider_anonymous(creds) && !(c->session = client_session_new(e)))
+    if (c->endpoint.session && !creds_provider_anonymous(creds) && 
+        !(c->session = client_session_new(config->session_sse, config->session_sse_key, e)))
         return NULL;
     return TAKE(c);
 }
@@ -79,6 +80,11 @@ bool aws_client_is_aws(struct aws_client *c)
     LOCK_SCOPE(&c->lock);
     return !c->custom || str_ends(c->endpoint.uri.host, ".amazonaws.com") ||
            str_ends(c->endpoint.uri.host, ".amazonaws.com.cn") || str_ends(c->endpoint.uri.host, ".amazonaws.eu");
+}
+
+bool aws_client_has_session(const struct aws_client *c)
+{
+    return c->session != NULL;
 }
 
 bool aws_client_move_bucket(struct aws_client *c, bool in_host)

@@ -28,6 +28,8 @@ struct aws_client_config {
     const char *profile;
     enum aws_addressing addressing; /* AUTO: as the profile has it */
     enum aws_choice dualstack, fips;
+    const char *session_sse;     /* of a directory bucket: x-amz-server-side-encryption of CreateSession; NULL: the bucket's */
+    const char *session_sse_key; /* with "aws:kms": the key, which S3 wants named there; else NULL */
     unsigned timeout_ms;        /* design.md section 9: timeout=; 0: 60,000 */
     unsigned max_attempts;      /* 0: AWS_MAX_ATTEMPTS or the profile's, else no limit */
 };
@@ -56,6 +58,10 @@ void aws_client_why(struct aws_client *c, struct aws_client_why *out);
 
 /* True for AWS's own endpoints, also where they were configured as an URL. */
 bool aws_client_is_aws(struct aws_client *c);
+
+/* True where requests go with the keys of a session (directory buckets): what is stored is then encrypted as that was asked for,
+ * and requests other than copies may not ask for anything else. Source: S3's API reference, CreateSession and PutObject. */
+bool aws_client_has_session(const struct aws_client *c);
 
 /* With addressing=auto and an endpoint that was configured, which may want a bucket's name where others do not: puts it into the
  * host (`in_host`) or the path. False, and nothing changes, where it is there already, may not be moved or cannot. Not while

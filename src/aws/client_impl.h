@@ -67,7 +67,7 @@ void client_learn_clock(struct aws_client *c, time_t server_now);
 void client_path(const struct endpoint *ep, const char *key, struct buf *out);
 
 /* client_session.c. No call may be under way when it is freed; it then waits for the end of its own. */
-struct client_session *client_session_new(struct err *e);
+struct client_session *client_session_new(const char *sse, const char *sse_key, struct err *e);
 void client_session_free(struct client_session *s);
 
 /* A reference to the keys in use. Never blocks: ERR_AGAIN while there are none yet, the failure of CreateSession where that

@@ -23,6 +23,7 @@ struct client_session {
     struct lock lock; /* all below */
     struct cond ended;
     struct cancel *cancel;
+    char *sse, *sse_key;                  /* NULL: not asked for; never change */
     struct creds *current;                /* NULL: none */
     uint64_t renew_ms, must_ms, until_ms; /* of `current`, clock_mono_ms() */
     bool fetching, refused;
@@ -30,11 +31,20 @@ struct client_session {
     uint64_t failed_ms;
 };
 
-struct client_session *client_session_new(struct err *e)
+static bool copy_text(char **to, const char *from)
+{
+    return !from || (*to = strdup(from));
+}
+
+struct client_session *client_session_new(const char *sse, const char *sse_key, struct err *e)
 {
     struct client_session *s = calloc(1, sizeof(*s));
 
-    if (!s || !(s->cancel = cancel_new())) {
+    if (!s || !copy_text(&s->sse, sse) || !copy_text(&s->sse_key, sse_key) || !(s->cancel = cancel_new())) {
+        if (s) {
+            free(s->sse);
+            free(s->sse_key);
+        }
         free(s);
         err_set(e, ERR_NOMEM, "no memory for a session");
         return NULL;
@@ -55,6 +65,8 @@ void client_session_free(struct client_session *s)
     lock_drop(&s->lock);
     creds_unref(s->current);
     cancel_unref(s->cancel);
+    free(s->sse);
+    free(s->sse_key);
     cond_release(&s->ended);
     lock_release(&s->lock);
     free(s);
@@ -127,9 +139,17 @@ static void fetched(void *arg, enum err_code code, const struct aws_reply *r, co
 static void fetch(struct aws_client *c)
 {
     static const struct aws_param query[] = {{"session", NULL}, {0}};
+    struct aws_param headers[3] = {{0}};
+    size_t n = 0;
+
+    if (c->session->sse)
+        headers[n++] = (struct aws_param){"x-amz-server-side-encryption", c->session->sse};
+    if (c->session->sse_key)
+        headers[n++] = (struct aws_param){"x-amz-server-side-encryption-aws-kms-key-id", c->session->sse_key};
     const struct aws_request r = {.method = HTTP_GET,
                                   .what = "CreateSession",
                                   .query = query,
+                                  .headers = headers,
                                   .reply_max = REPLY_MAX,
                                   .secret = true,
                                   .urgent = true,

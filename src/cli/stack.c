@@ -77,6 +77,8 @@ static struct aws_client *new_client(const struct stack *s, const char *bucket, 
         .addressing = (enum aws_addressing)o->addressing,
         .dualstack = choice(o, "dualstack", o->dualstack),
         .fips = choice(o, "fips", o->fips),
+        .session_sse = o->sse == SSE_KMS ? "aws:kms" : o->sse == SSE_S3 ? "AES256" : NULL,
+        .session_sse_key = o->sse == SSE_KMS ? o->sse_kms_key : NULL,
         .timeout_ms = (unsigned)o->timeout_ms,
     };
 

@@ -159,3 +159,44 @@ def test_a_session_that_is_refused_is_the_mounts_error(origin, directory, mount)
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="CreateSession", key=directory.name + "/*")
     with pytest.raises(Exception, match="CreateSession: AccessDenied"):
         mount(directory)
+
+
+def heads(directory):
+    """What is stored, by key."""
+    keys = [o["Key"] for o in directory.s3.list_objects_v2(Bucket=directory.name)["Contents"]]
+    return {key: directory.s3.head_object(Bucket=directory.name, Key=key) for key in keys}
+
+
+def test_what_is_stored_has_the_encryption_that_the_session_was_asked_for(origin, directory, mount):
+    directory.put("theirs", b"of another encryption")
+    disk = mount(directory, sse="kms", sse_kms_key="key-1")
+    origin.reset_counts()
+    (disk / "small").write_bytes(b"x")
+    (disk / "large").write_bytes(bytes(9 << 20))
+    with open(disk / "theirs", "ab") as f:
+        f.write(b"!")
+    os.chmod(disk / "small", 0o600)
+    disk.umount()
+    for key, head in heads(directory).items():
+        assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", "key-1"), key
+    assert directory.get("theirs") == b"of another encryption!"
+    refused = [(e["kind"], e["key"]) for e in origin.log() if e["status"] == 400 and "awsfs-probe" not in (e["key"] or e["query"])]
+    assert refused == []
+
+
+@pytest.mark.parametrize("options, told", [
+    ({"sse": "kms"}, "sse_kms_key="),
+    ({"sse": "kms", "sse_kms_key": "alias/k"}, "no alias"),
+    ({"sse": "kms", "sse_kms_key": "arn:aws:kms:eu-west-1:111122223333:alias/k"}, "no alias"),
+], ids=["no-key", "alias", "alias-arn"])
+def test_a_key_that_a_session_cannot_be_made_with_is_refused(directory, mount, options, told):
+    with pytest.raises(Exception, match=told):
+        mount(directory, **options)
+
+
+def test_a_key_of_ones_own_is_refused(directory, mount, tmp_path):
+    path = tmp_path / "key"
+    path.write_text("00" * 32 + "\n")
+    path.chmod(0o600)
+    with pytest.raises(Exception, match="no SSE-C"):
+        mount(directory, sse="c", sse_c_key_file=path)

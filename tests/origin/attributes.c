@@ -52,6 +52,10 @@ bool take_encryption(const struct request *r, struct object *o, struct reply *p)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (request_header(r, names[i]))
             attrs_set(&o->headers, names[i], request_header(r, names[i]));
+    if (r->session_sse && *r->session_sse)
+        attrs_set(&o->headers, names[0], r->session_sse);
+    if (r->session_sse_key && *r->session_sse_key)
+        attrs_set(&o->headers, names[1], r->session_sse_key);
     return true;
 }
 

@@ -6,6 +6,9 @@
 
 #include "s3.h"
 
+#define SSE     "x-amz-server-side-encryption"
+#define SSE_KEY "x-amz-server-side-encryption-aws-kms-key-id"
+
 enum { SESSION_MS = 300000 };
 
 void directories_release(struct directories *d)
@@ -68,8 +71,19 @@ static bool read_scope(const struct request *r, char *id, size_t size)
     return true;
 }
 
-static bool session_allows(struct server *s, const struct request *r, const char *id, const char *token,
-                           struct reply *p)
+/* What a request asks for must be what the session was made with. Source: S3's API reference, PutObject. */
+static bool takes_encryption(struct request *r, const struct session *known, struct reply *p)
+{
+    const char *sse = request_header(r, SSE), *key = request_header(r, SSE_KEY);
+
+    if ((sse && strcmp(sse, known->sse) != 0) || (key && strcmp(key, known->sse_key) != 0))
+        return refuse(r, p, "InvalidRequest", "The encryption settings are not those of the session");
+    r->session_sse = known->sse;
+    r->session_sse_key = known->sse_key;
+    return true;
+}
+
+static bool session_allows(struct server *s, struct request *r, const char *id, const char *token, struct reply *p)
 {
     if (!token)
         return refuse(r, p, "AccessDenied", "The request has no x-amz-s3session-token");
@@ -84,7 +98,7 @@ static bool session_allows(struct server *s, const struct request *r, const char
             return refuse(r, p, "AccessDenied", "The session is of another bucket or has another key");
         if (known->until_ms <= now_ms())
             return refuse(r, p, "ExpiredToken", "The provided token has expired.");
-        return true;
+        return takes_encryption(r, known, p);
     }
     return refuse(r, p, "InvalidToken", "The provided token is not known.");
 }
@@ -119,7 +133,7 @@ static bool is_known_there(const struct request *r, struct reply *p)
     }
 }
 
-bool directory_allows(struct server *s, const struct request *r, struct reply *p)
+bool directory_allows(struct server *s, struct request *r, struct reply *p)
 {
     const char *token = request_header(r, "x-amz-s3session-token");
     char id[33];
@@ -146,10 +160,18 @@ enum op_result op_CreateSession(struct server *s, struct request *r, struct repl
     uint64_t life_ms = d->session_ms ? d->session_ms : SESSION_MS;
     char date[32], secret[33];
 
+    const char *sse = request_header(r, SSE), *key = request_header(r, SSE_KEY);
+
     if (!need_bucket(s, r, p))
         return OP_DONE;
+    if (sse && strcmp(sse, "aws:kms") == 0 && !key) {
+        reply_error(p, r, "InvalidArgument");
+        return OP_DONE;
+    }
     struct session *fresh = &d->sessions[d->next_session++ % SESSIONS_MAX];
     snprintf(fresh->bucket, sizeof(fresh->bucket), "%s", r->bucket);
+    snprintf(fresh->sse, sizeof(fresh->sse), "%s", sse ? sse : "");
+    snprintf(fresh->sse_key, sizeof(fresh->sse_key), "%s", key ? key : "");
     fresh_id(s, fresh->key_id);
     fresh_id(s, fresh->token);
     fresh_id(s, secret);

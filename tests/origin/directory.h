@@ -14,6 +14,7 @@ enum { SESSIONS_MAX = 64, RENAMES_MAX = 64 };
 struct session {
     char bucket[64], key_id[33], token[33];
     uint64_t until_ms; /* now_ms(); 0: a free place, or ended */
+    char sse[16], sse_key[256]; /* of what is put with it; "": none was asked for */
 };
 
 /* A rename that was done, by its client token: repeated, it succeeds again. */
@@ -34,7 +35,7 @@ bool is_directory_bucket(const char *bucket);
 
 /* Whether the request may be made there, as its signature and its headers are; false after putting the error into p.
  * True for other buckets. The signature itself is not verified. */
-bool directory_allows(struct server *s, const struct request *r, struct reply *p);
+bool directory_allows(struct server *s, struct request *r, struct reply *p);
 
 /* Ends all sessions: their keys are expired. */
 void directory_expire(struct server *s);

@@ -29,6 +29,7 @@ struct request {
     char *bucket; /* NULL: the service */
     char *key;    /* NULL: the bucket; decoded */
     bool in_host; /* the bucket was named there */
+    const char *session_sse, *session_sse_key; /* of a directory bucket's session; NULL: none. Borrowed */
     bool control;
     bool close;
     uint64_t content_length;

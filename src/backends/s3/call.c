@@ -176,13 +176,20 @@ static enum err_code send_with_key(struct s3_store *s, const struct s3_request *
     return code == ERR_OK ? code : err_copy(e, a->status == 400 ? &first : &second);
 }
 
+/* Encryption that only the session of a directory bucket may ask for; a copy has the keys of the account. */
+static bool of_session(const struct s3_store *s, const char *header)
+{
+    return s->directory_bucket && aws_client_has_session(s->client) && str_starts(header, "x-amz-server-side-encryption");
+}
+
 enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e)
 {
     PARAMS(headers);
     enum err_code code;
     bool again;
     for (size_t i = 0; r->headers != NULL && i < r->headers->n; i++)
-        params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
+        if (r->source != NULL || !of_session(s, r->headers->items[i].name))
+            params_add(&headers, r->headers->items[i].name, r->headers->items[i].value);
     for (size_t i = 0; r->more != NULL && i < r->more->n; i++)
         params_add(&headers, r->more->items[i].name, r->more->items[i].value);
     if (r->cond != NULL && (code = apply_cond(s, r, &headers, e)) != ERR_OK)

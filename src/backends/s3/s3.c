@@ -191,6 +191,21 @@ static bool open_traits(struct s3_store *s, const char *dir, struct err *e)
     return s->traits != NULL;
 }
 
+/* Source: S3's API reference, CreateSession. */
+static enum err_code check_directory_sse(const struct s3_options *o, struct err *e)
+{
+    if (o->sse == S3_SSE_C)
+        return err_set(e, ERR_INVAL, "sse=c: directory buckets have no SSE-C");
+    if (o->sse != S3_SSE_KMS)
+        return ERR_OK;
+    if (o->sse_kms_key == NULL)
+        return err_set(e, ERR_INVAL, "sse=kms: a directory bucket wants its key named: give sse_kms_key=ID or its ARN");
+    if (str_starts(o->sse_kms_key, "alias/") || strstr(o->sse_kms_key, ":alias/") != NULL)
+        return err_set(e, ERR_INVAL, "sse_kms_key=%s: a directory bucket takes no alias: give the key's ID or its ARN",
+                       o->sse_kms_key);
+    return ERR_OK;
+}
+
 static enum err_code check_options(const struct s3_options *o, struct err *e)
 {
     if (o->bucket == NULL || o->bucket[0] == 0)
@@ -206,6 +221,8 @@ static enum err_code check_options(const struct s3_options *o, struct err *e)
         return err_set(e, ERR_INVAL, "sse=c and sse_c_key_file= need each other");
     if (o->acl != NULL && bucket_is_directory(o->bucket))
         return err_set(e, ERR_INVAL, "acl=: directory buckets have no ACLs");
+    if (bucket_is_directory(o->bucket) && check_directory_sse(o, e) != ERR_OK)
+        return ERR_INVAL;
     if (o->copy_max != 0 && (o->copy_max < 5 * MIB || o->copy_max > COPY_MAX))
         return err_set(e, ERR_INVAL, "copy_max must be from 5 MiB to 5 GiB");
     return ERR_OK;

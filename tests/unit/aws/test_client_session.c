@@ -78,6 +78,29 @@ static void copies_and_HeadBucket_go_with_the_accounts_keys_all_others_with_the_
     script_stop(server);
 }
 
+static void the_session_is_asked_for_with_the_encryption_of_what_is_stored(void **state)
+{
+    const char *session = NULL;
+    struct script *server = script_start(answer, &session);
+    const struct aws_client_config config = {.service = "s3",
+                                             .endpoint = script_url(server),
+                                             .bucket = BUCKET,
+                                             .region = "eu-west-1",
+                                             .session_sse = "aws:kms",
+                                             .session_sse_key = "key-1"};
+    CLEANUP(aws_client_free) struct aws_client *c = aws_client_new(engine, creds, &config, NULL);
+    struct outcome o;
+
+    assert_true(aws_client_has_session(c));
+    assert_int_equal(call(c, (struct aws_request){.key = "k"}, &o), ERR_OK);
+    struct seen first = script_seen(server, 1);
+    assert_string_equal(first.target, "/" BUCKET "?session");
+    assert_string_equal(seen_header(&first, "x-amz-server-side-encryption"), "aws:kms");
+    assert_string_equal(seen_header(&first, "x-amz-server-side-encryption-aws-kms-key-id"), "key-1");
+    assert_non_null(strstr(seen_header(&first, "authorization"), "x-amz-server-side-encryption-aws-kms-key-id"));
+    script_stop(server);
+}
+
 static void without_session_auth_the_accounts_keys_sign(void **state)
 {
     const char *session = NULL;
@@ -186,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(copies_and_HeadBucket_go_with_the_accounts_keys_all_others_with_the_sessions),
+        T(the_session_is_asked_for_with_the_encryption_of_what_is_stored),
         T(without_session_auth_the_accounts_keys_sign),
         T(any_number_of_threads_wait_for_one_session),
         T(a_client_can_be_freed_while_its_session_is_being_made),
