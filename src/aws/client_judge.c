@@ -102,7 +102,7 @@ static bool learn_clock(struct aws_job *job, const struct http_reply_view *v, lo
     return true;
 }
 
-static bool refresh(struct aws_job *job)
+static bool refresh(struct aws_job *job, const char *code)
 {
     if (!job->used || job->refreshes >= REFRESHES_MAX)
         return false;
@@ -110,7 +110,7 @@ static bool refresh(struct aws_job *job)
     if (job->with_session)
         client_session_refused(job->c, job->used);
     else
-        creds_refused(job->c->creds, job->used);
+        creds_refused(job->c->creds, job->used, code);
     return true;
 }
 
@@ -188,7 +188,7 @@ static enum verdict act(struct aws_job *job, const struct http_reply_view *v, co
     case AWS_SKEW:
         return learn_clock(job, v, 2) ? VERDICT_AGAIN : VERDICT_DONE;
     case AWS_EXPIRED:
-        return refresh(job) ? VERDICT_AGAIN : VERDICT_DONE;
+        return refresh(job, error->code) ? VERDICT_AGAIN : VERDICT_DONE;
     case AWS_REGION:
         return learn_region(job, v, error) ? VERDICT_AGAIN : VERDICT_DONE;
     case AWS_FINAL:

@@ -61,7 +61,8 @@ bool creds_provider_anonymous(const struct creds_provider *p);
  * refresh failed otherwise ERR_AUTH; both with the reason. Any thread. */
 enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err *e) MUST_CHECK;
 
-/* The server said that these have expired or are not valid: refresh now (once for any number of callers). Never blocks. */
-void creds_refused(struct creds_provider *p, const struct creds *c);
+/* The server said that these have expired or are not valid: refresh now (once for any number of callers). `said` is its error code,
+ * for the message where there are no better ones, or NULL; copied. Never blocks. */
+void creds_refused(struct creds_provider *p, const struct creds *c, const char *said);
 
 #endif

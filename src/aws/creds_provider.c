@@ -48,6 +48,7 @@ struct creds_provider {
     struct err failure;        /* of the last refresh, ERR_OK after a good one */
     uint64_t refused_until_ms; /* `current` was refused and nothing better was found; 0: not so */
     bool refused, wanted, busy, stop;
+    char said[64]; /* the code of the refusal; "": not known */
     unsigned retry_ms;
     uint64_t next_ms; /* clock_mono_ms() of the next refresh; UINT64_MAX: none is due */
     bool has_thread;
@@ -368,8 +369,17 @@ static enum err_code refuse_locked(const struct creds_provider *p, const char *w
                    p->current->source, what, *p->failure.msg ? ": " : "", p->failure.msg);
 }
 
+static const char *text_of_refusal_locked(const struct creds_provider *p, char *text, size_t size)
+{
+    lock_assert_held(&p->lock);
+    snprintf(text, size, "were refused%s%s, and there are no newer ones", *p->said ? " as " : "", p->said);
+    return text;
+}
+
 enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err *e)
 {
+    char text[128];
+
     LOCK_SCOPE(&p->lock);
     if (p->anonymous)
         return err_set(e, ERR_AUTH, "anonymous: there are no credentials");
@@ -378,7 +388,7 @@ enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err
     if (p->refused)
         return err_set(e, ERR_AGAIN, "credentials are being fetched");
     if (p->refused_until_ms > clock_mono_ms())
-        return refuse_locked(p, "were refused, and there are no newer ones", e);
+        return refuse_locked(p, text_of_refusal_locked(p, text, sizeof(text)), e);
     if (!expired || !p->source) {
         *out = creds_ref(p->current);
         return ERR_OK;
@@ -389,11 +399,12 @@ enum err_code creds_get(struct creds_provider *p, struct creds **out, struct err
     return err_set(e, ERR_AGAIN, "credentials are being fetched");
 }
 
-void creds_refused(struct creds_provider *p, const struct creds *c)
+void creds_refused(struct creds_provider *p, const struct creds *c, const char *said)
 {
     LOCK_SCOPE(&p->lock);
     if (!p->has_thread || c != p->current || p->refused)
         return;
     p->refused = true;
+    snprintf(p->said, sizeof(p->said), "%s", said ? said : "");
     want_locked(p);
 }

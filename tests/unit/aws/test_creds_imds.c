@@ -162,7 +162,7 @@ static void refused_credentials_of_the_instance_are_not_used_again_at_once(void 
     CLEANUP(creds_unref) struct creds *c = NULL;
     assert_int_equal(creds_get(p, &c, NULL), ERR_OK);
     atomic_store(&i.broken, true);
-    creds_refused(p, c);
+    creds_refused(p, c, NULL);
     struct err e = ERR_INIT;
     struct creds *again = NULL;
     while (creds_get(p, &again, &e) == ERR_AGAIN)

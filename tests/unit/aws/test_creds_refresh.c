@@ -141,7 +141,7 @@ static void *refuse_once(void *arg)
 {
     struct storm *s = arg;
 
-    creds_refused(s->p, s->bad);
+    creds_refused(s->p, s->bad, NULL);
     return NULL;
 }
 
@@ -158,7 +158,7 @@ static void any_number_of_refusals_make_one_refresh(void **state)
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)
         pthread_join(threads[i], NULL);
     assert_true(wait_for_key(storm.p, "ROLE1", 3000));
-    creds_refused(storm.p, storm.bad);
+    creds_refused(storm.p, storm.bad, NULL);
     usleep(200000);
     assert_int_equal(atomic_load(&sts.calls), 2);
     creds_unref(storm.bad);
@@ -175,17 +175,17 @@ static void refused_keys_of_a_file_are_read_again(void **state)
     struct err e = ERR_INIT;
 
     assert_int_equal(creds_get(p, &old, NULL), ERR_OK);
-    creds_refused(p, old);
+    creds_refused(p, old, "InvalidAccessKeyId");
     while (creds_get(p, &c, &e) == ERR_AGAIN)
         usleep(1000);
     assert_int_equal(e.code, ERR_AUTH);
-    assert_non_null(strstr(e.msg, "were refused, and there are no newer ones"));
+    assert_non_null(strstr(e.msg, "were refused as InvalidAccessKeyId, and there are no newer ones"));
     assert_null(strstr(e.msg, "MARKER"));
     CLEANUP(creds_provider_free) struct creds_provider *q = provider(NULL, NULL);
     CLEANUP(creds_unref) struct creds *first = NULL;
     assert_int_equal(creds_get(q, &first, NULL), ERR_OK);
     sandbox_write(".aws/credentials", "[default]\naws_access_key_id = NEW\naws_secret_access_key = s\n");
-    creds_refused(q, first);
+    creds_refused(q, first, NULL);
     assert_true(wait_for_key(q, "NEW", 2000));
 }
 
