@@ -178,9 +178,9 @@ static void the_table_has_facts_first_and_ends_with_the_conclusion(void **state)
     check_add(&f.report, CHECK_FACT, "identity", CHECK_UNKNOWN, "no answer");
     shown(&f, false, out, sizeof(out));
     assert_true(strstr(out, "identity") < strstr(out, "list"));
-    assert_non_null(strstr(out, "  identity             unknown  no answer\n"));
-    assert_non_null(strstr(out, "  list                 allowed\n"));
-    assert_non_null(strstr(out, "  write                denied   s3:PutObject\n"));
+    assert_non_null(strstr(out, "  identity unknown  no answer\n"));
+    assert_non_null(strstr(out, "  list     allowed\n"));
+    assert_non_null(strstr(out, "  write    denied   s3:PutObject\n"));
     assert_non_null(strstr(out, "A mount would not work: write denied; with -o ro it would.\n"));
     assert_non_null(strstr(out, "\"Resource\": \"arn:aws:s3:::b/*\""));
 }

@@ -146,7 +146,7 @@ static void mounts_are_found_in_the_kernels_table(void **state)
 
 static void credentials_are_hidden_from_what_is_started(void **state)
 {
-    struct environment env;
+    struct environment env = {0};
 
     setenv("AWS_SECRET_ACCESS_KEY", "s", 1);
     setenv("AWS_SESSION_TOKEN", "t", 1);
@@ -157,6 +157,7 @@ static void credentials_are_hidden_from_what_is_started(void **state)
     assert_string_equal(getenv("AWS_REGION"), "eu-west-1");
     environment_restore(&env);
     assert_string_equal(getenv("AWS_SECRET_ACCESS_KEY"), "s");
+    environment_release(&env);
 }
 
 static void status_is_printed_as_indented_text(void **state)
