@@ -52,6 +52,11 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
         old_dir->dir->listed = false;
     else
         inode_changed_locked(v, mark);
+    if (r->from_stays) { /* asked again by the next who looks */
+        old_dir->dir->listed = false;
+        if (mark)
+            mark->flags |= INODE_STALE;
+    }
     if (mark)
         inode_unref_locked(v, mark);
     inode_unref_locked(v, i);
@@ -129,6 +134,7 @@ static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct st
     struct err err = ERR_INIT;
     code = store_remove(v->store, r->from_key, from_etag, &call, &err);
     if (code == ERR_CONFLICT) { /* others wrote under the old name in between: theirs stays there */
+        r->from_stays = true;
         LOG_WARN("vfs", "\"%s\" was changed by others while it was renamed: it stays beside \"%s\"", r->from_key, r->to_key);
         return ERR_OK;
     }

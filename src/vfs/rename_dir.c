@@ -135,7 +135,7 @@ static void copy_one(void *arg)
 }
 
 /* Deletes the sources, or after a failure the copies that were made. What others have changed since stays. */
-static enum err_code remove_all(struct vfs *v, const struct items *list, const struct rename *r, bool copies,
+static enum err_code remove_all(struct vfs *v, const struct items *list, struct rename *r, bool copies,
                                 const struct vfs_caller *c, struct err *e)
 {
     struct store_call call = call_of(c);
@@ -159,7 +159,9 @@ static enum err_code remove_all(struct vfs *v, const struct items *list, const s
         if (n)
             code = store_remove_many(v->store, (const char *const *)keys, etags, n, &call, results, e);
         for (size_t k = 0; k < n; k++) {
-            if (!code && results[k] == ERR_CONFLICT)
+            bool theirs = !code && results[k] == ERR_CONFLICT;
+            r->from_stays |= theirs && !copies;
+            if (theirs)
                 LOG_WARN("vfs", "\"%s\" was changed by others while \"%s\" was renamed to \"%s\": it stays", keys[k],
                          r->from_key, r->to_key);
             else if (!code && results[k])

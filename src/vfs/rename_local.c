@@ -98,8 +98,10 @@ static void put_off_run(void *arg)
     lock_take(&v->tree);
     if (key)
         inode_changed_locked(v, mark);
-    if (code)
+    if (code) { /* the old name is there: asked again by the next who looks */
         mark->flags |= INODE_STALE;
+        mark->parent->dir->listed = false;
+    }
     inode_unref_locked(v, mark);
     deferred_end_locked(v, &p->deferred, failed);
     lock_drop(&v->tree);

@@ -223,10 +223,13 @@ static void a_file_moved_away_that_others_change_is_not_removed(void **state)
     struct rig r;
     rig_start(&r, &small_values);
     others_put(&r, "f", "value");
+    expect_names(&r, "", "f\n");
     expect_ok(&r, try_rename(&r, "f", "f~", 0));
     others_put(&r, "f", "theirs");
     drain(&r);
     expect_object(&r, "f", "theirs");
+    expect_names(&r, "", "f\nf~\n");
+    expect_file(&r, "f", "theirs");
     rig_stop(&r);
 }
 

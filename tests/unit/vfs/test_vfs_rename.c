@@ -215,6 +215,26 @@ static void a_source_that_others_rewrote_in_between_stays_with_their_bytes(void 
     assert_int_equal(call_end(&c), ERR_OK);
     expect_object(&r, "b", "bytes");
     expect_object(&r, "a", "theirs");
+    expect_names(&r, "", "a\nb\n");
+    expect_file(&r, "a", "theirs");
+    rig_stop(&r);
+}
+
+static void a_source_that_others_rewrote_in_between_is_found_by_its_name(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "bytes");
+    expect_names(&r, "", "a\n");
+    mem_store_hold(r.mem, MEM_REMOVE, "a");
+    struct call c = {.r = &r, .kind = CALL_RENAME, .a = "a", .b = "b"};
+    call_start(&c);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    others_put(&r, "a", "theirs");
+    mem_store_unhold(r.mem, MEM_REMOVE);
+    assert_int_equal(call_end(&c), ERR_OK);
+    expect_file(&r, "a", "theirs");
+    expect_file(&r, "b", "bytes");
     rig_stop(&r);
 }
 
@@ -287,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_source_that_others_changed_is_a_conflict_also_where_nothing_would_be_replaced),
         cmocka_unit_test(after_a_deletion_that_failed_both_names_are_there),
         cmocka_unit_test(a_source_that_others_rewrote_in_between_stays_with_their_bytes),
+        cmocka_unit_test(a_source_that_others_rewrote_in_between_is_found_by_its_name),
         cmocka_unit_test(bytes_written_during_a_rename_come_to_the_new_name),
         cmocka_unit_test(a_stat_in_the_middle_of_a_rename_does_not_lose_the_file),
     };

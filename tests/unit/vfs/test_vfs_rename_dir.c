@@ -163,7 +163,7 @@ static void what_others_changed_between_copy_and_deletion_stays(void **state)
     rig_start(&r, NULL);
     others_put(&r, "d/f", "old");
     others_put(&r, "d/g", "g");
-    walk(&r, "d");
+    expect_names(&r, "", "d\n");
     mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
     struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
     call_start(&c);
@@ -175,6 +175,9 @@ static void what_others_changed_between_copy_and_deletion_stays(void **state)
     expect_no_object(&r, "d/g");
     expect_file(&r, "e/f", "old");
     expect_file(&r, "e/g", "g");
+    expect_file(&r, "d/f", "theirs");
+    expect_absent(&r, "d/g");
+    expect_names(&r, "", "d\ne\n");
     rig_stop(&r);
 }
 
