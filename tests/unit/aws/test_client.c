@@ -236,7 +236,7 @@ static void the_deadline_gives_the_last_error(void **state)
     CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
     struct outcome o;
 
-    assert_int_equal(call(c, (struct aws_request){.method = HTTP_GET, .timeout_ms = 1500}, &o), ERR_IO);
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_GET, .timeout_ms = 4000}, &o), ERR_IO);
     assert_non_null(strstr(o.err.msg, "RX"));
     assert_string_equal(o.body, "");
     script_stop(server);
