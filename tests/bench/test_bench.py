@@ -70,4 +70,5 @@ def test_a_bound_is_judged_by_what_it_refers_to(bound, limit, verdict):
 
 def test_a_cell_is_the_median_and_a_failure_where_most_runs_failed():
     assert report.median([Cell(3.0), Cell(1.0), Cell(2.0)])["seconds"] == 2.0
+    assert report.median([Cell(1.0), "over 5 s"])["seconds"] == 1.0
     assert report.median([Cell(1.0), "over 5 s", "over 5 s"]) == {"failed": "over 5 s"}
