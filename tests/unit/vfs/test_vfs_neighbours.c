@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What the allowance begins with. */
@@ -112,6 +113,13 @@ static void read_late(struct rig *r, const char *dir, int k)
     assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* So many files have come, alone or ahead. */
+static void wait_files(struct rig *r, unsigned files)
+{
+    while (stats(r).bytes_fetched < files * strlen("d/f0000"))
+        usleep(1000);
+}
+
 static void a_reader_that_had_to_wait_gets_twice_as_many_files_ahead(void **state)
 {
     struct rig r;
@@ -122,6 +130,7 @@ static void a_reader_that_had_to_wait_gets_twice_as_many_files_ahead(void **stat
     assert_int_equal(stats(&r).files_ahead, 1);
     read_late(&r, "d", 2);
     assert_int_equal(stats(&r).files_ahead, 1 + 2);
+    wait_files(&r, 5);
     mem_store_hold(r.mem, MEM_GET, "d/f0005");
     read_file(&r, "d", 3);
     read_file(&r, "d", 4);
