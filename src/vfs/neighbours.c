@@ -467,8 +467,11 @@ void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand ha
     if (!f)
         return;
     arm_locked(v);
-    if (!find_locked(v, f, i, &at))
+    if (!find_locked(v, f, i, &at)) {
+        if (f->first != i)
+            i->flags |= INODE_READ;
         return;
+    }
     struct stream *s = stream_at_locked(f, at);
     mark_seen(f, at);
     if (!s) {

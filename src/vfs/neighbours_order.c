@@ -36,7 +36,7 @@ bool order_build_locked(struct inode *dir, const char *from, struct order *out)
     for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
         if (!order_takes_locked(i) || (!all && strcmp(i->name, from) < 0) || (last && strcmp(i->name, last) > 0))
             continue;
-        o.files[o.n++] = (struct order_file){.inode = i};
+        o.files[o.n++] = (struct order_file){.inode = i, .seen = i->flags & INODE_READ};
         if (o.n == room) {
             sort_and_cut(&o);
             last = o.files[o.n - 1].inode->name;
@@ -44,7 +44,7 @@ bool order_build_locked(struct inode *dir, const char *from, struct order *out)
     }
     sort_and_cut(&o);
     for (size_t k = 0; k < o.n; k++)
-        inode_ref_locked(o.files[k].inode);
+        inode_ref_locked(o.files[k].inode)->flags &= (uint16_t)~INODE_READ;
     struct order_file *less = o.n < room ? realloc(o.files, (o.n + 1) * sizeof(*less)) : NULL;
     if (less)
         o.files = less;

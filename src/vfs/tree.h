@@ -51,6 +51,7 @@ enum {
     INODE_NO_MARKER = 1 << 7, /* a directory known to have no marker object */
     INODE_CONFLICT = 1 << 9, /* others have the name now: what is written on through open handles is put beside it */
     INODE_UNLISTED = 1 << 10, /* a container that is there by its name (another account's) and not in the list of them */
+    INODE_READ = 1 << 11, /* has been read; the order of its directory, which will be made, has to be told */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
