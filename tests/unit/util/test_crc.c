@@ -1,5 +1,6 @@
 #include "util/digest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <setjmp.h>
@@ -61,6 +62,22 @@ static void every_length_and_alignment_agrees_with_the_definition(void **state)
     }
 }
 
+/* Beyond the lengths at which several stretches are worked on at a time. */
+static void long_buffers_agree_with_the_definition(void **state)
+{
+    static const size_t lens[] = {767, 768, 769, 1536, 2303, 12287, 12288, 12289, 12288 + 768 + 9, 24576, 40000};
+    uint8_t *data = malloc(40008);
+    fill(data, 40008);
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        for (size_t start = 0; start < 8; start += 7) {
+            assert_int_equal(crc32c(0, data + start, lens[i]), slow_crc32c(0, data + start, lens[i]));
+            assert_int_equal(crc32c(0xDEADBEEF, data + start, lens[i]), slow_crc32c(0xDEADBEEF, data + start, lens[i]));
+            assert_true(crc64nvme(7, data + start, lens[i]) == slow_crc64(7, data + start, lens[i]));
+        }
+    }
+    free(data);
+}
+
 static void a_running_crc_is_the_crc_of_the_whole(void **state)
 {
     uint8_t data[1000];
@@ -102,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_check_values_are_right),
         cmocka_unit_test(every_length_and_alignment_agrees_with_the_definition),
+        cmocka_unit_test(long_buffers_agree_with_the_definition),
         cmocka_unit_test(a_running_crc_is_the_crc_of_the_whole),
         cmocka_unit_test(two_crcs_combine_to_the_crc_of_both),
         cmocka_unit_test(lengths_beyond_memory_combine),
