@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "conn.h"
+#include "ssm.h"
 
 enum { CHUNK = 256 << 10, HASH_SLICE = 4 << 20 };
 
@@ -97,6 +98,14 @@ void conn_reset(struct server *s, struct conn *c)
     conn_close(s, c);
 }
 
+static enum op_result perform(struct server *s, struct request *r, struct reply *p)
+{
+    if (!r->ssm)
+        return s3_perform(s, r, p);
+    ssm_perform(s, r, p);
+    return OP_DONE;
+}
+
 static void run(struct server *s, struct conn *c)
 {
     struct request *r = &c->request;
@@ -107,7 +116,7 @@ static void run(struct server *s, struct conn *c)
     else if (r->network.throttled)
         reply_error(&c->reply, r, "SlowDown");
     else if (!fault_answers(r, &c->reply))
-        result = s3_perform(s, r, &c->reply);
+        result = perform(s, r, &c->reply);
     if (result == OP_AGAIN) {
         c->state = STATE_HASH;
         c->hashed = 0;
@@ -134,27 +143,6 @@ static uint64_t perform_at(const struct server *s, const struct conn *c)
     uint64_t at = (connected > now ? connected : now) + r->network.latency_ns + r->plan.delay_ms * 1000000;
 
     return at > now ? at : 0;
-}
-
-static void received(struct server *s, struct conn *c)
-{
-    const struct fault_plan *plan = &c->request.plan;
-    uint64_t at = perform_at(s, c);
-
-    c->request.payload = sink_finish(&c->request.sink);
-    c->request.receiving = false;
-    if (plan->reset) {
-        conn_reset(s, c);
-    } else if (plan->hang) {
-        c->state = STATE_HANG;
-        conn_watch(s, c, EPOLLRDHUP);
-    } else if (at) {
-        c->state = STATE_DELAY;
-        conn_wake_at(s, c, at);
-        conn_watch(s, c, plan->delay_ms ? 0 : EPOLLRDHUP);
-    } else {
-        run(s, c);
-    }
 }
 
 /* The region of "Authorization: AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/..." or of a presigned URL. */
@@ -192,6 +180,32 @@ static void begin(struct server *s, struct conn *c)
     free(region);
 }
 
+static void received(struct server *s, struct conn *c)
+{
+    const struct fault_plan *plan = &c->request.plan;
+    uint64_t at;
+
+    c->request.payload = sink_finish(&c->request.sink);
+    c->request.receiving = false;
+    if (c->request.ssm) {
+        ssm_prepare(&c->request);
+        begin(s, c);
+    }
+    at = perform_at(s, c);
+    if (plan->reset) {
+        conn_reset(s, c);
+    } else if (plan->hang) {
+        c->state = STATE_HANG;
+        conn_watch(s, c, EPOLLRDHUP);
+    } else if (at) {
+        c->state = STATE_DELAY;
+        conn_wake_at(s, c, at);
+        conn_watch(s, c, plan->delay_ms ? 0 : EPOLLRDHUP);
+    } else {
+        run(s, c);
+    }
+}
+
 static void parsed(struct server *s, struct conn *c, int refused)
 {
     static const char proceed[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -206,7 +220,7 @@ static void parsed(struct server *s, struct conn *c, int refused)
         send_start(s, c);
         return;
     }
-    if (!r->control)
+    if (!r->control && !r->ssm)
         begin(s, c);
     if (r->content_length > S3_BODY_MAX) {
         r->close = true;

@@ -100,6 +100,8 @@ static void reset_store(struct server *s, const json_t *in, struct reply *p)
     (void)in;
     store_release(&s->store);
     store_init(&s->store);
+    parameters_release(&s->parameters);
+    parameters_init(&s->parameters);
     directories_release(&s->directories);
     faults_clear(&s->faults);
     network_clear(&s->network);
@@ -283,6 +285,8 @@ static const struct {
     {"DELETE", "/-/families", clear_families},
     {"POST", "/-/settings", settings},
     {"POST", "/-/sessions/expire", expire_sessions},
+    {"POST", "/-/parameters", ssm_fill},
+    {"POST", "/-/parameters/settings", ssm_settings},
     {"POST", "/-/reset", reset_store},
 };
 

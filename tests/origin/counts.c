@@ -29,6 +29,10 @@ char *request_target(const struct request *r)
     const char *prefix = request_param(r, "prefix");
     struct buf b = {0};
 
+    if (r->ssm) {
+        buf_addf(&b, "ssm:%s", r->subject);
+        return buf_take(&b);
+    }
     if (!r->bucket)
         return x_strdup("");
     buf_addf(&b, "%s/%s", r->bucket, r->key ? r->key : prefix ? prefix : "");
@@ -106,7 +110,7 @@ void counts_begin(struct counts *c, struct request *r)
     set_text(entry, "method", r->method);
     set_text(entry, "kind", op_name(r->op));
     set_text(entry, "bucket", r->bucket);
-    set_text(entry, "key", r->key);
+    set_text(entry, "key", r->ssm ? r->subject : r->key);
     set_text(entry, "query", r->query);
     set_text(entry, "range", request_header(r, "range"));
     set_text(entry, "if_match", request_header(r, "if-match"));

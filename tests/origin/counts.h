@@ -34,7 +34,7 @@ struct counts {
 void counts_init(struct counts *c);
 void counts_release(struct counts *c);
 
-/* "bucket/key", or "bucket/prefix" for listings, "bucket/" for other requests on a bucket, "" for the service.
+/* "bucket/key", "ssm:/name" for a parameter or path, "ssm:/one,/two" for several, or "bucket/prefix" for listings, "bucket/" for other requests on a bucket, "" for the service.
  * The caller owns it. */
 char *request_target(const struct request *r);
 

@@ -5,9 +5,10 @@
 #include <strings.h>
 
 #include "request.h"
+#include "ssm.h"
 
 #define OP_TEXT(name) #name,
-static const char *const names[] = {S3_OPERATIONS(OP_TEXT)};
+static const char *const names[] = {S3_OPERATIONS(OP_TEXT) SSM_OPERATIONS(OP_TEXT)};
 
 const char *op_name(enum op op)
 {
@@ -94,6 +95,10 @@ static bool params_allowed(const struct request *r, const struct route *route)
 
 enum op op_of_request(const struct request *r)
 {
+    const char *target = request_header(r, "x-amz-target");
+
+    if (r->ssm)
+        return ssm_op_of_target(target);
     enum scope scope = r->key ? ON_OBJECT : r->bucket ? ON_BUCKET : ON_SERVICE;
 
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {

@@ -1,4 +1,4 @@
-/* The S3 operations by name, and which one a request asks for. */
+/* The operations by name, and which one a request asks for. */
 #pragma once
 
 struct request;
@@ -13,10 +13,14 @@ struct request;
     X(CompleteMultipartUpload) X(GetObjectTagging) X(PutObjectTagging) X(DeleteObjectTagging) \
     X(GetObjectAcl) X(PutObjectAcl) X(RenameObject) X(PutObjectAnnotation) X(GetObjectAnnotation) \
     X(DeleteObjectAnnotation) X(Unknown)
+#define SSM_OPERATIONS(X) \
+    X(GetParameter) X(GetParameters) X(GetParametersByPath) X(GetParameterHistory) X(DescribeParameters) \
+    X(PutParameter) X(DeleteParameter) X(DeleteParameters) X(LabelParameterVersion) X(UnlabelParameterVersion) \
+    X(AddTagsToResource) X(RemoveTagsFromResource) X(ListTagsForResource)
 /* clang-format on */
 
 #define OP_NAME(name) OP_##name,
-enum op { S3_OPERATIONS(OP_NAME) OP_COUNT };
+enum op { S3_OPERATIONS(OP_NAME) SSM_OPERATIONS(OP_NAME) OP_COUNT };
 #undef OP_NAME
 
 /* "GetObject" and the like: the kinds of counts, log and faults. */

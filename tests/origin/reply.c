@@ -105,6 +105,12 @@ void reply_error_text(struct reply *p, const struct request *r, const char *code
     int status = error_status(code, &standard);
 
     reply_release(p);
+    if (r->ssm) {
+        reply_json(p, strcmp(code, "InternalServerError") == 0 ? 500 : 400,
+                   json_pack("{s:s, s:s}", "__type", code, "message", message ? message : "Error"));
+        p->content_type = "application/x-amz-json-1.1";
+        return;
+    }
     reply_xml(p);
     p->status = status ? status : 500;
     buf_adds(&p->text, "<Error>");

@@ -181,8 +181,11 @@ static int parse_target(struct request *r)
     char *path = r->path + 1;
     char *slash;
 
+    const char *service = request_header(r, "x-amz-target");
+
     r->control = strncmp(r->path, "/-/", 3) == 0;
-    if (r->control)
+    r->ssm = !r->control && service && strcmp(r->method, "POST") == 0;
+    if (r->control || r->ssm)
         return 0;
     r->bucket = bucket_of_host(r);
     r->in_host = r->bucket != NULL;
@@ -261,6 +264,8 @@ void request_release(struct request *r)
         free(r->params[i].name);
         free(r->params[i].value);
     }
+    json_decref(r->json);
+    free(r->subject);
     free(r->bucket);
     free(r->key);
     free(r->head);

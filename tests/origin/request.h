@@ -1,5 +1,6 @@
 /* One HTTP/1.1 request as received: head, decoded target, body. */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,9 @@ struct request {
     bool in_host; /* the bucket was named there */
     const char *session_sse, *session_sse_key; /* of a directory bucket's session; NULL: none. Borrowed */
     bool control;
+    bool ssm;      /* for the Parameter Store, by its target header */
+    json_t *json;  /* its body, NULL when it is not an object */
+    char *subject; /* its name, path or names; known with its body */
     bool close;
     uint64_t content_length;
     bool has_length;

@@ -74,6 +74,7 @@ bool server_open(struct server *s, uint16_t port)
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     store_init(&s->store);
+    parameters_init(&s->parameters);
     faults_init(&s->faults);
     network_init(&s->network);
     counts_init(&s->counts);
@@ -131,6 +132,7 @@ void server_close(struct server *s)
     network_release(&s->network);
     timers_close(&s->timers);
     store_release(&s->store);
+    parameters_release(&s->parameters);
     free(s->region);
     free(s->ownership);
 }

@@ -10,6 +10,7 @@
 #include "network.h"
 #include "reply.h"
 #include "request.h"
+#include "ssm.h"
 #include "store.h"
 #include "timers.h"
 
@@ -32,6 +33,7 @@ struct server {
     struct counts counts;
     struct directories directories;
     struct lacks lacks;
+    struct parameters parameters;
     char *region;    /* of new buckets without a LocationConstraint */
     char *ownership; /* of buckets that have none of their own */
     uint64_t ids;

@@ -17,6 +17,16 @@ static void answer_redirect(const struct request *r, struct reply *p)
     reply_header(p, "Location", "http://%s%s%s%s", host ? host : "", r->path, *r->query ? "?" : "", r->query);
 }
 
+/* The Parameter Store's errors are 400 nearly all, so that a status alone says little. */
+static const char *ssm_code_of_status(int status)
+{
+    return status == 403                    ? "AccessDeniedException"
+           : status == 404                  ? "ParameterNotFound"
+           : status == 429 || status == 503 ? "ThrottlingException"
+           : status == 400                  ? "ValidationException"
+                                            : "InternalServerError";
+}
+
 static const char *code_of_status(int status)
 {
     static const struct {
@@ -37,7 +47,9 @@ static void answer_status(const struct request *r, struct reply *p)
 {
     const struct fault_plan *plan = &r->plan;
 
-    reply_error(p, r, plan->code ? plan->code : code_of_status(plan->status));
+    const char *code = r->ssm ? ssm_code_of_status(plan->status) : code_of_status(plan->status);
+
+    reply_error(p, r, plan->code ? plan->code : code);
     p->status = plan->status;
     if (plan->status == 304 || plan->status == 204) {
         p->no_length = true;
@@ -73,10 +85,11 @@ bool fault_answers(const struct request *r, struct reply *p)
 static void replace_text(struct reply *p, struct buf text)
 {
     int status = p->status;
+    const char *type = p->content_type ? p->content_type : "application/xml";
 
     reply_release(p);
     p->status = status;
-    p->content_type = "application/xml";
+    p->content_type = type;
     p->text = text;
 }
 
@@ -116,9 +129,27 @@ static const char *root_of(enum op op)
     }
 }
 
+/* A page of the Parameter Store with that many bytes of parameters. */
+static void spoil_huge_json(const struct request *r, struct reply *p)
+{
+    static const char unit[] = "{\"Name\":\"/huge\",\"Type\":\"String\",\"Value\":\"v\",\"Version\":1},";
+    struct buf text = {0};
+
+    buf_adds(&text, "{\"Parameters\":[");
+    while (text.len < r->plan.huge_xml)
+        buf_adds(&text, unit);
+    text.len--;
+    buf_adds(&text, "]}");
+    replace_text(p, text);
+}
+
 /* Well-formed XML of at least that many bytes: one <Contents> after the other under the operation's root. */
 static void spoil_huge(const struct request *r, struct reply *p)
 {
+    if (r->ssm) {
+        spoil_huge_json(r, p);
+        return;
+    }
     static const char unit[] = "<Contents><Key>huge</Key><LastModified>2020-01-01T00:00:00.000Z</LastModified>"
                                "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>0</Size>"
                                "<StorageClass>STANDARD</StorageClass></Contents>";
