@@ -239,7 +239,7 @@ static enum err_code check_target(struct vfs *v, struct rename *r, const struct 
     lock_drop(&v->tree);
     if (full)
         return err_set(e, ERR_NOT_EMPTY, "\"%s\" is not empty", r->name);
-    return to_dir && !local ? check_empty(v, r->to_key, c, NULL, e) : ERR_OK;
+    return to_dir && !local ? check_empty(v, r->to_key, c, r->to_marker, e) : ERR_OK;
 }
 
 static enum err_code name_keys(struct vfs *v, struct rename *r, struct err *e)

@@ -10,6 +10,7 @@ struct rename {
     const char *name;       /* the new one */
     char *from_key, *to_key;
     char component[1024];   /* of the new key */
+    char to_marker[STORE_ETAG_SIZE]; /* of the empty directory that is replaced; "": it has no marker */
     bool from_stays;        /* others changed what was copied before it was deleted: theirs stands under the old name */
 };
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;

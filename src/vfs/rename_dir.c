@@ -118,9 +118,11 @@ static void copy_one(void *arg)
     /* The time that was shown is that of the object copied from, which the listing told. */
     if (keeps_times(t->v))
         copy.mtime = &t->version.mtime;
-    /* The target directory was found empty: only its own marker may be there. */
+    /* The target directory was found empty: only its own marker may be there, as it was then. */
     bool marker = strcmp(buf_str(&to), t->r->to_key) == 0;
-    copy.cond.kind = marker ? STORE_ALWAYS : STORE_IF_ABSENT;
+    copy.cond.kind = STORE_IF_ABSENT;
+    if (marker && *t->r->to_marker)
+        copy.cond = (struct store_cond){.kind = STORE_IF_MATCH, .etag = t->r->to_marker};
     t->code = buf_check(&to, "key", &t->err);
     if (!t->code)
         t->code = store_check(t->v->store, buf_str(&to), marker, NULL, &t->err);

@@ -221,6 +221,45 @@ static void nothing_comes_into_a_directory_that_was_removed(void **state)
     rig_stop(&r);
 }
 
+/* A body that others put under the new name's marker, after it was found empty or free, is no marker to be replaced. */
+static void a_body_that_others_put_under_the_new_marker_stays(void **state)
+{
+    static const char *const before[] = {"", NULL};
+    for (size_t k = 0; k < ARRAY_LEN(before); k++) {
+        struct rig r;
+        rig_start(&r, NULL);
+        others_put(&r, "d/", "");
+        others_put(&r, "d/f", "f");
+        if (before[k])
+            others_put(&r, "e/", before[k]);
+        walk(&r, "d");
+        mem_store_hold(r.mem, MEM_STAT, "d/"); /* asked for what the marker carries, before it is put anew */
+        struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
+        call_start(&c);
+        assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 2000));
+        others_put(&r, "e/", "theirs");
+        mem_store_unhold(r.mem, MEM_STAT);
+        assert_int_not_equal(call_end(&c), ERR_OK);
+        expect_object(&r, "e/", "theirs");
+        expect_object(&r, "d/", "");
+        expect_object(&r, "d/f", "f");
+        rig_stop(&r);
+    }
+}
+
+static void an_empty_directory_that_is_replaced_keeps_no_marker_of_its_own(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put_meta(&r, "d/", "", meta_of(S_IFDIR | 0700, NULL));
+    others_put_meta(&r, "e/", "", meta_of(S_IFDIR | 0711, NULL));
+    expect_ok(&r, try_rename(&r, "d", "e", 0));
+    CLEANUP(store_meta_unref) struct store_meta *m = object_meta(&r, "e/");
+    assert_int_equal(m->mode, S_IFDIR | 0700);
+    assert_int_equal(objects_below(&r, "d/"), 0);
+    rig_stop(&r);
+}
+
 static void an_empty_directory_only_known_here_can_be_renamed(void **state)
 {
     struct rig r;
@@ -250,6 +289,8 @@ int main(void)
         cmocka_unit_test(what_others_changed_between_copy_and_deletion_stays),
         cmocka_unit_test(a_copy_that_others_changed_is_not_undone),
         cmocka_unit_test(nothing_comes_into_a_directory_that_was_removed),
+        cmocka_unit_test(a_body_that_others_put_under_the_new_marker_stays),
+        cmocka_unit_test(an_empty_directory_that_is_replaced_keeps_no_marker_of_its_own),
         cmocka_unit_test(an_empty_directory_only_known_here_can_be_renamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

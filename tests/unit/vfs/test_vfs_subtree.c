@@ -3,11 +3,13 @@
 
 #include <unistd.h>
 
-static const struct rig_kind tree_kind = {
-    .caps_on = STORE_LIST_SUBTREE | STORE_LIST_CONTENT | STORE_SELF_NAMES | STORE_EMPTY_REFUSED | STORE_SLOW_COPY,
-    .caps_off = STORE_START_AFTER | STORE_POSIX | STORE_MARKERS | STORE_MULTIPART,
-    .ttl_ms = 200,
+enum {
+    TREE_ON = STORE_LIST_SUBTREE | STORE_LIST_CONTENT | STORE_SELF_NAMES | STORE_EMPTY_REFUSED | STORE_SLOW_COPY,
+    TREE_OFF = STORE_START_AFTER | STORE_POSIX | STORE_MARKERS | STORE_MULTIPART,
 };
+static const struct rig_kind tree_kind = {.caps_on = TREE_ON, .caps_off = TREE_OFF};
+/* For tests that wait until what they know is too old. */
+static const struct rig_kind short_lived = {.caps_on = TREE_ON, .caps_off = TREE_OFF, .ttl_ms = 200};
 
 static void a_subtree_is_listed_once_with_its_contents(void **state)
 {
@@ -29,7 +31,7 @@ static void a_subtree_is_listed_once_with_its_contents(void **state)
 static void one_name_costs_questions_for_that_name_alone(void **state)
 {
     struct rig r;
-    rig_start(&r, &tree_kind);
+    rig_start(&r, &short_lived);
     others_put(&r, "host", "localhost");
     (void)walk(&r, "host");
     assert_int_equal(rig_requests(&r), 2);
@@ -78,7 +80,7 @@ static void an_object_beside_a_directory_is_self_in_it(void **state)
 static void self_is_still_there_after_the_ttl_and_goes_when_others_remove_it(void **state)
 {
     struct rig r;
-    rig_start(&r, &tree_kind);
+    rig_start(&r, &short_lived);
     others_put(&r, "a", "the value");
     others_put(&r, "a/b", "below");
     expect_names(&r, "", "a\n");
@@ -108,7 +110,7 @@ static void self_is_found_without_a_listing(void **state)
 static void a_directory_that_only_exists_here_stays_until_rmdir(void **state)
 {
     struct rig r;
-    rig_start(&r, &tree_kind);
+    rig_start(&r, &short_lived);
     expect_ok(&r, try_mkdir(&r, "new"));
     usleep(220 * 1000);
     expect_names(&r, "", "new\n");
@@ -128,7 +130,7 @@ static void a_directory_that_only_exists_here_stays_until_rmdir(void **state)
 static void what_was_written_is_read_back_from_the_next_listing(void **state)
 {
     struct rig r;
-    rig_start(&r, &tree_kind);
+    rig_start(&r, &short_lived);
     others_put(&r, "f", "old");
     expect_file(&r, "f", "old");
     struct vfs_handle *h = open_at(&r, "f", O_WRONLY | O_TRUNC);
