@@ -131,7 +131,9 @@ static enum err_code run_write(struct request *r, struct err *e)
 {
     enum err_code code = clear_suid(r, r->ino, r->file, e);
 
-    if (code == ERR_OK)
+    if (code == ERR_OK && r->mapped)
+        code = vfs_write_mapped(r->session->vfs, r->file, r->data, r->size, r->offset, e);
+    else if (code == ERR_OK)
         code = vfs_write(r->session->vfs, r->file, r->data, r->size, r->offset, &r->caller, e);
     if (code == ERR_OK) {
         request_disarm(r);
@@ -148,12 +150,35 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     r.data = data;
     r.size = size;
     r.offset = (uint64_t)offset;
+    r.mapped = fi->writepage;
     r.kill_suid = wire_kill_suidgid();
     bool secret = r.session->config.secret;
     request_serve(&r);
     /* The worker's buffer for requests, which libfuse keeps; whoever still works on them has a copy. */
     if (secret)
         secret_wipe((char *)data, size);
+}
+
+static enum err_code run_fallocate(struct request *r, struct err *e)
+{
+    enum err_code code = clear_suid(r, r->ino, r->file, e);
+
+    if (code == ERR_OK)
+        code = vfs_fallocate(r->session->vfs, r->file, r->flags, r->offset, r->length, e);
+    if (code == ERR_OK)
+        reply_done(r);
+    return code;
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length, struct fuse_file_info *fi)
+{
+    struct request r = request_make(req, ino, run_fallocate);
+
+    r.file = file_of(fi);
+    r.flags = mode;
+    r.offset = (uint64_t)offset;
+    r.length = (uint64_t)length;
+    request_serve(&r);
 }
 
 static enum err_code run_flush(struct request *r, struct err *e)
@@ -240,6 +265,7 @@ void files_ops(struct fuse_lowlevel_ops *ops)
     ops->create = op_create;
     ops->read = op_read;
     ops->write = op_write;
+    ops->fallocate = op_fallocate;
     ops->flush = op_flush;
     ops->fsync = op_fsync;
     ops->fsyncdir = op_fsyncdir;

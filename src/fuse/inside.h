@@ -85,13 +85,13 @@ struct request {
     bool armed;                          /* an interrupt function is registered */
 
     /* The arguments, as each operation needs them. Borrowed while on the worker, copied when deferred. */
-    uint64_t ino, new_parent, offset;
+    uint64_t ino, new_parent, offset, length;
     const char *name, *new_name;
     const void *data;
     size_t size;
     mode_t mode;
     int flags;
-    bool kill_suid, plus;
+    bool kill_suid, plus, mapped;
     struct vfs_setattr set;
     struct vfs_handle *file;
     struct vfs_dir_handle *dir;

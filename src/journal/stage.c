@@ -67,11 +67,11 @@ void stage_free(struct stage *s)
 
 /* ---- Changes */
 
-static enum err_code reserve_locked(struct stage *s, struct err *e)
+static enum err_code reserve_locked(struct stage *s, size_t changes, struct err *e)
 {
     lock_assert_held(&s->lock);
     LOCK_SCOPE(&s->map_lock);
-    return stage_map_reserve(&s->live, 1, e);
+    return stage_map_reserve(&s->live, changes, e);
 }
 
 static void set_live_locked(struct stage *s, uint64_t offset, uint64_t len, enum map_kind kind)
@@ -142,7 +142,7 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
         return ERR_OK;
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    enum err_code code = reserve_locked(s, e);
+    enum err_code code = reserve_locked(s, 1, e);
     if (!code && s->is_frozen)
         code = open_overlay_locked(s, e);
     if (code)
@@ -180,7 +180,7 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
     if (size > s->size_max)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
     LOCK_SCOPE(&s->lock);
-    enum err_code code = reserve_locked(s, e);
+    enum err_code code = reserve_locked(s, 1, e);
     if (code)
         return code;
     bool shrinks = size < s->live.size;
@@ -195,6 +195,51 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
         stage_bytes_cut(&s->main, size);
     if (s->over_open)
         stage_bytes_cut(&s->over, size);
+    return ERR_OK;
+}
+
+static void grow_locked(struct stage *s, uint64_t size)
+{
+    lock_assert_held(&s->lock);
+    LOCK_SCOPE(&s->map_lock);
+    if (size > s->live.size)
+        stage_map_resize(&s->live, size);
+}
+
+/* The frozen state keeps its bytes: then only what the overlay has of the range goes. */
+enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool grow, struct err *e)
+{
+    if (offset > s->size_max || len > s->size_max - offset)
+        return err_set(e, ERR_TOO_BIG, "larger than may be staged");
+    LOCK_SCOPE(&s->lock);
+    enum err_code code = reserve_locked(s, 2, e);
+    if (code)
+        return code;
+    uint64_t inside = offset >= s->live.size ? 0 : s->live.size - offset < len ? s->live.size - offset : len;
+    if (inside) {
+        set_live_locked(s, offset, inside, MAP_HOLE);
+        if (!s->is_frozen)
+            (void)stage_bytes_drop(&s->main, offset, inside);
+        if (s->over_open)
+            (void)stage_bytes_drop(&s->over, offset, inside);
+    }
+    if (grow)
+        grow_locked(s, offset + len);
+    return ERR_OK;
+}
+
+enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool grow, struct err *e)
+{
+    if (offset > s->size_max || len > s->size_max - offset)
+        return err_set(e, ERR_TOO_BIG, "larger than may be staged");
+    LOCK_SCOPE(&s->lock);
+    enum err_code code = reserve_locked(s, 1, e);
+    if (!code)
+        code = stage_bytes_reserve(&s->main, offset, len, e);
+    if (code)
+        return not_written(s, code, e);
+    if (grow)
+        grow_locked(s, offset + len);
     return ERR_OK;
 }
 

@@ -49,6 +49,15 @@ enum err_code stage_append(struct stage *s, const void *p, size_t len, uint64_t 
 /* Shrinking forgets what was beyond (also of the base), growing adds a HOLE. */
 enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e) MUST_CHECK;
 
+/* Makes [offset, offset + len) a HOLE and gives its space back. Beyond the size it changes nothing unless `grow`: then the size
+ * is at least its end afterwards. */
+enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool grow, struct err *e) MUST_CHECK;
+
+/* Takes local space for [offset, offset + len), so that writing there does not fail for want of it; grows the size to its end
+ * only with `grow`. Where the filesystem cannot reserve, nothing is. While it is frozen what is written goes elsewhere, and may
+ * still find the disk full. ERR_NOSPC: nothing has changed. */
+enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool grow, struct err *e) MUST_CHECK;
+
 uint64_t stage_size(struct stage *s);
 
 /* Bytes that take local space. */

@@ -157,6 +157,14 @@ bool stage_bytes_drop(struct stage_bytes *b, uint64_t offset, uint64_t len)
     return true;
 }
 
+enum err_code stage_bytes_reserve(struct stage_bytes *b, uint64_t offset, uint64_t len, struct err *e)
+{
+    if (b->fd < 0 || fallocate(b->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) == 0 || errno == EOPNOTSUPP ||
+        errno == ENOSYS)
+        return ERR_OK;
+    return durable_failed(e, errno, "reserve space in", "a staging file");
+}
+
 void stage_bytes_cut(struct stage_bytes *b, uint64_t size)
 {
     struct stat st;

@@ -44,6 +44,9 @@ enum err_code stage_bytes_copy(struct stage_bytes *to, const struct stage_bytes 
 /* Makes the range zeros and gives its space back; false where the filesystem cannot. */
 bool stage_bytes_drop(struct stage_bytes *b, uint64_t offset, uint64_t len);
 
+/* Takes space for the range without changing bytes or size. ERR_NOSPC; where the filesystem cannot reserve: ERR_OK. */
+enum err_code stage_bytes_reserve(struct stage_bytes *b, uint64_t offset, uint64_t len, struct err *e) MUST_CHECK;
+
 /* Forgets what is behind `size`. */
 void stage_bytes_cut(struct stage_bytes *b, uint64_t size);
 

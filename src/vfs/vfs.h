@@ -164,6 +164,16 @@ void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size,
 enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
                         const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
+/* The same for bytes that a mapping changed: the kernel sends them through any handle that may write, and `offset` counts also
+ * where that one has O_APPEND. */
+enum err_code vfs_write_mapped(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
+                               struct err *e) MUST_CHECK;
+
+/* `mode` as fallocate(2) has it: 0 or FALLOC_FL_KEEP_SIZE take local space, ZERO_RANGE (with or without KEEP_SIZE) and PUNCH_HOLE
+ * make zeros; others ERR_UNSUPPORTED. Never waits for the network. ERR_NOSPC, ERR_TOO_BIG, ERR_BAD_HANDLE. */
+enum err_code vfs_fallocate(struct vfs *v, struct vfs_handle *h, int mode, uint64_t offset, uint64_t len,
+                            struct err *e) MUST_CHECK;
+
 /* A descriptor is closed by c->pid. What that means is W8 of the design. Errors are the upload's. */
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 

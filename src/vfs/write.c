@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 
+/* What a handle may change, and how far. */
 static enum err_code check_write(struct vfs *v, const struct vfs_handle *h, size_t size, uint64_t offset, struct err *e)
 {
     if ((h->flags & O_ACCMODE) == O_RDONLY)
@@ -18,41 +19,94 @@ static enum err_code check_write(struct vfs *v, const struct vfs_handle *h, size
     return ERR_OK;
 }
 
-enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
-                        const struct vfs_caller *c, struct err *e)
+/* The stage of an open file; it stays as long as the handle is open. */
+static enum err_code staged(struct vfs *v, struct inode *i, struct stage **out, struct err *e)
 {
-    struct inode *i = h->inode;
-    enum err_code code = check_write(v, h, size, offset, e);
-    if (code || size == 0)
-        return code;
     lock_take(&v->tree);
-    struct stage *s = i->active->stage;
+    *out = i->active->stage;
     lock_drop(&v->tree);
-    if (!s) {
-        code = stage_open(v, i, false, e);
-        if (code)
-            return code;
-        lock_take(&v->tree);
-        s = i->active->stage;
-        lock_drop(&v->tree);
-    }
-    /* The end of the file for O_APPEND is decided together with the write: two programs append without gap or overlap. */
-    code = (h->flags & O_APPEND) ? stage_append(s, p, size, &offset, e) : stage_write(s, offset, p, size, e);
+    if (*out)
+        return ERR_OK;
+    enum err_code code = stage_open(v, i, false, e);
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);
+    *out = i->active->stage;
+    return ERR_OK;
+}
+
+static void changed_locked(struct vfs *v, struct inode *i)
+{
     struct active *a = i->active;
-    i->size = stage_size(s);
+    i->size = stage_size(a->stage);
     i->mtime = clock_now();
     a->wrote = true;
     a->hollow = false;
     a->gen++;
-    v->bytes_written += size;
     inode_changed_locked(v, i);
     if (!a->queued) {
         look_ahead_locked(v, i);
         base_fetch_locked(v, i);
         send_dirty_locked(v, i);
     }
+}
+
+static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, bool append,
+                              struct err *e)
+{
+    struct inode *i = h->inode;
+    enum err_code code = check_write(v, h, size, offset, e);
+    if (code || size == 0)
+        return code;
+    struct stage *s = NULL;
+    code = staged(v, i, &s, e);
+    if (code)
+        return code;
+    /* The end of the file for O_APPEND is decided together with the write: two programs append without gap or overlap. */
+    code = append ? stage_append(s, p, size, &offset, e) : stage_write(s, offset, p, size, e);
+    if (code)
+        return code;
+    LOCK_SCOPE(&v->tree);
+    v->bytes_written += size;
+    changed_locked(v, i);
+    return ERR_OK;
+}
+
+enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
+                        const struct vfs_caller *c, struct err *e)
+{
+    return write_to(v, h, p, size, offset, h->flags & O_APPEND, e);
+}
+
+enum err_code vfs_write_mapped(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, struct err *e)
+{
+    return write_to(v, h, p, size, offset, false, e);
+}
+
+/* The bytes of a version that nobody has written to need no place here: only what grows or is made zeros is a change. */
+enum err_code vfs_fallocate(struct vfs *v, struct vfs_handle *h, int mode, uint64_t offset, uint64_t len, struct err *e)
+{
+    struct inode *i = h->inode;
+    bool zero = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE), grow = !(mode & FALLOC_FL_KEEP_SIZE);
+    if (mode & ~(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+        return err_set(e, ERR_UNSUPPORTED, "fallocate cannot do this here");
+    enum err_code code = check_write(v, h, len, offset, e);
+    if (code)
+        return code;
+    lock_take(&v->tree);
+    uint64_t size = i->size;
+    bool clean = !i->active->stage;
+    lock_drop(&v->tree);
+    bool grows = grow && offset + len > size, zeros = zero && offset < size;
+    if (clean && !grows && !zeros)
+        return ERR_OK;
+    struct stage *s = NULL;
+    code = staged(v, i, &s, e);
+    if (!code)
+        code = zero ? stage_zero(s, offset, len, grow, e) : stage_reserve(s, offset, len, grow, e);
+    if (code || (!grows && !zeros))
+        return code;
+    LOCK_SCOPE(&v->tree);
+    changed_locked(v, i);
     return ERR_OK;
 }

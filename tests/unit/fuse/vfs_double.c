@@ -314,6 +314,16 @@ enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size
     return ERR_OK;
 }
 
+enum err_code vfs_write_mapped(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, struct err *e)
+{
+    return vfs_write(v, h, p, size, offset, NULL, e);
+}
+
+enum err_code vfs_fallocate(struct vfs *v, struct vfs_handle *h, int mode, uint64_t offset, uint64_t len, struct err *e)
+{
+    return err_set(e, ERR_UNSUPPORTED, "not here");
+}
+
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     count(DOUBLE_FLUSH);

@@ -110,6 +110,23 @@ static void do_truncate(struct model *m)
     grow(&m->live, size);
 }
 
+static void do_zero(struct model *m, bool reserve)
+{
+    size_t offset = below(m, ROOM), len = some_length(m, ROOM - offset);
+    bool grows = below(m, 2) && offset + len <= ROOM;
+    struct err e = ERR_INIT;
+    if (reserve)
+        assert_int_equal(stage_reserve(m->s, offset, len, grows, &e), ERR_OK);
+    else
+        assert_int_equal(stage_zero(m->s, offset, len, grows, &e), ERR_OK);
+    for (size_t i = offset; !reserve && i < offset + len && i < m->live.size; i++) {
+        m->live.bytes[i] = 0;
+        m->live.kinds[i] = HOLE;
+    }
+    if (grows)
+        grow(&m->live, offset + len);
+}
+
 static void do_fill(struct model *m)
 {
     if (m->base_size == 0)
@@ -194,8 +211,10 @@ static void step(struct model *m)
         do_write(m, true);
     else if (what < 62)
         do_truncate(m);
-    else if (what < 82)
+    else if (what < 72)
         do_fill(m);
+    else if (what < 82)
+        do_zero(m, what & 1);
     else if (what < 90)
         do_freeze_or_thaw(m);
     else

@@ -2,6 +2,7 @@
 
 #include "util/clock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -228,6 +229,46 @@ static void two_handles_append_without_gap_or_overlap(void **state)
     rig_stop(&r);
 }
 
+/* The kernel sends the pages of a mapping through whichever handle may write. */
+static void what_a_mapping_changed_is_never_appended(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "f", "0123456789");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR | O_APPEND);
+    expect_ok(&r, vfs_write_mapped(r.v, h, "abc", 3, 2, &r.err));
+    write_at(&r, h, 0, "+");
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "f", "01abc56789+");
+    rig_stop(&r);
+}
+
+static void only_what_fallocate_changes_is_sent(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "f", "0123456789");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    rig_mark(&r);
+    expect_ok(&r, vfs_fallocate(r.v, h, 0, 0, 10, &r.err));
+    expect_ok(&r, vfs_fallocate(r.v, h, FALLOC_FL_KEEP_SIZE, 5, 100, &r.err));
+    expect_ok(&r, vfs_fallocate(r.v, h, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 100, &r.err));
+    expect_ok(&r, fsync_file(&r, h));
+    assert_int_equal(rig_requests(&r), 0);
+    expect_ok(&r, vfs_fallocate(r.v, h, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2, 3, &r.err));
+    expect_code(&r, ERR_UNSUPPORTED, vfs_fallocate(r.v, h, FALLOC_FL_COLLAPSE_RANGE, 0, 4096, &r.err));
+    expect_code(&r, ERR_TOO_BIG, vfs_fallocate(r.v, h, 0, 0, 6ULL << 40, &r.err));
+    expect_ok(&r, close_file(&r, h));
+    h = open_at(&r, "f", O_RDONLY);
+    BUF(bytes, 64);
+    expect_ok(&r, read_some(&r, h, 0, 20, &bytes));
+    assert_int_equal(bytes.len, 10);
+    assert_memory_equal(bytes.data, "01\0\0\0" "56789", 10);
+    expect_code(&r, ERR_BAD_HANDLE, vfs_fallocate(r.v, h, 0, 0, 100, &r.err));
+    release(&r, h);
+    rig_stop(&r);
+}
+
 static void reading_while_writing_sees_what_was_written_and_the_rest_of_the_old(void **state)
 {
     struct rig r;
@@ -378,6 +419,8 @@ int main(void)
         cmocka_unit_test(bytes_anywhere),
         cmocka_unit_test(a_gap_is_zeros),
         cmocka_unit_test(two_handles_append_without_gap_or_overlap),
+        cmocka_unit_test(what_a_mapping_changed_is_never_appended),
+        cmocka_unit_test(only_what_fallocate_changes_is_sent),
         cmocka_unit_test(reading_while_writing_sees_what_was_written_and_the_rest_of_the_old),
         cmocka_unit_test(base_bytes_that_others_replaced_are_no_zeros_and_no_mixture),
         cmocka_unit_test(a_small_base_is_fetched_ahead_so_that_a_conflict_is_put_whole),
