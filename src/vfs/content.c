@@ -36,10 +36,13 @@ void contents_free(struct contents *cs)
         return;
     fetches_cancel(cs, NULL);
     lock_take(&cs->lock);
+    struct timers *timers = TAKE(cs->timers); /* nothing is armed any more */
     while (cs->busy > 0)
         (void)cond_wait(&cs->idle, &cs->lock, UINT64_MAX);
     assert(cs->n_contents == 0);
     lock_drop(&cs->lock);
+    if (timers)
+        (void)timer_disarm(timers, &cs->rest_timer);
     pool_free(cs->pool);
     memory_release(cs);
     cond_release(&cs->idle);
@@ -65,6 +68,7 @@ void contents_stats(struct contents *cs, struct content_stats *out)
     LOCK_SCOPE(&cs->lock);
     *out = cs->stats;
     out->memory_used = cs->used;
+    out->memory_idle = memory_idle_locked(cs);
 }
 
 static void kick_task(void *arg)

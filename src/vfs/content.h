@@ -19,6 +19,7 @@
 
 #include <sys/uio.h>
 
+struct timers;
 struct contents; /* all of a mount: the store, the memory, the counters */
 struct content;  /* one version; reference-counted */
 struct cancel;
@@ -27,6 +28,8 @@ struct cancel;
 
 /* `memory`: bytes that blocks may take. `secret`: blocks live in secret memory. */
 struct contents *contents_new(struct store *store, uint64_t memory, bool secret, struct err *e);
+/* Memory that nobody needed for so long goes back to the system from now on. `timers` is borrowed until contents_free(). */
+void contents_give_back(struct contents *cs, struct timers *timers, unsigned after_ms);
 /* Every content must be gone; waits for fetches that are still under way (they are canceled). */
 void contents_free(struct contents *cs);
 
@@ -84,7 +87,9 @@ enum content_hand content_at_hand(struct content *c);
 uint64_t contents_room(struct contents *cs);
 
 struct content_stats {
-    uint64_t memory_used, parked, hits, misses, fetched_bytes, requests;
+    uint64_t memory_used; /* by blocks */
+    uint64_t memory_idle; /* that blocks may have again */
+    uint64_t parked, hits, misses, fetched_bytes, requests;
 };
 void contents_stats(struct contents *cs, struct content_stats *out);
 

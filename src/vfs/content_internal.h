@@ -16,6 +16,8 @@
 #include "util/cancel.h"
 #include "util/lock.h"
 #include "util/pool.h"
+#include "util/timer.h"
+#include "vfs/arena.h"
 #include "vfs/content.h"
 
 #define BLOCK_GRAIN   4096u
@@ -80,6 +82,7 @@ struct block {
     unsigned pins;      /* reads that need it to stay */
     bool held;          /* else FETCHING */
     bool read;          /* by somebody, not only fetched ahead */
+    bool spent;         /* its last reader reads on behind it */
     uint64_t since_ms;  /* when it became evictable */
 };
 
@@ -132,6 +135,7 @@ struct parked {
     struct cancel_hook hook;
     enum parked_state state;
     bool fired;       /* the token fired during SETUP */
+    bool passes;      /* one of a sequential reader's */
     struct list link; /* the queue, or a list of those to be answered */
     unsigned waiting; /* slots that are */
     unsigned n;
@@ -151,12 +155,18 @@ struct contents {
 
     uint64_t used, fetching; /* bytes of all blocks, of those FETCHING */
     uint64_t fixed;          /* bytes of blocks that are held for good: of pinned contents */
-    uint64_t pooled;         /* bytes of recycled buffers, beside `used` inside the limit */
+    /* Recycled buffers, beside `used` inside the limit: frames of whole blocks, and smaller ones by size. */
+    struct arena *arena;
     void *pools[BLOCK_CLASSES];
+    uint64_t small, small_low; /* bytes in `pools`; the fewest since the last rest */
+    struct timers *timers;     /* NULL: idle memory is not given back */
+    struct timer rest_timer;
+    unsigned rest_ms;
+    bool resting; /* the timer is armed, or its task is under way */
     struct block **table;
     size_t table_mask;
-    struct list lru_read, lru_unread; /* the least recent first */
-    uint64_t read_bytes, unread_bytes;
+    struct list lru_spent, lru_read, lru_unread; /* the least recent first */
+    uint64_t read_bytes, unread_bytes, spent_bytes; /* the spent are among the read */
 
     struct list queue; /* reads that wait for memory */
     bool kicking, kick_again;
@@ -170,6 +180,9 @@ enum room { ROOM_FILL, ROOM_DEMAND, ROOM_AHEAD };
 
 enum err_code memory_init(struct contents *cs, struct err *e) MUST_CHECK;
 void memory_release(struct contents *cs);
+
+/* Bytes of recycled buffers that no block has. */
+uint64_t memory_idle_locked(const struct contents *cs);
 
 struct block *block_find_locked(const struct content *c, uint64_t index);
 
@@ -193,7 +206,8 @@ void block_free_locked(struct block *b);
 void block_hold_locked(struct block *b);
 
 void block_pin_locked(struct block *b);
-void block_unpin_locked(struct block *b); /* may free it, when its content is gone */
+/* `spent`: a sequential reader has passed it. May free it, when its content is gone. */
+void block_unpin_locked(struct block *b, bool spent);
 
 /* Pins the content: none of its blocks is evicted any more. */
 void blocks_pin_locked(struct content *c);

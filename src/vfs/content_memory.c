@@ -1,10 +1,11 @@
 /*
- * Blocks: their memory, the table that finds them, and eviction. Buffers come in sizes of whole 4 KiB and are recycled
- * by size, because the first touch of fresh memory costs more than the copy into it. Secret memory wipes and recycles
- * by itself.
+ * Blocks: their memory, the table that finds them, and eviction. Whole blocks have frames of an arena (vfs/arena.h), smaller
+ * ones come in sizes of whole 4 KiB and are recycled by size: the first touch of fresh memory costs more than the copy into
+ * it. Secret memory wipes and recycles by itself.
  *
  * What was fetched ahead and not yet read is kept apart: read-ahead never evicts it, except when nobody came for it in
- * time.
+ * time. What a sequential reader has passed is SPENT: it goes first, and beyond a share of the limit it goes rather than that
+ * memory is touched that no block had yet (the kernel's page cache has its bytes).
  */
 #include "util/clock.h"
 #include "util/secret.h"
@@ -13,7 +14,10 @@
 #include <assert.h>
 #include <stdlib.h>
 
+static void rest_later_locked(struct contents *cs);
+
 #define UNREAD_MS 10000
+#define SPENT_PART 16 /* of the limit */
 #define TABLE_MIN 64
 #define TABLE_MAX (1u << 20)
 #define TABLE_PER 16384 /* bytes of memory for each place in the table */
@@ -26,52 +30,92 @@ enum err_code memory_init(struct contents *cs, struct err *e)
     cs->table = calloc(size, sizeof(struct block *));
     if (!cs->table)
         return err_set(e, ERR_NOMEM, "no memory for the table of blocks");
+    if (!(cs->arena = arena_new(cs->limit < CONTENT_BLOCK ? 1 : cs->limit / CONTENT_BLOCK, CONTENT_BLOCK)))
+        return err_set(e, ERR_NOMEM, "no address space for %llu bytes of blocks (memory=)", (unsigned long long)cs->limit);
     cs->table_mask = size - 1;
+    list_init(&cs->lru_spent);
     list_init(&cs->lru_read);
     list_init(&cs->lru_unread);
     return ERR_OK;
 }
 
-/* ---- Buffers */
+/* ---- Buffers: whole blocks have frames of the arena, smaller ones are malloc()ed */
 
-static void pool_drop_locked(struct contents *cs, size_t class)
+uint64_t memory_idle_locked(const struct contents *cs)
+{
+    return cs->small + arena_warm(cs->arena);
+}
+
+static void small_drop_locked(struct contents *cs, size_t class)
 {
     void *p = cs->pools[class];
     cs->pools[class] = *(void **)p;
-    cs->pooled -= (class + 1) * BLOCK_GRAIN;
+    cs->small -= (class + 1) * BLOCK_GRAIN;
+    if (cs->small < cs->small_low)
+        cs->small_low = cs->small;
     free(p);
+}
+
+/* Large ones first: fewer calls. */
+static void small_shrink_locked(struct contents *cs, uint64_t to)
+{
+    for (size_t class = BLOCK_CLASSES; class -- > 0;)
+        while (cs->pools[class] && cs->small > to)
+            small_drop_locked(cs, class);
 }
 
 void memory_release(struct contents *cs)
 {
-    for (size_t class = 0; class < BLOCK_CLASSES; class ++)
-        while (cs->pools[class])
-            pool_drop_locked(cs, class);
-    assert(cs->used == 0 && cs->pooled == 0);
+    small_shrink_locked(cs, 0);
+    assert(cs->used == 0);
+    arena_free(cs->arena);
     free(cs->table);
 }
 
-/* Large ones first: fewer calls. */
-static void pools_shrink_locked(struct contents *cs, uint64_t need)
+static void make_room_locked(struct contents *cs, uint64_t need)
 {
-    for (size_t class = BLOCK_CLASSES; class -- > 0;)
-        while (cs->pools[class] && cs->used + cs->pooled + need > cs->limit)
-            pool_drop_locked(cs, class);
+    uint64_t all = cs->used + memory_idle_locked(cs) + need, over = all > cs->limit ? all - cs->limit : 0;
+    if (over > 0)
+        small_shrink_locked(cs, over < cs->small ? cs->small - over : 0);
+    while (cs->used + memory_idle_locked(cs) + need > cs->limit && arena_shrink(cs->arena))
+        ;
+}
+
+static char *small_new_locked(struct contents *cs, uint32_t size)
+{
+    size_t class = size / BLOCK_GRAIN - 1;
+    void *p = cs->pools[class];
+    if (!p) {
+        make_room_locked(cs, size);
+        return malloc(size);
+    }
+    cs->pools[class] = *(void **)p;
+    cs->small -= size;
+    if (cs->small < cs->small_low)
+        cs->small_low = cs->small;
+    return p;
+}
+
+static struct block *first_of(struct list *lru)
+{
+    return list_empty(lru) ? NULL : CONTAINER_OF(lru->next, struct block, lru);
+}
+
+/* Rather the memory of a block that a reader has passed than memory that was never touched. */
+static char *frame_new_locked(struct contents *cs)
+{
+    if (arena_warm(cs->arena) == 0 && cs->spent_bytes > cs->limit / SPENT_PART)
+        block_free_locked(first_of(&cs->lru_spent));
+    if (arena_warm(cs->arena) == 0)
+        make_room_locked(cs, CONTENT_BLOCK);
+    return arena_take(cs->arena);
 }
 
 static char *buffer_new_locked(struct contents *cs, uint32_t size)
 {
     if (cs->secret)
         return secret_alloc(size);
-    size_t class = size / BLOCK_GRAIN - 1;
-    void *p = cs->pools[class];
-    if (p) {
-        cs->pools[class] = *(void **)p;
-        cs->pooled -= size;
-        return p;
-    }
-    pools_shrink_locked(cs, size);
-    return malloc(size);
+    return size == CONTENT_BLOCK ? frame_new_locked(cs) : small_new_locked(cs, size);
 }
 
 static void buffer_free_locked(struct contents *cs, void *p, uint32_t size)
@@ -80,10 +124,61 @@ static void buffer_free_locked(struct contents *cs, void *p, uint32_t size)
         secret_free(p);
         return;
     }
-    size_t class = size / BLOCK_GRAIN - 1;
-    *(void **)p = cs->pools[class];
-    cs->pools[class] = p;
-    cs->pooled += size;
+    if (size == CONTENT_BLOCK) {
+        arena_give(cs->arena, p);
+    } else {
+        size_t class = size / BLOCK_GRAIN - 1;
+        *(void **)p = cs->pools[class];
+        cs->pools[class] = p;
+        cs->small += size;
+    }
+    rest_later_locked(cs);
+}
+
+/* ---- Memory that lies idle goes back to the system */
+
+static void rest(void *arg)
+{
+    struct contents *cs = arg;
+    lock_take(&cs->lock);
+    cs->resting = false;
+    uint64_t low = cs->small_low;
+    cs->small_low = cs->small;
+    small_shrink_locked(cs, cs->small - low);
+    struct arena_rest *r = arena_rest(cs->arena);
+    lock_drop(&cs->lock);
+    if (r)
+        arena_rest_free(cs->arena, r);
+    lock_take(&cs->lock);
+    if (r)
+        arena_rest_end(cs->arena, r);
+    if (memory_idle_locked(cs) > 0)
+        rest_later_locked(cs);
+    lock_drop(&cs->lock);
+}
+
+static void rest_due(void *arg)
+{
+    struct contents *cs = arg;
+    if (pool_submit(cs->pool, rest, cs, NULL) == ERR_OK)
+        return;
+    LOCK_SCOPE(&cs->lock);
+    cs->resting = false;
+}
+
+static void rest_later_locked(struct contents *cs)
+{
+    if (cs->resting || !cs->timers)
+        return;
+    cs->resting = true;
+    timer_arm(cs->timers, &cs->rest_timer, clock_mono_ms() + cs->rest_ms, rest_due, cs);
+}
+
+void contents_give_back(struct contents *cs, struct timers *timers, unsigned after_ms)
+{
+    LOCK_SCOPE(&cs->lock);
+    cs->timers = timers;
+    cs->rest_ms = after_ms;
 }
 
 /* ---- The table */
@@ -151,20 +246,29 @@ struct block *block_new_locked(struct content *c, uint64_t index)
     return b;
 }
 
+/* Spent ones count as read. */
+static void lru_count_locked(struct block *b, uint64_t add)
+{
+    struct contents *cs = b->c->cs;
+    *(b->read ? &cs->read_bytes : &cs->unread_bytes) += add;
+    if (b->spent)
+        cs->spent_bytes += add;
+}
+
 static void lru_leave_locked(struct block *b)
 {
     if (list_empty(&b->lru))
         return;
     list_del(&b->lru);
-    *(b->read ? &b->c->cs->read_bytes : &b->c->cs->unread_bytes) -= b->size;
+    lru_count_locked(b, -(uint64_t)b->size);
 }
 
 static void lru_enter_locked(struct block *b)
 {
     struct contents *cs = b->c->cs;
     b->since_ms = clock_mono_ms();
-    list_add_before(b->read ? &cs->lru_read : &cs->lru_unread, &b->lru);
-    *(b->read ? &cs->read_bytes : &cs->unread_bytes) += b->size;
+    list_add_before(b->spent ? &cs->lru_spent : b->read ? &cs->lru_read : &cs->lru_unread, &b->lru);
+    lru_count_locked(b, b->size);
 }
 
 void block_free_locked(struct block *b)
@@ -202,12 +306,14 @@ void block_pin_locked(struct block *b)
     b->pins++;
     lru_leave_locked(b);
     b->read = true;
+    b->spent = false;
 }
 
-void block_unpin_locked(struct block *b)
+void block_unpin_locked(struct block *b, bool spent)
 {
     lock_assert_held(&b->c->cs->lock);
     assert(b->pins > 0);
+    b->spent = b->spent || (spent && b->size == CONTENT_BLOCK && !b->c->pinned);
     if (--b->pins > 0)
         return;
     if (b->c->refs == 0)
@@ -230,11 +336,6 @@ void blocks_pin_locked(struct content *c)
 }
 
 /* ---- Eviction */
-
-static struct block *first_of(struct list *lru)
-{
-    return list_empty(lru) ? NULL : CONTAINER_OF(lru->next, struct block, lru);
-}
 
 /* Nobody came for these: they go before what was read. */
 static void expire_unread_locked(struct contents *cs)
@@ -281,7 +382,8 @@ bool memory_room_locked(struct contents *cs, uint64_t need, enum room why)
     if (cs->used - evictable + need > cs->limit)
         return false;
     while (cs->used + need > cs->limit) {
-        struct block *b = first_of(&cs->lru_read);
+        struct block *b = first_of(&cs->lru_spent);
+        b = b ? b : first_of(&cs->lru_read);
         block_free_locked(b ? b : first_of(&cs->lru_unread));
     }
     return true;

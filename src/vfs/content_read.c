@@ -35,13 +35,19 @@ static void answer_one(struct parked *p, enum err_code code, const struct err *e
     r->done(r, ERR_OK, iov, gather(iov, blocks, p->n, p->offset, p->len), p->len, NULL);
 }
 
+/* A sequential reader needs a block no more once it has read its end. */
+static bool passes_end(const struct block *b, uint64_t offset, size_t len)
+{
+    return offset + len >= b->index * CONTENT_BLOCK + b->len;
+}
+
 static void parked_free(struct parked *p)
 {
     struct contents *cs = p->c->cs;
     lock_take(&cs->lock);
     for (unsigned i = 0; i < p->n; i++)
         if (p->slots[i].pinned)
-            block_unpin_locked(p->slots[i].b);
+            block_unpin_locked(p->slots[i].b, p->passes && passes_end(p->slots[i].b, p->offset, p->len));
     content_put_locked(p->c);
     cs->stats.parked--;
     lock_drop(&cs->lock);
@@ -153,7 +159,7 @@ static void unpin_locked(struct parked *p)
 {
     for (unsigned i = 0; i < p->n; i++) {
         if (p->slots[i].pinned)
-            block_unpin_locked(p->slots[i].b);
+            block_unpin_locked(p->slots[i].b, false);
         p->slots[i].pinned = false;
     }
 }
@@ -308,6 +314,7 @@ static bool answer_held(struct content *c, uint64_t offset, size_t len, struct r
     struct list starts;
     list_init(&starts);
     struct span span = move_window(c, ra, offset, len);
+    bool passes = ra && ra->window > 0;
     ahead_start_locked(c, ra, &span, NULL, &starts);
     cs->stats.hits++;
     contents_enter_locked(cs);
@@ -318,7 +325,7 @@ static bool answer_held(struct content *c, uint64_t offset, size_t len, struct r
     r->done(r, ERR_OK, iov, gather(iov, blocks, n, offset, len), len, NULL);
     lock_take(&cs->lock);
     for (i = 0; i < n; i++)
-        block_unpin_locked(blocks[i]);
+        block_unpin_locked(blocks[i], passes && passes_end(blocks[i], offset, len));
     content_release_locked(c);
     lock_drop(&cs->lock);
     fetches_start(&starts);
@@ -341,6 +348,7 @@ static void park(struct parked *p, struct readahead *ra)
     cs->stats.misses++;
     cs->stats.parked++;
     struct span span = move_window(c, ra, p->offset, p->len);
+    p->passes = ra && ra->window > 0;
     struct batch t = {.c = c, .starts = &starts, .max = DEMAND_BLOCKS, .urgent = true};
     if (p->fired) {
         take_locked(p, &canceled);

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
+/* Memory of blocks that nobody needed for so long goes back to the system. */
+#define IDLE_MEMORY_MS 10000
 #define POOL_THREADS 64
 
 static struct map_key ino_key(const void *value)
@@ -57,6 +59,7 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->neighbours = neighbours_new(e);
     if (!v->by_ino || !v->neighbours || !v->pool || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
+    contents_give_back(v->contents, v->timers, IDLE_MEMORY_MS);
     LOCK_SCOPE(&v->tree);
     v->root = inode_new_locked(v, NULL, "", "", INODE_DIR);
     if (!v->root)
@@ -144,9 +147,9 @@ void vfs_free(struct vfs *v)
         free_tree(v);
     wait_background(v);
     pool_free(v->pool);
-    timers_free(v->timers);
     neighbours_free(v->neighbours);
     contents_free(v->contents);
+    timers_free(v->timers);
     uploads_free(v->uploads);
     cancel_unref(v->ending);
     map_free(v->by_ino);

@@ -38,6 +38,32 @@ struct store_version put_object(struct store *s, const char *key, unsigned salt,
     return v;
 }
 
+struct fixture fixture_new(struct mem_options o, uint64_t memory, uint64_t size)
+{
+    struct fixture f;
+    struct err e = ERR_INIT;
+    f.s = mem_store_new(&o, &f.m, &e);
+    f.cs = contents_new(f.s, memory, false, &e);
+    struct store_version v = put_object(f.s, "k", 1, size);
+    f.c = content_new(f.cs, "k", &v, &e);
+    assert_non_null(f.c);
+    return f;
+}
+
+void fixture_free(struct fixture *f)
+{
+    content_unref(f->c);
+    contents_free(f->cs);
+    store_free(f->s);
+}
+
+struct content_stats stats(const struct fixture *f)
+{
+    struct content_stats s;
+    contents_stats(f->cs, &s);
+    return s;
+}
+
 static bool right(const struct reading *r, const struct iovec *iov, int n_iov, size_t len)
 {
     uint64_t at = r->offset;

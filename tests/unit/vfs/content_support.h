@@ -14,6 +14,18 @@ unsigned char byte_at(unsigned salt, uint64_t offset);
 /* Puts an object; the version is what a content is made from. */
 struct store_version put_object(struct store *s, const char *key, unsigned salt, uint64_t size);
 
+/* A content of the object "k" of salt 1, in a store in memory. */
+struct fixture {
+    struct store *s;
+    struct mem_store *m;
+    struct contents *cs;
+    struct content *c;
+};
+
+struct fixture fixture_new(struct mem_options o, uint64_t memory, uint64_t size);
+void fixture_free(struct fixture *f);
+struct content_stats stats(const struct fixture *f);
+
 /* A read that was started. */
 struct reading {
     struct content_read read;

@@ -17,39 +17,6 @@
 #define MIB   (1024u * 1024)
 #define BLOCK CONTENT_BLOCK
 
-struct fixture {
-    struct store *s;
-    struct mem_store *m;
-    struct contents *cs;
-    struct content *c;
-};
-
-static struct fixture fixture_new(struct mem_options o, uint64_t memory, uint64_t size)
-{
-    struct fixture f;
-    struct err e = ERR_INIT;
-    f.s = mem_store_new(&o, &f.m, &e);
-    f.cs = contents_new(f.s, memory, false, &e);
-    struct store_version v = put_object(f.s, "k", 1, size);
-    f.c = content_new(f.cs, "k", &v, &e);
-    assert_non_null(f.c);
-    return f;
-}
-
-static void fixture_free(struct fixture *f)
-{
-    content_unref(f->c);
-    contents_free(f->cs);
-    store_free(f->s);
-}
-
-static struct content_stats stats(const struct fixture *f)
-{
-    struct content_stats s;
-    contents_stats(f->cs, &s);
-    return s;
-}
-
 static void every_range_gives_its_bytes(void **state)
 {
     static const struct {
@@ -71,73 +38,6 @@ static void every_range_gives_its_bytes(void **state)
             fixture_free(&f);
         }
     }
-}
-
-static void a_random_read_fetches_the_block_it_touches(void **state)
-{
-    struct fixture f = fixture_new((struct mem_options){.async = true}, 32 * MIB, 10 * MIB);
-    struct readahead ra = {0};
-    for (unsigned i = 1; i <= 20; i++) {
-        uint64_t block = i * 37 % 80;
-        assert_int_equal(read_now(f.c, 1, block * BLOCK + 8192, 4096, &ra), ERR_OK);
-        assert_int_equal(stats(&f).fetched_bytes, i * BLOCK);
-        assert_int_equal(stats(&f).requests, i);
-    }
-    fixture_free(&f);
-}
-
-static void a_small_object_is_one_request_and_little_memory(void **state)
-{
-    static const uint64_t sizes[] = {1, 4096, 4097, 100000, BLOCK, BLOCK + 1, 2 * BLOCK};
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct fixture f = fixture_new((struct mem_options){.async = true}, 32 * MIB, sizes[i]);
-        struct readahead ra = {0};
-        size_t first = sizes[i] < 4096 ? sizes[i] : 4096;
-        assert_int_equal(read_now(f.c, 1, 0, first, &ra), ERR_OK);
-        assert_int_equal(read_now(f.c, 1, 0, sizes[i], &ra), ERR_OK);
-        assert_int_equal(stats(&f).requests, 1);
-        assert_int_equal(stats(&f).memory_used, (sizes[i] + 4095) / 4096 * 4096);
-        fixture_free(&f);
-    }
-}
-
-static void a_sequential_reader_is_ahead_of_nobody_twice(void **state)
-{
-    uint64_t size = 40 * MIB + 5;
-    struct fixture f = fixture_new((struct mem_options){.async = true}, 64 * MIB, size);
-    struct readahead ra = {0};
-    for (uint64_t at = 0; at < size; at += BLOCK)
-        assert_int_equal(read_now(f.c, 1, at, size - at < BLOCK ? size - at : BLOCK, &ra), ERR_OK);
-    struct content_stats st = stats(&f);
-    assert_int_equal(st.fetched_bytes, size);
-    assert_true(st.requests <= 45);
-    assert_int_equal(ra.window, 8 * MIB);
-    fixture_free(&f);
-}
-
-static void ranges_are_fetched_ahead_in_parallel(void **state)
-{
-    struct fixture f = fixture_new((struct mem_options){.async = true}, 128 * MIB, 64 * MIB);
-    struct readahead ra = {0};
-    for (uint64_t at = 0; at < 16 * MIB; at += MIB)
-        assert_int_equal(read_now(f.c, 1, at, MIB, &ra), ERR_OK);
-    while (stats(&f).fetched_bytes < ra.ahead)
-        usleep(1000);
-    mem_store_hold(f.m, MEM_GET, "k");
-    for (uint64_t at = 16 * MIB; at + MIB < ra.ahead && at < 40 * MIB; at += MIB) {
-        struct reading r;
-        start_read(&r, f.c, 1, at, MIB, &ra, NULL);
-        if (!answered(&r)) {
-            mem_store_unhold(f.m, MEM_GET);
-            assert_int_equal(answer(&r), ERR_OK);
-            mem_store_hold(f.m, MEM_GET, "k");
-        } else if (mem_store_held(f.m, MEM_GET) >= 4) {
-            break;
-        }
-    }
-    assert_true(mem_store_held(f.m, MEM_GET) >= 4);
-    mem_store_unhold(f.m, MEM_GET);
-    fixture_free(&f);
 }
 
 static void two_readers_of_a_block_send_one_request(void **state)
@@ -181,33 +81,6 @@ static void a_block_is_handed_out_before_its_request_ends(void **state)
     assert_int_equal(answer(&all), ERR_OK);
     assert_int_equal(answer(&late), ERR_OK);
     assert_int_equal(stats(&f).requests, 1);
-    fixture_free(&f);
-}
-
-static void stalled_reads_never_delay_one_of_a_held_block(void **state)
-{
-    struct fixture f = fixture_new((struct mem_options){.async = true}, 16 * MIB, MIB);
-    struct err e = ERR_INIT;
-    struct store_version v = put_object(f.s, "hung", 2, 300 * MIB / 8);
-    struct content *hung = content_new(f.cs, "hung", &v, &e);
-    static struct reading stalled[200];
-    assert_int_equal(read_now(f.c, 1, 0, 2 * BLOCK, NULL), ERR_OK);
-    mem_store_hold(f.m, MEM_GET, "hung");
-    for (unsigned i = 0; i < 200; i++)
-        start_read(&stalled[i], hung, 2, i * BLOCK, BLOCK, NULL, NULL);
-    assert_int_equal(stats(&f).parked, 200);
-    assert_true(stats(&f).memory_used <= 16 * MIB);
-    for (int i = 0; i < 100; i++) {
-        struct reading r;
-        start_read(&r, f.c, 1, 100, BLOCK, NULL, NULL);
-        assert_true(answered(&r));
-        assert_int_equal(answer(&r), ERR_OK);
-    }
-    mem_store_unhold(f.m, MEM_GET);
-    for (unsigned i = 0; i < 200; i++)
-        assert_int_equal(answer(&stalled[i]), ERR_OK);
-    assert_true(stats(&f).memory_used <= 16 * MIB);
-    content_unref(hung);
     fixture_free(&f);
 }
 
@@ -305,66 +178,6 @@ static void a_relocated_content_is_read_where_it_is_now(void **state)
     fixture_free(&f);
 }
 
-static void a_read_larger_than_the_memory_fails(void **state)
-{
-    struct fixture f = fixture_new((struct mem_options){.async = true}, MIB, 4 * MIB);
-    assert_int_equal(read_now(f.c, 1, 0, 2 * MIB, NULL), ERR_NOMEM);
-    assert_int_equal(read_now(f.c, 1, 1, MIB, NULL), ERR_NOMEM);
-    assert_int_equal(read_now(f.c, 1, BLOCK, MIB, NULL), ERR_OK);
-    assert_int_equal(read_now(f.c, 1, 0, MIB, NULL), ERR_OK);
-    fixture_free(&f);
-}
-
-static void reads_that_wait_for_memory_go_in_order_of_arrival(void **state)
-{
-    struct fixture f = fixture_new((struct mem_options){.async = true}, 4 * MIB, 40 * MIB);
-    struct reading r[8];
-    mem_store_hold(f.m, MEM_GET, "k");
-    for (unsigned i = 0; i < 8; i++)
-        start_read(&r[i], f.c, 1, i * 4 * MIB, i == 7 ? 100 : 3 * MIB, NULL, NULL);
-    for (unsigned i = 0; i < 7; i++) {
-        assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 5000));
-        assert_int_equal(mem_store_held(f.m, MEM_GET), 1);
-        assert_true(mem_store_release_one(f.m, MEM_GET, NULL));
-        assert_int_equal(answer(&r[i]), ERR_OK);
-        assert_true(i == 6 || !answered(&r[i + 1]));
-    }
-    mem_store_unhold(f.m, MEM_GET);
-    assert_int_equal(answer(&r[7]), ERR_OK);
-    fixture_free(&f);
-}
-
-static void what_is_told_and_pinned_needs_no_request_and_stays(void **state)
-{
-    for (int secret = 0; secret < 2; secret++) {
-        struct err e = ERR_INIT;
-        struct store *s = mem_store_new(&(struct mem_options){.async = true}, NULL, &e);
-        struct contents *cs = contents_new(s, MIB, secret, &e);
-        struct store_version v = put_object(s, "told", 3, BLOCK + 1000), big = put_object(s, "big", 4, 4 * MIB);
-        struct content *told = content_new(cs, "told", &v, &e), *c = content_new(cs, "big", &big, &e);
-        unsigned char *bytes = malloc(BLOCK + 1000);
-        for (size_t i = 0; i < BLOCK + 1000; i++)
-            bytes[i] = byte_at(3, i);
-        assert_int_equal(content_fill(told, bytes, 1000, true, &e), ERR_INVAL);
-        assert_int_equal(content_fill(told, bytes, BLOCK + 1000, true, &e), ERR_OK);
-        free(bytes);
-        for (uint64_t at = 0; at < 4 * MIB; at += 2 * BLOCK)
-            assert_int_equal(read_now(c, 4, at, 2 * BLOCK, NULL), ERR_OK);
-        assert_int_equal(read_now(c, 4, 0, MIB, NULL), ERR_NOMEM); /* never, beside what is pinned */
-        struct content_stats before, after;
-        contents_stats(cs, &before);
-        assert_true(before.memory_used <= MIB);
-        assert_int_equal(read_now(told, 3, 0, BLOCK + 1000, NULL), ERR_OK);
-        contents_stats(cs, &after);
-        assert_int_equal(before.requests, after.requests);
-        content_unref(told);
-        assert_int_equal(read_now(c, 4, 0, MIB, NULL), ERR_OK);
-        content_unref(c);
-        contents_free(cs);
-        store_free(s);
-    }
-}
-
 static void a_content_nobody_wants_is_given_up(void **state)
 {
     struct fixture f = fixture_new((struct mem_options){.async = true}, 32 * MIB, 4 * MIB);
@@ -459,20 +272,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_range_gives_its_bytes),
-        cmocka_unit_test(a_random_read_fetches_the_block_it_touches),
-        cmocka_unit_test(a_small_object_is_one_request_and_little_memory),
-        cmocka_unit_test(a_sequential_reader_is_ahead_of_nobody_twice),
-        cmocka_unit_test(ranges_are_fetched_ahead_in_parallel),
         cmocka_unit_test(two_readers_of_a_block_send_one_request),
         cmocka_unit_test(a_block_is_handed_out_before_its_request_ends),
-        cmocka_unit_test(stalled_reads_never_delay_one_of_a_held_block),
         cmocka_unit_test(a_canceled_read_is_answered_at_once_and_the_others_go_on),
         cmocka_unit_test(a_failed_request_answers_those_that_wait_and_is_made_again),
         cmocka_unit_test(a_replaced_object_is_a_conflict_and_never_a_mixture),
         cmocka_unit_test(a_relocated_content_is_read_where_it_is_now),
-        cmocka_unit_test(a_read_larger_than_the_memory_fails),
-        cmocka_unit_test(reads_that_wait_for_memory_go_in_order_of_arrival),
-        cmocka_unit_test(what_is_told_and_pinned_needs_no_request_and_stays),
         cmocka_unit_test(a_content_nobody_wants_is_given_up),
         cmocka_unit_test(the_end_cancels_what_is_under_way),
         cmocka_unit_test(the_waiting_read_fetches_ahead_for_itself),
