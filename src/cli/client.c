@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static int complain(const struct err *e)
@@ -51,12 +52,18 @@ static bool is_mounted(const char *mountpoint)
     return m && mounts_find(mountpoint, m) && strcmp(m->type, "fuse.awsfs") == 0;
 }
 
-/* Who was killed leaves its socket, to which nobody listens, and its mount. */
+/* The kernel says so of a mount whose daemon is gone; it asks nobody for that. */
+static bool is_dead(const char *mountpoint)
+{
+    struct stat st;
+
+    return is_mounted(mountpoint) && stat(mountpoint, &st) != 0 && errno == ENOTCONN;
+}
+
+/* Who was killed leaves its mount, and its socket, to which nobody listens, until another mount clears it away. */
 static void explain(const char *dir, const char *path, const char *mountpoint, bool refused, struct err *e)
 {
-    bool mounted = is_mounted(mountpoint);
-
-    if (refused && mounted)
+    if ((refused && is_mounted(mountpoint)) || (access(path, F_OK) != 0 && is_dead(mountpoint)))
         err_set(e, ERR_IO, "no daemon serves %s: fusermount3 -u %s removes the mount", dir, dir);
     else if (refused || access(path, F_OK) != 0)
         err_set(e, ERR_NOT_FOUND, "%s: no mount of awsfs of this user is there", dir);

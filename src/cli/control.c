@@ -6,6 +6,7 @@
 #include "util/log.h"
 #include "util/pool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,9 +18,12 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #define CLIENTS 8
 #define PATIENCE_S 5
+#define STARTING_S 60 /* within this a daemon that bound its socket listens on it */
 
 struct control {
     struct control_ops ops;
@@ -173,6 +177,36 @@ static void *listen_loop(void *arg)
     }
 }
 
+/* Nobody listens there any more. */
+static bool is_dead(int dir, const char *name)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct stat st;
+    CLEANUP(close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(st.st_mode) || st.st_uid != geteuid() ||
+        time(NULL) < st.st_mtime + STARTING_S)
+        return false;
+    int n = snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", dir, name);
+    return n > 0 && (size_t)n < sizeof(at.sun_path) && connect(fd, (struct sockaddr *)&at, sizeof(at)) != 0 &&
+           errno == ECONNREFUSED;
+}
+
+/* The sockets of daemons that were killed. */
+static void sweep(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *d;
+
+    while (dir && (d = readdir(dir)) != NULL) {
+        size_t len = strlen(d->d_name);
+        if (len > 5 && strcmp(d->d_name + len - 5, ".sock") == 0 && is_dead(dirfd(dir), d->d_name))
+            unlinkat(dirfd(dir), d->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static enum err_code listen_at(struct control *c, const char *mountpoint, struct err *e)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -185,6 +219,7 @@ static enum err_code listen_at(struct control *c, const char *mountpoint, struct
         code = control_path(mountpoint, c->path, e);
     if (code != ERR_OK)
         return code;
+    sweep(dir);
     if (strlen(c->path) >= sizeof(at.sun_path))
         return err_set(e, ERR_NAME_TOO_LONG, "%s is too long for a socket", c->path);
     memcpy(at.sun_path, c->path, strlen(c->path) + 1);

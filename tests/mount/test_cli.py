@@ -1,4 +1,5 @@
 """The command line: the mount returns when it serves, or says in one line why not."""
+import hashlib
 import json
 import os
 import signal
@@ -10,6 +11,9 @@ import pytest
 
 from support import mounts, servers
 from support.work import wait_until
+
+
+CONTROL = "/run/awsfs" if os.geteuid() == 0 else "/tmp/awsfs-%d" % os.geteuid()
 
 
 class Cli:
@@ -46,6 +50,12 @@ class Cli:
             if str(self.mnt).encode() in words and b"awsfs" in words[0]:
                 return int(pid)
         return None
+
+    def kill(self):
+        """SIGKILL to the daemon; returns when its files are closed."""
+        pid = self.daemon()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists("/proc/%d/fd/0" % pid), 10, "the end of the daemon")
 
     def close(self):
         if mounts.mounted(self.mnt):
@@ -366,13 +376,39 @@ def test_sigterm_finishes_what_is_being_written_and_unmounts(moto, bucket, mount
 
 def test_the_status_of_a_mount_whose_daemon_was_killed_says_how_to_remove_it(cli, witness):
     assert cli.mount(witness.source).returncode == 0
-    os.kill(cli.daemon(), signal.SIGKILL)
-    wait_until(lambda: cli.daemon() is None, 10, "the end of the daemon")
-    for command in "status", "flush":
-        assert one_line(cli.run(command, cli.mnt)) == \
-            "awsfs: no daemon serves %s: fusermount3 -u %s removes the mount" % (cli.mnt, cli.mnt)
+    cli.kill()
+    for socket_stays in True, False:
+        for command in "status", "flush":
+            assert one_line(cli.run(command, cli.mnt)) == \
+                "awsfs: no daemon serves %s: fusermount3 -u %s removes the mount" % (cli.mnt, cli.mnt)
+        if socket_stays:
+            name = hashlib.sha256(str(cli.mnt.resolve()).encode()).hexdigest()[:16]
+            os.utime("%s/%s.sock" % (CONTROL, name), (0, 0))
+            other = cli.directory / "other"
+            other.mkdir()
+            assert cli.run(witness.source, other, "-o", ",".join(cli.base + ["endpoint=" + cli.endpoint])).returncode == 0
+            subprocess.run(["fusermount3", "-u", other], check=True)
     subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
     assert "no mount of awsfs" in one_line(cli.run("status", cli.mnt))
+
+
+def test_a_mount_removes_the_control_sockets_of_killed_daemons_only(cli, witness):
+    os.makedirs(CONTROL, 0o700, exist_ok=True)
+    kinds = {name: socket.socket(socket.AF_UNIX) for name in ("alive", "dead", "starting")}
+    paths = {name: "%s/%s-%d.sock" % (CONTROL, name, os.getpid()) for name in kinds}
+    try:
+        for name, one in kinds.items():
+            one.bind(paths[name])
+        kinds["alive"].listen()
+        for name in "alive", "dead":
+            os.utime(paths[name], (0, 0))
+        assert cli.mount(witness.source).returncode == 0
+        assert {name for name, path in paths.items() if os.path.exists(path)} == {"alive", "starting"}
+    finally:
+        for name, one in kinds.items():
+            one.close()
+            if os.path.exists(paths[name]):
+                os.unlink(paths[name])
 
 
 def test_a_lost_daemon_leaves_a_mount_that_fusermount3_removes(moto, bucket, mount):

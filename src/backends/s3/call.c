@@ -39,16 +39,6 @@ static void answered(void *arg, enum err_code code, const struct aws_reply *r, c
     buf_add(&a->body, r->body, r->body_len);
 }
 
-static ssize_t read_text(void *arg, uint64_t offset, void *buf, size_t len)
-{
-    const struct buf *b = arg;
-    if (offset >= b->len)
-        return 0;
-    size_t n = b->len - offset < len ? b->len - offset : len;
-    memcpy(buf, b->data + offset, n);
-    return (ssize_t)n;
-}
-
 /* The shorter of the two that are given. */
 static unsigned timeout_of(const struct s3_request *r)
 {
@@ -98,7 +88,7 @@ static enum err_code send(struct s3_store *s, const struct s3_request *r, const 
     if (r->body != NULL)
         body = (struct http_body){.size = r->body->size, .read = r->body->read, .arg = r->body->arg};
     else if (r->text != NULL)
-        body = (struct http_body){.size = r->text->len, .read = read_text, .arg = (void *)r->text};
+        body = (struct http_body){.size = r->text->len, .read = buf_read, .arg = (void *)r->text};
     s3_answer_release(a);
     size_t reply_max = r->reply_max > 0 ? r->reply_max : REPLY_MAX;
     buf_init(&a->body, reply_max + 1);
