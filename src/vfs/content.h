@@ -28,6 +28,28 @@ struct cancel;
 
 /* `memory`: bytes that blocks may take. `secret`: blocks live in secret memory. */
 struct contents *contents_new(struct store *store, uint64_t memory, bool secret, struct err *e);
+/* What holds bytes beside the store: the disk cache. */
+struct content_block; /* a complete block that stays in memory */
+struct content_side {
+    /* Asked before every request: how many of the `length` bytes at `offset`, a multiple of CONTENT_BLOCK, are all here
+     * (`*here` true) or all not; whole blocks, at least one. A request is divided there. */
+    uint64_t (*run)(void *arg, const char *key, const struct store_version *version, uint64_t offset, uint64_t length, bool *here);
+    /* Gives bytes that run() said are here, as store_get() would; data() and done() come on any thread. An error from it, whatever
+     * it is, leads to a request for what it had not given yet. */
+    enum err_code (*get)(void *arg, const struct store_version *version, const struct store_get *g, struct err *e);
+    /* These bytes of that version came from the store and are complete. True: they are kept in place until
+     * content_block_release(). Not called while an eighth of the memory is kept so: readers come first, and what is left out
+     * is fetched again when it is next wanted (content_stats.unkept). */
+    bool (*keep)(void *arg, const char *key, const struct store_version *version, uint64_t offset, const void *p, size_t len,
+                 struct content_block *b);
+    void *arg;
+};
+/* Before the first content; `side` is copied. Its functions are called without any lock and must not block; not any more once
+ * contents_free() has returned, for which every block must be released. */
+void contents_beside(struct contents *cs, const struct content_side *side);
+/* Any thread; takes the contents' lock, so any lock of lower rank may be held. */
+void content_block_release(struct content_block *b);
+
 /* Memory that nobody needed for so long goes back to the system from now on. `timers` is borrowed until contents_free(). */
 void contents_give_back(struct contents *cs, struct timers *timers, unsigned after_ms);
 /* Every content must be gone; waits for fetches that are still under way (they are canceled). */
@@ -90,6 +112,8 @@ struct content_stats {
     uint64_t memory_used; /* by blocks */
     uint64_t memory_idle; /* that blocks may have again */
     uint64_t parked, hits, misses, fetched_bytes, requests;
+    uint64_t beside_bytes; /* that the side had, and no request asked for */
+    uint64_t unkept;       /* bytes that it was not offered */
 };
 void contents_stats(struct contents *cs, struct content_stats *out);
 

@@ -6,6 +6,7 @@
 #include "vfs/content_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,55 @@ bool batch_add_locked(struct batch *t, uint64_t index)
     return true;
 }
 
+/* ---- The side */
+
+void contents_beside(struct contents *cs, const struct content_side *side)
+{
+    cs->side = *side;
+}
+
+void content_block_release(struct content_block *kept)
+{
+    struct block *b = (struct block *)kept;
+    struct content *c = b->c;
+    struct contents *cs = c->cs;
+    lock_take(&cs->lock);
+    cs->kept -= b->size;
+    block_unpin_locked(b, b->spent);
+    content_release_locked(c);
+    contents_kick_later_locked(cs);
+    lock_drop(&cs->lock);
+    contents_leave(cs);
+}
+
+/* Takes what a block needs that the side may keep. */
+static bool keep_locked(const struct fetch *f, struct block *b)
+{
+    struct contents *cs = f->c->cs;
+    if (!cs->side.keep || f->beside || !block_keep_locked(b))
+        return false;
+    f->c->holds++;
+    contents_enter_locked(cs);
+    return true;
+}
+
+static struct store_version version_of(const struct fetch *f)
+{
+    struct store_version v = {.size = f->c->size};
+    (void)snprintf(v.etag, sizeof(v.etag), "%s", f->place->etag);
+    return v;
+}
+
+static void offer(const struct fetch *f, struct block *b)
+{
+    const struct content_side *side = &f->c->cs->side;
+    struct store_version v = version_of(f);
+    if (!side->keep(side->arg, f->place->key, &v, b->index * CONTENT_BLOCK, b->data, b->len, (struct content_block *)b))
+        content_block_release((struct content_block *)b);
+}
+
+/* ---- Bytes that come */
+
 /* The block is complete: true while more is wanted. */
 static bool block_done(struct fetch *f)
 {
@@ -56,14 +106,17 @@ static bool block_done(struct fetch *f)
     lock_take(&cs->lock);
     struct block *b = f->blocks[f->at++];
     f->filled = 0;
-    cs->stats.fetched_bytes += b->len;
+    *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += b->len;
     bool wanted = f->c->refs > 0;
     block_hold_locked(b);
+    bool kept = wanted && keep_locked(f, b);
     parked_block_held_locked(b, &ready);
     if (!wanted)
         block_free_locked(b);
     lock_drop(&cs->lock);
     parked_answer(&ready, ERR_OK, NULL);
+    if (kept)
+        offer(f, b);
     return wanted;
 }
 
@@ -92,6 +145,11 @@ static bool on_data(void *arg, const void *p, size_t len)
 static bool may_retry_locked(struct fetch *f, enum err_code code)
 {
     struct content *c = f->c;
+    if (f->beside && code != ERR_OK && !f->canceled && c->refs > 0 && f->at < f->n) {
+        f->side_fails = true;
+        f->filled = 0;
+        return true;
+    }
     if ((code != ERR_CONFLICT && code != ERR_NOT_FOUND) || f->place == c->place || c->refs == 0 || f->at == f->n)
         return false;
     place_unref_locked(f->place);
@@ -130,7 +188,7 @@ static void fetch_end(struct fetch *f, enum err_code code, const struct store_ob
     list_init(&failed);
     lock_take(&cs->lock);
     code = judge(f, code, e);
-    cs->stats.fetched_bytes += f->filled;
+    *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += f->filled;
     if (!code && object && object->meta) {
         store_meta_unref(f->c->meta);
         f->c->meta = store_meta_ref(object->meta);
@@ -164,29 +222,85 @@ static void on_done(void *arg, enum err_code code, const struct store_object *ob
         fetch_end(f, code, object, &why);
 }
 
-static void fetch_run(struct fetch *f)
+/* The blocks from number `k` on get a request of their own. */
+static struct fetch *split_locked(struct fetch *f, unsigned k)
+{
+    struct fetch *rest = fetch_new_locked(f->c, f->urgent);
+    if (!rest)
+        return NULL;
+    rest->n = f->n - k;
+    memcpy(rest->blocks, f->blocks + k, rest->n * sizeof(rest->blocks[0]));
+    f->n = k;
+    return rest;
+}
+
+static uint64_t length_of(const struct fetch *f, unsigned to)
+{
+    const struct block *last = f->blocks[to - 1];
+    return last->index * CONTENT_BLOCK + last->len - f->blocks[f->at]->index * CONTENT_BLOCK;
+}
+
+/* What of the request the side has, or has not: returns the rest of it, or NULL. */
+static struct fetch *divide(struct fetch *f)
 {
     struct contents *cs = f->c->cs;
+    f->beside = false;
+    if (!cs->side.run || f->side_fails)
+        return NULL;
+    struct store_version v = version_of(f);
+    uint64_t run = cs->side.run(cs->side.arg, f->place->key, &v, f->blocks[f->at]->index * CONTENT_BLOCK,
+                                length_of(f, f->n), &f->beside);
+    unsigned k = f->at + 1;
+    while (k < f->n && length_of(f, k + 1) <= run)
+        k++;
+    if (k == f->n)
+        return NULL;
+    LOCK_SCOPE(&cs->lock);
+    struct fetch *rest = split_locked(f, k);
+    if (!rest)
+        f->beside = false; /* without memory the store gives all of it */
+    return rest;
+}
+
+static enum err_code get(struct fetch *f, const struct store_get *g, struct err *e)
+{
+    struct contents *cs = f->c->cs;
+    struct store_version v = version_of(f);
+    if (f->beside)
+        return cs->side.get(cs->side.arg, &v, g, e);
     lock_take(&cs->lock);
     cs->stats.requests++;
     lock_drop(&cs->lock);
-    const struct block *first = f->blocks[f->at], *last = f->blocks[f->n - 1];
-    uint64_t offset = first->index * CONTENT_BLOCK;
+    return store_get(cs->store, g, e);
+}
+
+/* `f` may be gone when this returns. */
+static void run_one(struct fetch *f)
+{
+    uint64_t offset = f->blocks[f->at]->index * CONTENT_BLOCK, length = length_of(f, f->n);
     struct store_get g = {
         .key = f->place->key,
         .etag = f->place->etag,
         .offset = offset,
-        .length = last->index * CONTENT_BLOCK + last->len - offset,
-        .whole = offset == 0 && last->index * CONTENT_BLOCK + last->len == f->c->size,
+        .length = length,
+        .whole = offset == 0 && length == f->c->size,
         .call = {.cancel = f->cancel, .urgent = f->urgent},
         .data = on_data,
         .done = on_done,
         .arg = f,
     };
     struct err e = ERR_INIT;
-    enum err_code code = store_get(cs->store, &g, &e);
+    enum err_code code = get(f, &g, &e);
     if (code)
-        fetch_end(f, code, NULL, &e);
+        on_done(f, code, NULL, &e);
+}
+
+static void fetch_run(struct fetch *f)
+{
+    for (struct fetch *rest; f; f = rest) {
+        rest = divide(f);
+        run_one(f);
+    }
 }
 
 void fetches_start(struct list *starts)

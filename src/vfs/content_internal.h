@@ -112,6 +112,8 @@ struct fetch {
     struct place *place;
     struct cancel *cancel;
     bool urgent, too_much, canceled;
+    bool beside;     /* the side gives its bytes */
+    bool side_fails; /* it was to, and did not */
     unsigned n, at;  /* blocks; the one that is being filled */
     uint32_t filled; /* bytes of that one */
     struct block *blocks[FETCH_BLOCKS];
@@ -144,6 +146,7 @@ struct parked {
 
 struct contents {
     struct store *store;
+    struct content_side side; /* constant */
     uint64_t limit;
     bool secret;
     struct pool *pool; /* for what must not run under a caller's locks */
@@ -154,6 +157,7 @@ struct contents {
     size_t n_contents;
 
     uint64_t used, fetching; /* bytes of all blocks, of those FETCHING */
+    uint64_t kept;           /* bytes of blocks that the side keeps in place */
     uint64_t fixed;          /* bytes of blocks that are held for good: of pinned contents */
     /* Recycled buffers, beside `used` inside the limit: frames of whole blocks, and smaller ones by size. */
     struct arena *arena;
@@ -208,6 +212,9 @@ void block_hold_locked(struct block *b);
 void block_pin_locked(struct block *b);
 /* `spent`: a sequential reader has passed it. May free it, when its content is gone. */
 void block_unpin_locked(struct block *b, bool spent);
+
+/* Pins for the side, which is no reader. False where it has as much as it may. block_unpin_locked() undoes it. */
+bool block_keep_locked(struct block *b);
 
 /* Pins the content: none of its blocks is evicted any more. */
 void blocks_pin_locked(struct content *c);

@@ -18,6 +18,7 @@ static void rest_later_locked(struct contents *cs);
 
 #define UNREAD_MS 10000
 #define SPENT_PART 16 /* of the limit */
+#define KEPT_PART 8   /* of the limit */
 #define TABLE_MIN 64
 #define TABLE_MAX (1u << 20)
 #define TABLE_PER 16384 /* bytes of memory for each place in the table */
@@ -307,6 +308,20 @@ void block_pin_locked(struct block *b)
     lru_leave_locked(b);
     b->read = true;
     b->spent = false;
+}
+
+bool block_keep_locked(struct block *b)
+{
+    struct contents *cs = b->c->cs;
+    assert(b->held);
+    if (cs->kept + b->size > cs->limit / KEPT_PART) {
+        cs->stats.unkept += b->len;
+        return false;
+    }
+    cs->kept += b->size;
+    b->pins++;
+    lru_leave_locked(b);
+    return true;
 }
 
 void block_unpin_locked(struct block *b, bool spent)

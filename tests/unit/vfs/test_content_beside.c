@@ -1,0 +1,153 @@
+/* Bytes that lie beside the store, and blocks that go there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "content_support.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB   (1024u * 1024)
+#define BLOCK CONTENT_BLOCK
+
+/* Has every other MiB, and gives `fail_at` bytes of a request before it fails. */
+struct side {
+    uint64_t fail_at; /* UINT64_MAX: never */
+    unsigned gets;
+    bool takes;
+    struct content_block *kept[64];
+    unsigned n_kept;
+    uint64_t kept_bytes, wrong;
+};
+
+static uint64_t every_other_mib(void *arg, const char *key, const struct store_version *version, uint64_t offset,
+                                uint64_t length, bool *here)
+{
+    uint64_t left = MIB - offset % MIB;
+    assert_string_equal(key, "k");
+    *here = offset / MIB % 2 == 0;
+    return left < length ? left : length;
+}
+
+static enum err_code give(void *arg, const struct store_version *version, const struct store_get *g, struct err *e)
+{
+    struct side *s = arg;
+    struct err why = ERR_INIT;
+    s->gets++;
+    for (uint64_t at = 0; at < g->length; at += 1000) {
+        unsigned char piece[1000];
+        size_t n = g->length - at < 1000 ? g->length - at : 1000;
+        if (at >= s->fail_at) {
+            if (s->gets % 2 == 0)
+                return err_set(e, ERR_IO, "before it began");
+            err_set(&why, ERR_IO, "a bad disk");
+            g->done(g->arg, ERR_IO, NULL, &why);
+            return ERR_OK;
+        }
+        if (s->fail_at < UINT64_MAX && s->gets % 2 == 0)
+            return err_set(e, ERR_IO, "it does not even begin");
+        for (size_t i = 0; i < n; i++)
+            piece[i] = byte_at(1, g->offset + at + i);
+        if (!g->data(g->arg, piece, n)) {
+            err_set(&why, ERR_CANCELED, "nobody wants it");
+            g->done(g->arg, ERR_CANCELED, NULL, &why);
+            return ERR_OK;
+        }
+    }
+    g->done(g->arg, ERR_OK, NULL, &why);
+    return ERR_OK;
+}
+
+static bool take(void *arg, const char *key, const struct store_version *version, uint64_t offset, const void *p, size_t len,
+                 struct content_block *b)
+{
+    struct side *s = arg;
+    const unsigned char *bytes = p;
+    for (size_t i = 0; i < len; i += 509)
+        s->wrong += bytes[i] != byte_at(1, offset + i);
+    s->wrong += version->size != 8 * MIB || (s->fail_at == UINT64_MAX && offset / MIB % 2 == 0);
+    if (!s->takes)
+        return false;
+    s->kept_bytes += len;
+    s->kept[s->n_kept++] = b;
+    return true;
+}
+
+/* Nothing is asked ahead, and the store answers on the caller's thread. */
+static struct fixture with(struct side *s, uint64_t memory)
+{
+    struct fixture f = fixture_new((struct mem_options){0}, memory, 8 * MIB);
+    contents_beside(f.cs, &(struct content_side){.run = every_other_mib, .get = give, .keep = take, .arg = s});
+    return f;
+}
+
+static void what_lies_beside_is_not_asked_for(void **state)
+{
+    struct side s = {.fail_at = UINT64_MAX};
+    struct fixture f = with(&s, 32 * MIB);
+    assert_int_equal(read_now(f.c, 1, MIB - BLOCK, 4 * MIB, NULL), ERR_OK);
+    assert_int_equal(read_now(f.c, 1, 0, 4 * MIB, NULL), ERR_OK);
+    assert_int_equal(read_now(f.c, 1, 4 * MIB, 4 * MIB, NULL), ERR_OK);
+    assert_int_equal(stats(&f).fetched_bytes, 4 * MIB);
+    assert_int_equal(stats(&f).beside_bytes, 4 * MIB);
+    assert_int_equal(s.wrong, 0);
+    fixture_free(&f);
+}
+
+static void what_beside_fails_is_asked_for_from_there_on(void **state)
+{
+    static const uint64_t at[] = {0, 1, BLOCK, BLOCK + 1, MIB - 1};
+    for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+        struct side s = {.fail_at = at[i]};
+        struct fixture f = with(&s, 32 * MIB);
+        for (uint64_t from = 0; from < 8 * MIB; from += 4 * MIB)
+            assert_int_equal(read_now(f.c, 1, from, 4 * MIB, NULL), ERR_OK);
+        assert_true(stats(&f).fetched_bytes >= 4 * MIB);
+        assert_true(stats(&f).fetched_bytes <= 8 * MIB);
+        assert_int_equal(s.wrong, 0);
+        fixture_free(&f);
+    }
+}
+
+static void blocks_are_kept_until_released_and_readers_come_first(void **state)
+{
+    struct side s = {.fail_at = UINT64_MAX, .takes = true};
+    struct fixture f = with(&s, 8 * MIB);
+    for (uint64_t from = 0; from < 8 * MIB; from += MIB)
+        assert_int_equal(read_now(f.c, 1, from, MIB, NULL), ERR_OK);
+    assert_int_equal(s.kept_bytes, MIB); /* an eighth of the memory */
+    assert_int_equal(stats(&f).unkept, 3 * MIB);
+    while (s.n_kept > 0)
+        content_block_release(s.kept[--s.n_kept]);
+    assert_int_equal(s.wrong, 0);
+    fixture_free(&f);
+}
+
+static void a_kept_block_outlives_its_content(void **state)
+{
+    struct side s = {.fail_at = UINT64_MAX, .takes = true};
+    struct fixture f = with(&s, 32 * MIB);
+    assert_int_equal(read_now(f.c, 1, MIB, MIB, NULL), ERR_OK);
+    content_unref(f.c);
+    f.c = NULL;
+    assert_int_equal(stats(&f).memory_used, MIB);
+    while (s.n_kept > 0)
+        content_block_release(s.kept[--s.n_kept]);
+    assert_int_equal(stats(&f).memory_used, 0);
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_lies_beside_is_not_asked_for),
+        cmocka_unit_test(what_beside_fails_is_asked_for_from_there_on),
+        cmocka_unit_test(blocks_are_kept_until_released_and_readers_come_first),
+        cmocka_unit_test(a_kept_block_outlives_its_content),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
