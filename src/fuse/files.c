@@ -161,10 +161,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 
 static enum err_code run_fallocate(struct request *r, struct err *e)
 {
-    enum err_code code = clear_suid(r, r->ino, r->file, e);
+    enum err_code code = vfs_fallocate(r->session->vfs, r->file, r->flags, r->offset, r->length, e);
 
-    if (code == ERR_OK)
-        code = vfs_fallocate(r->session->vfs, r->file, r->flags, r->offset, r->length, e);
     if (code == ERR_OK)
         reply_done(r);
     return code;
@@ -178,6 +176,34 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     r.flags = mode;
     r.offset = (uint64_t)offset;
     r.length = (uint64_t)length;
+    request_serve(&r);
+}
+
+static enum err_code run_copy(struct request *r, struct err *e)
+{
+    struct vfs_copy c = {.from = r->file, .to = r->to_file, .from_offset = r->offset, .to_offset = r->to_offset, .len = r->length};
+    uint64_t copied = 0;
+    enum err_code code = vfs_copy(r->session->vfs, &c, &r->caller, &copied, e);
+
+    if (code == ERR_OK) {
+        request_disarm(r);
+        fuse_reply_write(r->req, (size_t)copied);
+    }
+    return code;
+}
+
+/* What it refuses the kernel does itself, by reads and writes. */
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t from_offset, struct fuse_file_info *from_fi, fuse_ino_t to,
+                               off_t to_offset, struct fuse_file_info *to_fi, size_t len, int flags)
+{
+    struct request r = request_make(req, to, run_copy);
+
+    r.file = file_of(from_fi);
+    r.to_file = file_of(to_fi);
+    r.offset = (uint64_t)from_offset;
+    r.to_offset = (uint64_t)to_offset;
+    r.length = len;
+    r.changes = true;
     request_serve(&r);
 }
 
@@ -265,6 +291,7 @@ void files_ops(struct fuse_lowlevel_ops *ops)
     ops->create = op_create;
     ops->read = op_read;
     ops->write = op_write;
+    ops->copy_file_range = op_copy_file_range;
     ops->fallocate = op_fallocate;
     ops->flush = op_flush;
     ops->fsync = op_fsync;

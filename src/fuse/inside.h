@@ -85,7 +85,7 @@ struct request {
     bool armed;                          /* an interrupt function is registered */
 
     /* The arguments, as each operation needs them. Borrowed while on the worker, copied when deferred. */
-    uint64_t ino, new_parent, offset, length;
+    uint64_t ino, new_parent, offset, to_offset, length;
     const char *name, *new_name;
     const void *data;
     size_t size;
@@ -93,7 +93,7 @@ struct request {
     int flags;
     bool kill_suid, plus, mapped;
     struct vfs_setattr set;
-    struct vfs_handle *file;
+    struct vfs_handle *file, *to_file;
     struct vfs_dir_handle *dir;
 };
 

@@ -243,6 +243,22 @@ enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool
     return ERR_OK;
 }
 
+static bool rebase_locked(struct stage *s, uint64_t base_size)
+{
+    lock_assert_held(&s->lock);
+    LOCK_SCOPE(&s->map_lock);
+    if (s->is_frozen || s->live.size > 0 || stage_map_reserve(&s->live, 1, NULL))
+        return false;
+    stage_map_set(&s->live, 0, base_size, MAP_BASE);
+    return true;
+}
+
+bool stage_rebase(struct stage *s, uint64_t base_size)
+{
+    LOCK_SCOPE(&s->lock);
+    return base_size > 0 && base_size <= s->size_max && rebase_locked(s, base_size);
+}
+
 /* ---- Base bytes that arrive */
 
 /* Marks what is BASE in [offset, offset + len) as held; the bytes are in the main file. */

@@ -53,6 +53,9 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e) MUST
  * is at least its end afterwards. */
 enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool grow, struct err *e) MUST_CHECK;
 
+/* Gives an empty one a base of that size: all of it is BASE. False where it has bytes or is frozen; then nothing has changed. */
+bool stage_rebase(struct stage *s, uint64_t base_size);
+
 /* Takes local space for [offset, offset + len), so that writing there does not fail for want of it; grows the size to its end
  * only with `grow`. Where the filesystem cannot reserve, nothing is. While it is frozen what is written goes elsewhere, and may
  * still find the disk full. ERR_NOSPC: nothing has changed. */

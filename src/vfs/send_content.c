@@ -40,8 +40,7 @@ static void shot_release(struct shot *s)
     free(s->etag);
 }
 
-/* W4: a new file only where there is none, a changed one over the version it came from. */
-static struct store_cond condition(const struct inode *i, const char *etag)
+struct store_cond send_condition(const struct inode *i, const char *etag)
 {
     if (i->flags & INODE_NEW)
         return (struct store_cond){.kind = STORE_IF_ABSENT};
@@ -64,29 +63,29 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     s->etag = i->etag ? strdup(i->etag) : NULL;
     if (!s->key || (i->etag && !s->etag))
         return err_set(e, ERR_NOMEM, "out of memory");
-    s->cond = condition(i, s->etag);
+    s->cond = send_condition(i, s->etag);
     return ERR_OK;
 }
 
-/* After the look: what is stored beside the bytes. The time of the last write counts unless it was set later. */
-static enum err_code shot_meta_locked(struct vfs *v, struct inode *i, struct shot *s, struct err *e)
+enum err_code send_meta_locked(struct vfs *v, struct inode *i, struct store_meta **out, struct err *e)
 {
+    lock_assert_held(&v->tree);
     if (!vfs_has(v, STORE_POSIX)) {
-        s->meta = store_meta_ref(i->meta);
+        *out = store_meta_ref(i->meta);
         return ERR_OK;
     }
-    s->meta = store_meta_copy(i->meta);
-    if (!s->meta)
+    struct store_meta *m = store_meta_copy(i->meta);
+    if (!m)
         return err_set(e, ERR_NOMEM, "out of memory");
     struct vfs_attr shown;
     attr_fill_locked(v, i, &shown);
-    struct store_meta *m = s->meta;
     m->mode = shown.st.st_mode;
     m->uid = shown.st.st_uid;
     m->gid = shown.st.st_gid;
     m->mtime = shown.st.st_mtim;
     m->ctime = shown.st.st_ctim;
     m->has |= STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_CTIME;
+    *out = m;
     return ERR_OK;
 }
 
@@ -206,7 +205,7 @@ static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, str
     if (code)
         return code;
     lock_take(&v->tree);
-    code = shot_meta_locked(v, i, s, e);
+    code = send_meta_locked(v, i, &s->meta, e);
     lock_drop(&v->tree);
     if (!code && s->lost)
         code = err_set(e, ERR_CONFLICT, "\"%s\" is another file now", s->key);

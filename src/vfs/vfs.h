@@ -174,6 +174,16 @@ enum err_code vfs_write_mapped(struct vfs *v, struct vfs_handle *h, const void *
 enum err_code vfs_fallocate(struct vfs *v, struct vfs_handle *h, int mode, uint64_t offset, uint64_t len,
                             struct err *e) MUST_CHECK;
 
+/* copy_file_range(2) of a whole object into an empty file: the store copies, and the file is then as if it had been closed. All
+ * else (also where the store refuses, or others changed one of them) is ERR_UNSUPPORTED and has changed nothing: the caller
+ * moves the bytes. */
+struct vfs_copy {
+    struct vfs_handle *from, *to;
+    uint64_t from_offset, to_offset, len;
+};
+enum err_code vfs_copy(struct vfs *v, const struct vfs_copy *c, const struct vfs_caller *caller, uint64_t *copied,
+                       struct err *e) MUST_CHECK;
+
 /* A descriptor is closed by c->pid. What that means is W8 of the design. Errors are the upload's. */
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 

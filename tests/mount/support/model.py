@@ -94,7 +94,7 @@ class Model:
         self.weights = {
             "open": 14, "close": 10, "write": 20, "read": 12, "append": 4, "truncate": 4, "ftruncate": 5, "fsync": 3, "stat": 8, "fstat": 4,
             "whole": 10, "unlink": 5, "rename": 6, "mkdir": 3, "rmdir": 2, "symlink": 2, "readlink": 2, "listdir": 4, "chmod": 3,
-            "utime": 3, "mapwrite": 4, "write_file": 6, "temporary_then_rename": 3, "fallocate": 3, "copy_range": 3}
+            "utime": 3, "mapwrite": 4, "write_file": 6, "temporary_then_rename": 3, "fallocate": 3, "copy_range": 3, "copy_file": 4}
 
     # ---- Choices
 
@@ -321,6 +321,22 @@ class Model:
             mode = self.rng.choice([0, fsx.KEEP_SIZE, fsx.PUNCH_HOLE | fsx.KEEP_SIZE, fsx.ZERO_RANGE, fsx.ZERO_RANGE | fsx.KEEP_SIZE])
             offset, length = self.offset(), self.length() + 1
             self.on_handle("fallocate %d of %d at %d" % (mode, length, offset), handle, lambda fd: fsx.fallocate(fd, mode, offset, length))
+
+    def do_copy_file(self):
+        """As cp does it."""
+        old, new = self.name(), self.name()
+
+        def copy(old, new):
+            source = os.open(old, os.O_RDONLY)
+            try:
+                target = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+                try:
+                    return os.copy_file_range(source, target, 1 << 30)
+                finally:
+                    os.close(target)
+            finally:
+                os.close(source)
+        self.both("copy %s to %s" % (old, new), copy, old, new)
 
     def do_copy_range(self):
         source, target = self.any_handle(os.O_RDONLY), self.any_handle(os.O_WRONLY)

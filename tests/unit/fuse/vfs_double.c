@@ -324,6 +324,11 @@ enum err_code vfs_fallocate(struct vfs *v, struct vfs_handle *h, int mode, uint6
     return err_set(e, ERR_UNSUPPORTED, "not here");
 }
 
+enum err_code vfs_copy(struct vfs *v, const struct vfs_copy *c, const struct vfs_caller *caller, uint64_t *copied, struct err *e)
+{
+    return err_set(e, ERR_UNSUPPORTED, "not here");
+}
+
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     count(DOUBLE_FLUSH);
