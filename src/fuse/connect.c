@@ -37,6 +37,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->time_gran = 1;
     /* The kernel takes the smaller of this and the device's, which raise_readahead() has set. */
     conn->max_readahead = READAHEAD_KB << 10;
+    backings_ask(s, conn);
     if (s->config.ready)
         s->config.ready(s->config.arg);
 }

@@ -34,6 +34,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct request r = request_make(req, ino, run_open);
 
     r.flags = fi->flags;
+    r.caller.backing = atomic_load(&r.session->backings.on);
     r.kill_suid = (fi->flags & O_TRUNC) && wire_kill_suidgid();
     request_serve(&r);
 }
@@ -253,6 +254,7 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct session *s = fuse_req_userdata(req);
 
+    backing_drop(s, file_of(fi));
     vfs_release(s->vfs, file_of(fi));
     fuse_reply_err(req, 0);
 }

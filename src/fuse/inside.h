@@ -14,6 +14,7 @@
 #include <fuse_lowlevel.h>
 
 #include "awsfs/err.h"
+#include "fuse/backing.h"
 #include "fuse/session.h"
 #include "fuse/wire.h"
 #include "util/cancel.h"
@@ -59,6 +60,7 @@ struct session {
     bool watching, watch_ended;
     uint64_t watch_round;
     atomic_uint_fast64_t served, deferred, interrupted;
+    struct backings backings;
 };
 
 /* Mounts s->mountpoint and puts the hooks on; s->se is set. ERR_IO with the cause. */

@@ -147,23 +147,32 @@ static bool kernel_before(unsigned major, unsigned minor, struct utsname *name)
     return a < major || (a == major && b < minor);
 }
 
-enum err_code machine_passes_through(struct err *e)
+enum err_code machine_grants_passthrough(struct err *e)
 {
     struct utsname name;
-    bool passes = false;
 
     if (kernel_before(6, 9, &name))
         return err_set(e, ERR_UNSUPPORTED, "Linux %.40s: it needs 6.9 or newer", name.release);
     if (!may_administrate())
         return err_set(e, ERR_PERM, "the kernel grants it to root only (CAP_SYS_ADMIN)");
+    return ERR_OK;
+}
+
+enum err_code machine_passes_through(struct err *e)
+{
+    bool passes = false;
+    enum err_code code = machine_grants_passthrough(e);
+
+    if (code != ERR_OK)
+        return code;
     CLEANUP(close) int device = open(DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (device < 0)
         return err_sys(e, errno, DEVICE);
     CLEANUP(close) int fs = make_superblock(device);
     if (fs < 0)
         return err_sys(e, errno, "it cannot be tried here");
-    enum err_code code = read_init(device, &passes, e);
+    code = read_init(device, &passes, e);
     if (code != ERR_OK || passes)
         return code;
-    return err_set(e, ERR_UNSUPPORTED, "Linux %.40s is built without it (CONFIG_FUSE_PASSTHROUGH)", name.release);
+    return err_set(e, ERR_UNSUPPORTED, "the kernel is built without it (CONFIG_FUSE_PASSTHROUGH)");
 }

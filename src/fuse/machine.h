@@ -17,6 +17,9 @@ enum err_code machine_allows_other(struct err *e) MUST_CHECK;
  * system that is attached nowhere and ends at once. ERR_UNSUPPORTED, ERR_PERM, ERR_IO with the reason. */
 enum err_code machine_passes_through(struct err *e) MUST_CHECK;
 
+/* What of that shows without trying: the kernel's version and the right to it. ERR_UNSUPPORTED, ERR_PERM with the reason. */
+enum err_code machine_grants_passthrough(struct err *e) MUST_CHECK;
+
 /* Where fusermount3 is; NULL: nowhere. Static. */
 const char *machine_fusermount(void);
 

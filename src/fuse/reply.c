@@ -1,5 +1,6 @@
 #include "fuse/errno_of.h"
 #include "fuse/inside.h"
+#include "fuse/passthrough.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -66,10 +67,15 @@ static struct fuse_file_info file_info(const struct request *r, struct vfs_handl
 void reply_open(struct request *r, struct vfs_handle *h)
 {
     struct fuse_file_info fi = file_info(r, h);
+    int32_t backing = backing_take(r->session, h);
 
+    if (backing)
+        fi.keep_cache = 0;
     request_disarm(r);
-    if (fuse_reply_open(r->req, &fi) < 0)
+    if (passthrough_reply_open(r->req, &fi, backing) < 0) {
+        backing_drop(r->session, h);
         vfs_release(r->session->vfs, h);
+    }
 }
 
 void reply_create(struct request *r, const struct vfs_entry *entry, struct vfs_handle *h)

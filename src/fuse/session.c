@@ -37,7 +37,7 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
     unsigned waiters = config->waiters ? config->waiters : WAITERS;
     s->pool = pool_new("awsfs-wait", waiters, e);
     s->changes = pool_new("awsfs-change", waiters, e);
-    if (!s->pool || !s->changes || interrupt_start(s, e) != ERR_OK)
+    if (backings_init(&s->backings, e) != ERR_OK || !s->pool || !s->changes || interrupt_start(s, e) != ERR_OK)
         return NULL;
     if (!s->mountpoint || !s->source) {
         err_set(e, ERR_NOMEM, "no memory for a mount");
@@ -243,6 +243,8 @@ void session_stats(struct session *s, struct session_stats *out)
         .interrupted = atomic_load(&s->interrupted),
         .waiting = s->n_flights,
         .killpriv = atomic_load(&s->wire.kill_suidgid),
+        .passthrough = atomic_load(&s->backings.on),
+        .passthrough_opens = atomic_load(&s->backings.opens),
     };
 }
 
@@ -259,6 +261,7 @@ void session_free(struct session *s)
         if (notify_detach(s->notify, LINGER_MS))
             fuse_session_destroy(s->se);
     }
+    backings_release(&s->backings);
     cond_release(&s->landed);
     lock_release(&s->lock);
     free(s->mountpoint);

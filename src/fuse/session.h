@@ -22,6 +22,7 @@ struct session_config {
     const char *source;       /* shown as the device in /proc/mounts */
     bool read_only, allow_other;
     bool noexec, noatime, nodiratime, sync, dirsync; /* generic mount options that the kernel carries out */
+    bool passthrough;         /* the kernel may serve files that the vfs has whole by itself, where it can */
     bool secret;              /* what is written is wiped from the buffer of the kernel's requests */
     unsigned workers;         /* 0: 10 */
     unsigned waiters;         /* threads for requests that wait for the network, as many for those that look as for those
@@ -54,6 +55,8 @@ struct session_stats {
     uint64_t interrupted;
     uint64_t waiting;     /* now: deferred requests and parked reads */
     bool killpriv;        /* HANDLE_KILLPRIV_V2 is in force */
+    bool passthrough;     /* the kernel serves what it can by itself */
+    uint64_t passthrough_opens; /* open files served so, since the mount */
 };
 void session_stats(struct session *s, struct session_stats *out);
 

@@ -4,9 +4,24 @@
 #include <fuse_lowlevel.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fuse.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+/* Of protocol 7.40 (linux/fuse.h of Linux 6.9): bit 37 of INIT's flags, of which the upper half is a word of its own. */
+#define PASSTHROUGH_FLAG2 (1u << (37 - 32))
+
+/* The reply to INIT up to what 7.40 added. */
+struct init_out {
+    uint32_t major, minor, max_readahead, flags;
+    uint16_t max_background, congestion_threshold;
+    uint32_t max_write, time_gran;
+    uint16_t max_pages, map_alignment;
+    uint32_t flags2;
+    uint32_t max_stack_depth;
+};
 
 /* A worker reads a request and handles it before it reads the next one, so what a request carries can be left here for the
  * handler: libfuse has no other way to hand it over. */
@@ -53,7 +68,10 @@ static ssize_t hook_read(int fd, void *buf, size_t len, void *userdata)
     if (h->opcode == FUSE_INIT && (size_t)n >= sizeof(*h) + 16) {
         struct wire *w = userdata;
         w->init_unique = h->unique;
-        w->init_offered = ((const struct fuse_init_in *)(h + 1))->flags;
+        const struct fuse_init_in *in = (const struct fuse_init_in *)(h + 1);
+        w->init_offered = in->flags;
+        w->passthrough_offered = (in->flags & FUSE_INIT_EXT) && (size_t)n >= sizeof(*h) + 20 &&
+                                 (in->flags2 & PASSTHROUGH_FLAG2);
     }
     kill_wanted = wants_kill(h, (size_t)n);
     return n;
@@ -65,22 +83,48 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
 
     if (w->init_unique && count == 2 && iov[0].iov_len == sizeof(struct fuse_out_header)) {
         const struct fuse_out_header *h = iov[0].iov_base;
-        /* Only `flags` (bytes 12 to 15) is touched: it is there in every 7.x reply. */
+        /* `flags` (bytes 12 to 15) is there in every 7.x reply. */
         if (h->unique == w->init_unique && h->error == 0 && iov[1].iov_len >= 24) {
-            struct fuse_init_out *out = iov[1].iov_base;
+            struct init_out *out = iov[1].iov_base;
             bool offered = (w->init_offered & FUSE_HANDLE_KILLPRIV_V2) != 0;
             atomic_store(&w->kill_suidgid, offered);
             if (offered)
                 out->flags = (out->flags & ~(uint32_t)FUSE_HANDLE_KILLPRIV) | FUSE_HANDLE_KILLPRIV_V2;
+            if (w->passthrough && iov[1].iov_len >= sizeof(*out)) {
+                out->flags |= FUSE_INIT_EXT;
+                out->flags2 |= PASSTHROUGH_FLAG2;
+                out->max_stack_depth = 1; /* the local files are on no stacked file system */
+            }
             w->init_unique = 0;
         }
     }
     return writev(fd, iov, count);
 }
 
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+/* A worker's own descriptor of the connection, which libfuse leaves to who hooks reads and writes since 3.17. */
+static int hook_clone(int master)
+{
+    uint32_t of = (uint32_t)master;
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 || ioctl(fd, FUSE_DEV_IOC_CLONE, &of) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int wire_install(struct fuse_session *se)
+{
+    static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev, .clone_fd = hook_clone};
+
+    return fuse_session_custom_io_317(se, &io, sizeof(io), fuse_session_fd(se));
+}
+#else
 int wire_install(struct fuse_session *se)
 {
     static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev};
 
     return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
+#endif

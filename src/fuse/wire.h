@@ -4,7 +4,7 @@
  *
  * The point of both is HANDLE_KILLPRIV_V2: without it the kernel precedes every write by a GETXATTR of security.capability.
  * With it the kernel marks the writes, truncations and opens at which setuid and setgid must go, and does not clear them
- * itself.
+ * itself. Before libfuse 3.17 it is also how passthrough is asked for (passthrough.h).
  */
 #ifndef FUSE_WIRE_H
 #define FUSE_WIRE_H
@@ -18,6 +18,8 @@ struct fuse_session;
 struct wire {
     uint64_t init_unique;     /* of the INIT request; 0 before it came and after it was answered */
     uint32_t init_offered;    /* flags the kernel offered there */
+    bool passthrough_offered; /* FUSE_PASSTHROUGH was among them */
+    bool passthrough;         /* it is to be put into the reply; set by the handler of INIT */
     atomic_bool kill_suidgid; /* it was offered and taken */
 };
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 enum lock_rank {
+    LOCK_FUSE_BACKING = 5, /* which files the kernel serves by itself */
     LOCK_VFS_RENAME = 10,  /* serialises renames that move directories */
     LOCK_VFS_UPLOAD = 15,  /* one inode's upload state */
     LOCK_VFS_TREE = 20,    /* names, directories, inode table */

@@ -16,7 +16,7 @@ static bool writable(int flags)
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, struct err *e)
+struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, enum open_state way, struct err *e)
 {
     struct vfs_handle *h = calloc(1, sizeof(*h));
     if (!h || inode_activate_locked(v, i, e)) {
@@ -32,6 +32,7 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     i->active->opens++;
     if (writable(flags))
         i->active->writers++;
+    open_mode_enter(&i->active->mode, way, ++v->last_backing);
     LIST_INSERT_HEAD(&v->handles, h, link);
     v->n_handles++;
     return h;
@@ -109,7 +110,7 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
     lock_take(&v->tree);
     if (!code)
         code = check_open_locked(v, i, flags, e);
-    if (!code && !(h = handle_new_locked(v, i, flags, e)))
+    if (!code && !(h = handle_new_locked(v, i, flags, OPEN_COPIED, e)))
         code = ERR_NOMEM;
     lock_drop(&v->tree);
     if (!code && (flags & O_TRUNC))
@@ -123,6 +124,22 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
     h->opener = opener;
     *out = h;
     return ERR_OK;
+}
+
+bool vfs_backing(struct vfs *v, struct vfs_handle *h, struct vfs_backing *out)
+{
+    LOCK_SCOPE(&v->tree);
+    const struct active *a = h->inode->active;
+    if (a->mode.state != OPEN_PASSTHROUGH)
+        return false;
+    *out = (struct vfs_backing){.fd = a->backing_fd, .id = a->mode.id};
+    return true;
+}
+
+void vfs_backing_refused(struct vfs *v, struct vfs_handle *h)
+{
+    LOCK_SCOPE(&v->tree);
+    open_mode_refuse(&h->inode->active->mode);
 }
 
 /* W8: a close by the process that opened it puts what is dirty, one by another process does nothing while the opener lives. */
@@ -191,6 +208,7 @@ void vfs_release(struct vfs *v, struct vfs_handle *h)
     a->opens--;
     if (writable(h->flags))
         a->writers--;
+    open_mode_leave(&a->mode);
     LIST_REMOVE(h, link);
     v->n_handles--;
     if (a->opens == 0)

@@ -27,6 +27,7 @@
 #include "util/pool.h"
 #include "util/timer.h"
 #include "vfs/content.h"
+#include "vfs/open_mode.h"
 #include "vfs/vfs.h"
 
 #include <sys/queue.h>
@@ -100,6 +101,8 @@ struct dir {
 struct active {
     struct inode *inode;    /* owns this; not counted */
     unsigned opens, writers;
+    struct open_mode mode;  /* of its handles */
+    int backing_fd;         /* in OPEN_PASSTHROUGH */
     unsigned waiters;       /* calls that wait for a sending: they see its outcome before anything is given up */
     struct stage *stage;    /* NULL: never written since it became active */
     uint64_t gen;           /* counts changes of the content */
@@ -152,7 +155,7 @@ struct vfs {
     struct cond changed;    /* a listing, a sending or a release ended */
     struct inode *root;
     struct map *by_ino;
-    uint64_t next_ino, seq;
+    uint64_t next_ino, seq, last_backing;
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
     struct active_set sending;

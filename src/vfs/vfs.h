@@ -79,6 +79,7 @@ struct vfs_caller {
     pid_t pid;               /* as the request carries it: a thread id; 0: unknown */
     struct cancel *cancel;   /* NULL: cannot be interrupted */
     bool nowait;
+    bool backing;            /* of an open: the caller can serve it by a local file (vfs_backing()) */
 };
 
 /* ---- Names and attributes */
@@ -193,6 +194,21 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
 
 /* The last descriptor is gone. Never waits: what is dirty is put in the background. */
 void vfs_release(struct vfs *v, struct vfs_handle *h);
+
+/* A local file that can serve an open file in place of vfs_read(): exactly the bytes of the handle's version, all of them, checked.
+ * Nobody ever changes it; it may be unlinked. */
+struct vfs_backing {
+    int fd;      /* open for reading, as long as a handle of that id is */
+    uint64_t id; /* not 0; shared by all handles of a nodeid that are open together, another when that begins anew */
+};
+
+/* Whether `h` is to be served so: only where it was opened for reading with caller->backing, and then all open handles of its
+ * nodeid are. Where that excludes an open in another way (to write, say), vfs_open() and a change of size answer ERR_CONFLICT,
+ * and the name has a fresh nodeid at its next lookup. */
+bool vfs_backing(struct vfs *v, struct vfs_handle *h, struct vfs_backing *out);
+
+/* It cannot be served so, and no handle of that id is: all of them are served by vfs_read(). */
+void vfs_backing_refused(struct vfs *v, struct vfs_handle *h);
 
 /* SEEK_DATA and SEEK_HOLE. ERR_NO_ATTR stands for ENXIO: beyond the end. */
 enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, int whence, const struct vfs_caller *c,

@@ -21,7 +21,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int start_with(unsigned waiters)
+static int start_with(unsigned waiters, bool passthrough)
 {
     struct err e = ERR_INIT;
 
@@ -33,7 +33,8 @@ static int start_with(unsigned waiters)
     m.notify = notify_new(&e);
     const struct vfs_config vc = {.notify = notify_callbacks(m.notify)};
     m.vfs = vfs_new(NULL, &vc, &e);
-    const struct session_config sc = {.mountpoint = m.dir, .source = "test,with a comma", .allow_other = true, .waiters = waiters};
+    const struct session_config sc = {.mountpoint = m.dir, .source = "test,with a comma", .allow_other = true, .waiters = waiters,
+                                      .passthrough = passthrough};
     m.session = session_new(m.vfs, m.notify, &sc, &e);
     if (!m.session)
         fail_msg("%s", e.msg);
@@ -43,12 +44,17 @@ static int start_with(unsigned waiters)
 
 int start(void **state)
 {
-    return start_with(0);
+    return start_with(0, true);
 }
 
 int start_with_one_waiter(void **state)
 {
-    return start_with(1);
+    return start_with(1, true);
+}
+
+int start_without_passthrough(void **state)
+{
+    return start_with(0, false);
 }
 
 int stop(void **state)

@@ -23,6 +23,7 @@ extern struct mounted m;
 /* Set-up and teardown. A hang ends the program after a minute, which ends the mount. */
 int start(void **state);
 int start_with_one_waiter(void **state);
+int start_without_passthrough(void **state);
 int stop(void **state);
 
 #define MOUNTED(test) cmocka_unit_test_setup_teardown(test, start, stop)

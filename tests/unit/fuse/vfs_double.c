@@ -35,7 +35,7 @@ unsigned double_count(int kind)
     return atomic_load(&counts[kind]);
 }
 
-static struct node *find(const char *name)
+struct node *node_find(const char *name)
 {
     for (size_t i = 1; i < NODES; i++)
         if (nodes[i].ino && !nodes[i].gone && strcmp(nodes[i].name, name) == 0)
@@ -43,12 +43,12 @@ static struct node *find(const char *name)
     return NULL;
 }
 
-static struct node *by_ino(uint64_t ino)
+struct node *node_of(uint64_t ino)
 {
     return &nodes[ino - 1];
 }
 
-static struct node *make(const char *name, mode_t mode, uid_t uid)
+struct node *node_make(const char *name, mode_t mode, uid_t uid)
 {
     for (size_t i = 1; i < NODES; i++) {
         if (nodes[i].ino)
@@ -73,9 +73,9 @@ static void fill(struct node *n, struct vfs_entry *out)
 void double_put(const char *name, const char *text, mode_t mode)
 {
     BIG;
-    struct node *n = find(name);
+    struct node *n = node_find(name);
     if (!n)
-        n = make(name, mode, 0);
+        n = node_make(name, mode, 0);
     memcpy(n->data, text, strlen(text));
     n->st.st_size = (off_t)strlen(text);
 }
@@ -83,14 +83,14 @@ void double_put(const char *name, const char *text, mode_t mode)
 uint64_t double_ino(const char *name)
 {
     BIG;
-    struct node *n = find(name);
+    struct node *n = node_find(name);
     return n ? n->ino : 0;
 }
 
 uint64_t double_lookups(const char *name)
 {
     BIG;
-    struct node *n = find(name);
+    struct node *n = node_find(name);
     return n ? n->lookups : 0;
 }
 
@@ -148,7 +148,7 @@ enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const
     if (str_starts(name, "slow") && c->nowait)
         return err_set(e, ERR_AGAIN, "would wait");
     BIG;
-    struct node *n = find(name);
+    struct node *n = node_find(name);
     *out = (struct vfs_entry){0};
     if (n)
         fill(n, out);
@@ -158,7 +158,7 @@ enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const
 void vfs_forget(struct vfs *v, uint64_t ino, uint64_t n)
 {
     BIG;
-    by_ino(ino)->lookups -= n;
+    node_of(ino)->lookups -= n;
 }
 
 enum err_code vfs_getattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct vfs_attr *out,
@@ -166,7 +166,7 @@ enum err_code vfs_getattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, con
 {
     count(DOUBLE_GETATTR);
     BIG;
-    *out = (struct vfs_attr){.st = by_ino(ino)->st, .valid_ms = VFS_TTL_INF};
+    *out = (struct vfs_attr){.st = node_of(ino)->st, .valid_ms = VFS_TTL_INF};
     return ERR_OK;
 }
 
@@ -175,7 +175,9 @@ enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, con
 {
     count(DOUBLE_SETATTR);
     BIG;
-    struct stat *st = &by_ino(ino)->st;
+    if ((s->set & VFS_SET_SIZE) && double_parts(node_of(ino)))
+        return err_set(e, ERR_CONFLICT, "look it up again");
+    struct stat *st = &node_of(ino)->st;
     if (s->set & VFS_SET_MODE)
         st->st_mode = (st->st_mode & S_IFMT) | (s->mode & 07777);
     if (s->set & VFS_SET_UID)
@@ -194,13 +196,13 @@ enum err_code vfs_setattr(struct vfs *v, uint64_t ino, struct vfs_handle *h, con
 
 enum err_code vfs_readlink(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out, struct err *e)
 {
-    buf_add_str(out, by_ino(ino)->target);
+    buf_add_str(out, node_of(ino)->target);
     return ERR_OK;
 }
 
 static enum err_code add(const char *name, mode_t mode, const struct vfs_caller *c, struct vfs_entry *out, struct err *e)
 {
-    struct node *n = make(name, mode, c->uid);
+    struct node *n = node_make(name, mode, c->uid);
     if (!n)
         return err_set(e, ERR_NOSPC, "full");
     fill(n, out);
@@ -213,7 +215,7 @@ enum err_code vfs_symlink(struct vfs *v, uint64_t parent, const char *name, cons
     BIG;
     enum err_code code = add(name, S_IFLNK | 0777, c, out, e);
     if (code == ERR_OK)
-        snprintf(find(name)->target, 64, "%s", target);
+        snprintf(node_find(name)->target, 64, "%s", target);
     return code;
 }
 
@@ -260,7 +262,7 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
         }
     }
     BIG;
-    find(name)->gone = true;
+    node_find(name)->gone = true;
     return ERR_OK;
 }
 
@@ -275,18 +277,10 @@ enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint6
     BIG;
     if (flags)
         return err_set(e, ERR_EXISTS, "exists");
-    struct node *target = find(new_name);
+    struct node *target = node_find(new_name);
     if (target)
         target->gone = true;
-    snprintf(find(name)->name, 64, "%s", new_name);
-    return ERR_OK;
-}
-
-enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
-                       struct err *e)
-{
-    BIG;
-    *out = &by_ino(ino)->handle;
+    snprintf(node_find(name)->name, 64, "%s", new_name);
     return ERR_OK;
 }
 
@@ -297,7 +291,8 @@ enum err_code vfs_create(struct vfs *v, uint64_t parent, const char *name, mode_
     enum err_code code = add(name, S_IFREG | mode, c, entry, e);
     if (code != ERR_OK)
         return code;
-    *out = &by_ino(entry->ino)->handle;
+    *out = &node_of(entry->ino)->handle;
+    (*out)->node->opens++;
     return ERR_OK;
 }
 
@@ -339,11 +334,6 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
 {
     count(DOUBLE_FSYNC);
     return c->nowait ? ERR_AGAIN : ERR_OK;
-}
-
-void vfs_release(struct vfs *v, struct vfs_handle *h)
-{
-    count(DOUBLE_RELEASE);
 }
 
 enum err_code vfs_lseek(struct vfs *v, struct vfs_handle *h, uint64_t offset, int whence, const struct vfs_caller *c,
@@ -393,15 +383,15 @@ enum err_code vfs_getxattr(struct vfs *v, uint64_t ino, const char *name, const 
                            struct err *e)
 {
     count(DOUBLE_GETXATTR);
-    if (!by_ino(ino)->xattr[0])
+    if (!node_of(ino)->xattr[0])
         return err_set(e, ERR_NO_ATTR, "none");
-    buf_add_str(out, by_ino(ino)->xattr);
+    buf_add_str(out, node_of(ino)->xattr);
     return ERR_OK;
 }
 
 enum err_code vfs_listxattr(struct vfs *v, uint64_t ino, const struct vfs_caller *c, struct buf *out, struct err *e)
 {
-    if (by_ino(ino)->xattr[0])
+    if (node_of(ino)->xattr[0])
         buf_add(out, "user.one", 9);
     return ERR_OK;
 }
@@ -411,13 +401,13 @@ enum err_code vfs_setxattr(struct vfs *v, uint64_t ino, const char *name, const 
 {
     if (c->nowait)
         return ERR_AGAIN;
-    snprintf(by_ino(ino)->xattr, 64, "%.*s", (int)size, (const char *)value);
+    snprintf(node_of(ino)->xattr, 64, "%.*s", (int)size, (const char *)value);
     return ERR_OK;
 }
 
 enum err_code vfs_removexattr(struct vfs *v, uint64_t ino, const char *name, const struct vfs_caller *c, struct err *e)
 {
-    by_ino(ino)->xattr[0] = '\0';
+    node_of(ino)->xattr[0] = '\0';
     return ERR_OK;
 }
 

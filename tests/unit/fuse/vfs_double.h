@@ -26,6 +26,14 @@ void double_let_go(void);
 /* Puts a file there behind the kernel's back. */
 void double_put(const char *name, const char *text, mode_t mode);
 
+/* Puts a file there whose handles for reading are backed by `fd` (borrowed until the file is gone). While they are open it
+ * behaves as vfs.h says: opened or truncated in another way it is ERR_CONFLICT, and its name has a fresh node with a copy of
+ * its bytes, not backed. */
+void double_back(const char *name, int fd);
+
+/* Handles that are backed now. */
+unsigned double_backed(void);
+
 /* The inode number of a name, 0 if there is none. */
 uint64_t double_ino(const char *name);
 

@@ -10,6 +10,7 @@
 
 struct vfs_handle {
     struct node *node;
+    bool backed;
 };
 
 struct node {
@@ -21,6 +22,9 @@ struct node {
     uint64_t lookups;
     bool gone;
     struct vfs_handle handle; /* of all who have it open */
+    struct vfs_handle backed; /* of those of them who are backed */
+    int fd;                   /* 0: none */
+    unsigned opens, backed_opens;
 };
 
 
@@ -43,6 +47,14 @@ static inline void unlock(int *locked)
 }
 
 void count(int kind);
+
+/* The one in the same place of the table: for vfs_double_backing.c. */
+struct node *node_of(uint64_t ino);
+struct node *node_find(const char *name);
+struct node *node_make(const char *name, mode_t mode, uid_t uid);
+
+/* Whether it is open backed: then its name has a fresh node from now on. `big` is held. */
+bool double_parts(struct node *n);
 
 /* Completes parked reads on a thread of its own, as the engine does, until `ended`. */
 void *complete_reads(void *arg);
