@@ -30,8 +30,10 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     h->flags = flags;
     lock_init(&h->lock, "handle", LOCK_VFS_HANDLE);
     i->active->opens++;
-    if (writable(flags))
+    if (writable(flags)) {
         i->active->writers++;
+        stage_leave_empty_locked(v, i);
+    }
     open_mode_enter(&i->active->mode, way, ++v->last_backing);
     LIST_INSERT_HEAD(&v->handles, h, link);
     v->n_handles++;
@@ -211,6 +213,8 @@ void vfs_release(struct vfs *v, struct vfs_handle *h)
     open_mode_leave(&a->mode);
     LIST_REMOVE(h, link);
     v->n_handles--;
+    if (a->opens == 0)
+        stage_keep_empty_locked(v, i);
     if (a->opens == 0)
         send_last_close_locked(v, i);
     inode_settle_locked(v, i);
