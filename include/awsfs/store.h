@@ -125,6 +125,7 @@ struct store_list {
     const char *prefix;         /* "" or "dir/" or "dir/na" */
     bool delimiter;             /* true: group what has a '/' behind the prefix */
     const char *start_after;    /* NULL; only with STORE_START_AFTER; ignored with a token */
+    bool direct;                /* ERR_UNSUPPORTED where the server would list what is before start_after as well */
     const char *token;          /* NULL: from the beginning */
     unsigned max_keys;          /* 0: as many as a page holds */
 };

@@ -86,11 +86,20 @@ struct dir {
     struct map *children;   /* inodes by name, also INODE_NONE */
     size_t negative;        /* how many of them are INODE_NONE */
     bool listed;            /* all names were known at listed_ms */
+    struct ranges *ranges;  /* stretches that were listed; NULL: none (ranges.h) */
+    uint64_t doubt_seq;     /* pages of listings that began before this tell nothing any more */
+    uint32_t walk;          /* the walk whose pages last told names; 0: none (walk.h) */
+    uint32_t listed_walk;   /* by whose pages it was listed; 0: by itself */
+    bool narrow;            /* a page without delimiter ended in its first directory: it says nothing of the next */
+    uint8_t missed;         /* pages in succession that did not complete the child they were for */
+    uint32_t opened_below;  /* children that were opened since it was, */
+    uint64_t opened_ms;     /* at this time; 0: never */
     uint64_t listed_ms, listed_seq;
     uint64_t known_seq;     /* the children say more than any request that began before this */
     bool listing;           /* a thread lists it: others wait for `changed` */
     bool listing_small;     /* that one does it for a lookup: one page at most */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
+    bool posix_shared;      /* NO, by what was sampled elsewhere in the same listing */
     bool sample_due;        /* all names were listed for a lookup: a listing still samples for `posix` */
     enum dir_extent extent;
     struct timer marker_timer; /* the last file went: a marker is due */
@@ -171,6 +180,7 @@ struct vfs {
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct neighbours *neighbours;
+    struct walks *walks;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
     struct timers *timers;
     struct uploads *uploads;
