@@ -251,7 +251,7 @@ static enum err_code create_file(struct vfs *v, struct place *p, const char *nam
     if (!i)
         return ERR_NOMEM;
     i->etag = TAKE(etag);
-    struct vfs_handle *h = handle_new_locked(v, i, flags, OPEN_COPIED, e);
+    struct vfs_handle *h = handle_new_locked(v, i, flags, OPEN_COPIED, NULL, e);
     if (!h) {
         inode_detach_locked(v, i);
         return ERR_NOMEM;

@@ -88,6 +88,7 @@ static void emptied_locked(struct vfs *v, struct inode *i)
 /* Puts `fresh` (taken over) in place unless somebody else was faster. */
 static void install_locked(struct inode *i, struct stage *fresh)
 {
+    i->flags |= INODE_WRITTEN;
     if (!i->active->stage)
         i->active->stage = fresh;
     else

@@ -53,6 +53,8 @@ enum {
     INODE_CONFLICT = 1 << 9, /* others have the name now: what is written on through open handles is put beside it */
     INODE_UNLISTED = 1 << 10, /* a container that is there by its name (another account's) and not in the list of them */
     INODE_READ = 1 << 11, /* has been read; the order of its directory, which will be made, has to be told */
+    INODE_WRITTEN = 1 << 14, /* was written by this mount, or is about to be: has had a stage, or was made by backing_part() */
+    INODE_PARTED = 1 << 15, /* a fresh inode has taken the name: handles that read go on, nothing of it is changed any more */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
@@ -106,12 +108,29 @@ struct dir {
     bool marker_due;
 };
 
+/* A local file that serves open files (backing.h). */
+struct backing_file {
+    bool any;
+    int fd;                 /* borrowed from `keep` */
+    void *keep;             /* the source's */
+    struct store_version version; /* whose bytes these are */
+};
+
+/* What has the whole bytes of versions as local files. */
+struct backing_source {
+    /* A descriptor, open for reading, of a file with exactly that version's bytes, checked, that nobody ever changes; it stays until
+     * close(*keep). -1: there is none. May touch the disk, not the network. Without locks. NULL: there is no source. */
+    int (*open)(void *arg, const char *key, const struct store_version *version, void **keep);
+    void (*close)(void *arg, void *keep);
+    void *arg;
+};
+
 /* An inode that is open or has something the store does not have. */
 struct active {
     struct inode *inode;    /* owns this; not counted */
     unsigned opens, writers;
     struct open_mode mode;  /* of its handles */
-    int backing_fd;         /* in OPEN_PASSTHROUGH */
+    struct backing_file backing; /* in OPEN_PASSTHROUGH, and of handles for which that was refused */
     unsigned waiters;       /* calls that wait for a sending: they see its outcome before anything is given up */
     struct stage *stage;    /* NULL: never written since it became active */
     uint64_t gen;           /* counts changes of the content */
@@ -165,6 +184,7 @@ struct vfs {
     struct inode *root;
     struct map *by_ino;
     uint64_t next_ino, seq, last_backing;
+    struct backing_source backing; /* constant while files are open */
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
     struct active_set sending;
