@@ -12,6 +12,7 @@
 #include "store/trials.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/private_dir.h"
 #include "util/str.h"
 
 #include <limits.h>

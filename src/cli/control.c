@@ -5,6 +5,7 @@
 #include "util/digest.h"
 #include "util/log.h"
 #include "util/pool.h"
+#include "util/private_dir.h"
 
 #include <dirent.h>
 #include <errno.h>

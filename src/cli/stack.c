@@ -13,6 +13,7 @@
 #include "awsfs/store.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/private_dir.h"
 #include "util/secret.h"
 #include "util/str.h"
 #include "vfs/vfs.h"
@@ -178,7 +179,6 @@ static struct store *new_store(struct stack *s, struct err *e)
         .type = o->ssm_type,
         .key_id = o->ssm_key,
         .tier = o->ssm_tier,
-        .rules = o->ssm_rule,
         .rate = (unsigned)o->ssm_rate,
         .newline = (enum ssm_newline)o->newline,
         .read_only = o->read_only,

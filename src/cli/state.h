@@ -16,10 +16,6 @@ struct state {
 
 #define STATE_INIT {.dir = "", .lock_fd = -1}
 
-/* Makes `path` with mode 0700 (and missing parents with 0755). One that is there must be ours and no symbolic link; wider rights
- * are taken away. ERR_ACCESS, ERR_NOT_DIR, ERR_IO name the path. */
-enum err_code private_dir(const char *path, struct err *e) MUST_CHECK;
-
 /* The default of state=: /var/lib/awsfs for root, else $XDG_STATE_HOME/awsfs or ~/.local/state/awsfs. ERR_INVAL: no home. */
 enum err_code state_default(char out[PATH_MAX], struct err *e) MUST_CHECK;
 

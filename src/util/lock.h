@@ -20,6 +20,9 @@ enum lock_rank {
     LOCK_VFS_CONTENT = 40, /* one version's blocks and parked reads */
     LOCK_VFS_MEMORY = 45,  /* the arena */
     LOCK_STAGE = 50,       /* one staging file's extent map */
+    LOCK_CACHE_ENTRY = 52, /* one version in the disk cache: what is held; held during local I/O */
+    LOCK_CACHE = 53,       /* the disk cache's queues and its table of entries */
+    LOCK_CACHE_INDEX = 54, /* the index's connections that are free */
     LOCK_UPLOADS = 55,     /* the record of multipart uploads */
     LOCK_STORE = 60,       /* a store's own state (in-memory store, probes, rate limit) */
     LOCK_AWS_CREDS = 65,

@@ -10,6 +10,7 @@
 #include "cli/mounts.h"
 #include "cli/state.h"
 #include "util/cleanup.h"
+#include "util/private_dir.h"
 
 #include <stdio.h>
 #include <string.h>
