@@ -16,11 +16,14 @@ void open_mode_enter(struct open_mode *m, enum open_state way, uint64_t id)
     m->handles++;
 }
 
-void open_mode_leave(struct open_mode *m)
+bool open_mode_leave(struct open_mode *m)
 {
     assert(m->handles > 0);
-    if (--m->handles == 0)
-        *m = (struct open_mode){0};
+    if (--m->handles > 0)
+        return false;
+    bool passed = m->state == OPEN_PASSTHROUGH;
+    *m = (struct open_mode){0};
+    return passed;
 }
 
 void open_mode_refuse(struct open_mode *m)

@@ -7,7 +7,6 @@
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/names.h"
-#include "vfs/ranges.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
 #include "vfs/upload.h"
@@ -191,7 +190,7 @@ static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s
     a->attr_sent_gen = s->attr_gen;
     if (i->flags & INODE_LINKED) {
         i->flags |= INODE_CONFLICT;
-        dir_unlist_locked(v, i->parent);
+        i->parent->dir->listed = false;
         send_dirty_locked(v, i);
         inode_expel_locked(v, i);
     }

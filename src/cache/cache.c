@@ -1,0 +1,224 @@
+#include "cache/cache_internal.h"
+#include "util/clock.h"
+#include "util/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TROUBLE_MS 5000
+
+/* ---- Counting, trouble */
+
+void cache_count(struct cache *c, uint64_t *counter, uint64_t n)
+{
+    LOCK_SCOPE(&c->lock);
+    *counter += n;
+}
+
+void cache_trouble(struct cache *c, const struct err *e)
+{
+    lock_take(&c->lock);
+    bool begins = c->stats.trouble[0] == '\0';
+    memcpy(c->stats.trouble, e->msg, sizeof(c->stats.trouble));
+    c->trouble_until_ms = clock_mono_ms() + TROUBLE_MS;
+    lock_drop(&c->lock);
+    if (begins)
+        LOG_WARN("cache", "nothing is stored in %s for now: %s", c->dir, e->msg);
+}
+
+/* ---- Opening and closing */
+
+static struct map_key key_of(const void *value)
+{
+    const struct cache_entry *n = value;
+    return (struct map_key){n->id, n->id_len};
+}
+
+static struct cache *cache_new(const struct cache_config *config)
+{
+    struct cache *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->config = *config;
+    c->dir = str_printf("%s", config->dir);
+    c->entries = map_new(key_of);
+    c->dirfd = c->part_fd = c->content_fd = -1;
+    c->puts_end = &c->puts;
+    c->jobs_end = &c->jobs;
+    c->mend_due = true;
+    c->reap_due = true; /* what an earlier process left */
+    lock_init(&c->lock, "cache", LOCK_CACHE);
+    lock_init(&c->index_lock, "cache index", LOCK_CACHE_INDEX);
+    cond_init(&c->work);
+    cond_init(&c->idle_work);
+    cond_init(&c->idle_done);
+    cond_init(&c->index_free);
+    return c;
+}
+
+void cache_close(struct cache *c)
+{
+    if (!c)
+        return;
+    writer_stop(c);
+    index_close(c);
+    dir_close(c);
+    map_free(c->entries);
+    cond_release(&c->work);
+    cond_release(&c->idle_work);
+    cond_release(&c->idle_done);
+    cond_release(&c->index_free);
+    lock_release(&c->lock);
+    lock_release(&c->index_lock);
+    free(c->dir);
+    free(c);
+}
+
+enum err_code cache_open(const struct cache_config *config, struct cache **out, struct err *e)
+{
+    if (config->size < CACHE_MIN_SIZE)
+        return err_set(e, ERR_INVAL, "a cache has at least %llu MiB", CACHE_MIN_SIZE >> 20);
+    CLEANUP(cache_close) struct cache *c = cache_new(config);
+    if (!c || !c->dir || !c->entries)
+        return err_set(e, ERR_NOMEM, "no memory for the cache");
+    struct err why = ERR_INIT;
+    enum err_code code = dir_open(c, e);
+    if (code)
+        return code;
+    if (index_open(c, &why) != ERR_OK)
+        cache_trouble(c, &why); /* the writer goes on trying */
+    else
+        c->sweep_due = !c->swept;
+    code = writer_start(c, e);
+    if (!code)
+        *out = TAKE(c);
+    return code;
+}
+
+static bool idle_locked(const struct cache *c)
+{
+    return !c->puts && !c->jobs && !c->writing && !c->idle_list && !c->idling && !c->sweep_due && !c->reap_due;
+}
+
+bool cache_drain(struct cache *c, uint64_t timeout_ms)
+{
+    if (!c)
+        return true;
+    uint64_t deadline = clock_mono_ms() + timeout_ms;
+    LOCK_SCOPE(&c->lock);
+    c->draining = true;
+    cond_broadcast(&c->idle_work);
+    bool in_time = true;
+    while (in_time && !idle_locked(c))
+        in_time = cond_wait(&c->idle_done, &c->lock, deadline);
+    c->draining = false;
+    return idle_locked(c);
+}
+
+/* ---- Notes */
+
+struct note_job {
+    struct job job;
+    int64_t origin;
+    char *key, *etag;
+    uint64_t size;
+    size_t len;
+    char body[];
+};
+
+static enum err_code note_in(struct cache *c, struct job *j, struct err *e)
+{
+    struct note_job *p = (struct note_job *)j;
+    struct db_stmt *s = db_use(c->db, SQL_PUT_NOTE);
+    index_bind_name(s, p->origin, p->key, p->etag, p->size);
+    db_bind_blob(s, 5, p->body, p->len);
+    enum err_code code = db_step(c->db, s, NULL, e);
+    bool row = false;
+    s = db_use(c->db, SQL_SPACE);
+    if (!code)
+        code = db_step(c->db, s, &row, e);
+    bool many = !code && row && (uint64_t)db_int(s, 4) > c->config.size / 8;
+    db_reset(s);
+    return many ? db_step(c->db, db_use(c->db, SQL_TRIM_NOTES), NULL, e) : code;
+}
+
+static void note_after(struct cache *c, struct job *j, bool committed)
+{
+    struct note_job *p = (struct note_job *)j;
+    free(p->key);
+    free(p->etag);
+    free(p);
+}
+
+void cache_note_put(struct cache *c, const struct cache_version *v, const void *p, size_t len)
+{
+    if (!c || len > CACHE_NOTE_MAX)
+        return;
+    struct note_job *j = calloc(1, sizeof(*j) + len);
+    if (!j)
+        return;
+    *j = (struct note_job){.job = {.in = note_in, .after = note_after}, .origin = origin_id(v->origin), .size = v->size,
+                           .len = len, .key = str_printf("%s", v->key), .etag = str_printf("%s", v->etag)};
+    memcpy(j->body, p, len);
+    if (j->key && j->etag)
+        (void)job_post(c, &j->job);
+    else
+        note_after(c, &j->job, false);
+}
+
+void *cache_note_get(struct cache *c, const struct cache_version *v, size_t *len)
+{
+    unsigned generation;
+    struct db *d = c ? reader_take(c, &generation) : NULL;
+    if (!d)
+        return NULL;
+    struct err e = ERR_INIT;
+    bool row = false;
+    struct db_stmt *s = db_use(d, SQL_GET_NOTE);
+    index_bind_name(s, origin_id(v->origin), v->key, v->etag, v->size);
+    enum err_code code = db_step(d, s, &row, &e);
+    const void *p = !code && row ? db_blob(s, 0, len) : NULL;
+    char *copy = p ? malloc(*len) : NULL;
+    if (copy)
+        memcpy(copy, p, *len);
+    db_reset(s);
+    reader_give(c, d, generation);
+    if (code)
+        index_failed(c, code, &e);
+    return copy;
+}
+
+/* ---- State */
+
+static uint64_t pending_locked(const struct cache *c)
+{
+    uint64_t n = c->n_jobs + c->idling + c->writing + c->sweep_due;
+    for (const struct cache_block *b = c->puts; b; b = b->next)
+        n++;
+    for (const struct cache_entry *e = c->idle_list; e; e = e->next_idle)
+        n++;
+    return n;
+}
+
+void cache_stats(struct cache *c, struct cache_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (!c)
+        return;
+    lock_take(&c->lock);
+    *out = c->stats;
+    out->pending = pending_locked(c);
+    if (clock_mono_ms() >= c->trouble_until_ms)
+        out->trouble[0] = '\0';
+    lock_drop(&c->lock);
+    out->limit = c->config.size;
+    unsigned generation;
+    struct err e = ERR_INIT;
+    struct db *d = reader_take(c, &generation);
+    if (d) {
+        enum err_code code = space_used(c, d, &out->used, &e);
+        if (code)
+            index_failed(c, code, &e);
+        reader_give(c, d, generation);
+    }
+}

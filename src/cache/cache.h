@@ -1,0 +1,125 @@
+/*
+ * The disk cache: contents of objects by their SHA-512, found by the version of an object that has them, shared by every
+ * process that opens the same directory, and kept when all of them are gone.
+ *
+ * An entry stands for one version (origin, key, ETag, size) as long as somebody uses it. Its bytes are held in chunks of
+ * CACHE_CHUNK (the last one shorter), each with its SHA-512. No byte is given out that was not checked since it was last out
+ * of this process's sight (the boot, or device, inode, size, mtime and ctime of its file): a chunk that fails is counted,
+ * forgotten, and counts as not held.
+ *
+ * Nothing here fails the caller: whatever the disk or the index does (full, read-only, garbage, locked by a stopped process)
+ * is logged once, counted, and looks like an empty cache. NULL is a cache that holds nothing, and a NULL entry an entry of it:
+ * every call takes them. A content that is open in any process (a shared flock on its file says so) or pinned is not evicted.
+ *
+ * Threads: every call from any thread. Calls that touch the disk say so; they need ranks above LOCK_CACHE_ENTRY free.
+ */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include "awsfs/err.h"
+#include "util/cleanup.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cache;
+struct cache_entry;
+
+#define CACHE_CHUNK (128u * 1024)
+#define CACHE_MIN_SIZE (32ull << 20)
+#define CACHE_SHA512 64
+
+struct cache_config {
+    const char *dir;    /* made with mode 0700 where missing */
+    uint64_t size;      /* bytes it may take on the disk, database included; at least CACHE_MIN_SIZE */
+    uint64_t keep_free; /* bytes of the file system that stay free of it */
+};
+
+struct cache_version {
+    const char *origin; /* whose keys these are: endpoint and bucket */
+    const char *key;
+    const char *etag; /* without quotes */
+    uint64_t size;
+};
+
+/* Opens the directory and starts the cache's threads: in constant time, however much it holds. ERR_NOT_DIR (also of a
+ * symbolic link) and ERR_ACCESS (it belongs to somebody else) are the user's to mend; any other error means that the mount
+ * does without. Blocks on the disk. */
+enum err_code cache_open(const struct cache_config *config, struct cache **out, struct err *e) MUST_CHECK;
+
+/* Waits until all that was put is written, hashed and recorded, or `timeout_ms` has passed; true if it is. */
+bool cache_drain(struct cache *c, uint64_t timeout_ms);
+
+/* Drops what is still queued. Every entry must have been unref'd. */
+void cache_close(struct cache *c);
+CLEANUP_DEFINE(struct cache, cache_close)
+
+/* ---- Contents */
+
+/* The entry of a version, with a reference. Copies. Touches no disk, may be called under locks below LOCK_CACHE. NULL of a
+ * NULL cache, of size 0, and without memory. */
+struct cache_entry *cache_entry_get(struct cache *c, const struct cache_version *v);
+struct cache_entry *cache_entry_ref(struct cache_entry *n);
+void cache_entry_unref(struct cache_entry *n); /* may close a file; under no lock above LOCK_VFS_CONTENT */
+CLEANUP_DEFINE(struct cache_entry, cache_entry_unref)
+
+/* How many bytes from `offset` on are held without a gap, at most `len`. What the index says: a read may still find them
+ * bad. Blocks on the disk at an entry's first use only. */
+uint64_t cache_held(struct cache_entry *n, uint64_t offset, uint64_t len);
+
+/* `len` bytes from `offset` on, all of them and checked, or false: then `buf` is undefined and they must be fetched. Blocks
+ * on the disk. */
+bool cache_read(struct cache_entry *n, uint64_t offset, void *buf, size_t len);
+
+/* A chunk that was fetched. The caller's storage, and the bytes stay, until done() was called: exactly once, perhaps before
+ * cache_put() returns, else on the cache's thread without locks. */
+struct cache_block {
+    uint64_t index; /* the chunk's: its bytes begin at index * CACHE_CHUNK */
+    const void *p;
+    uint32_t len;   /* CACHE_CHUNK, or what the last chunk has */
+    void (*done)(struct cache_block *b);
+    struct cache_block *next; /* private from here */
+    struct cache_entry *entry;
+};
+
+/* Queues the chunk to be hashed and written. Never blocks and touches no disk; a full queue drops it (counted). True: done()
+ * comes later. May be called under locks below LOCK_CACHE. */
+bool cache_put(struct cache_entry *n, struct cache_block *b);
+
+/* What was stored under the version is in the open file `fd` (from its beginning, v->size bytes): copies it, unless its
+ * SHA-512 turns out not to be `sha512` (64 bytes, NULL: not known). Blocks on the disk and hashes. */
+void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const uint8_t *sha512);
+
+/* The server itself said that the version's bytes have this SHA-512 (a full-object checksum, nothing less): where such a
+ * content is held, the entry has it. Blocks on the disk. */
+void cache_entry_hint(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512]);
+
+/* A descriptor, open for reading, of a file that has exactly the version's bytes, all checked; -1 unless the whole content is
+ * held as a file. Borrowed: it stays as long as the entry. The file is never written again. Blocks on the disk shortly. */
+int cache_entry_fd(struct cache_entry *n);
+
+/* ---- What is known of versions beside their bytes */
+
+/* Remembers up to CACHE_NOTE_MAX bytes about a version. Copies; never blocks; dropped where the queue is full. */
+#define CACHE_NOTE_MAX (64u * 1024)
+void cache_note_put(struct cache *c, const struct cache_version *v, const void *p, size_t len);
+
+/* malloc'd, NULL if there is none. Blocks on the disk. */
+void *cache_note_get(struct cache *c, const struct cache_version *v, size_t *len);
+
+/* ---- State */
+
+struct cache_stats {
+    uint64_t limit, used;               /* bytes on the disk; used counts database and log */
+    uint64_t hits, misses;              /* chunks asked for */
+    uint64_t hit_bytes, filled_bytes;   /* given out; written */
+    uint64_t dropped_bytes;             /* not written: queue full, no room, disk trouble */
+    uint64_t verified_bytes, bad;       /* checked against their SHA-512; chunks and files that failed */
+    uint64_t evicted, evicted_bytes, deduplicated;
+    uint64_t pending;                   /* chunks and contents waiting for work: 0 when idle */
+    uint64_t rebuilt;                   /* databases moved aside */
+    char trouble[ERR_MSG_SIZE];         /* why nothing is stored now; "" */
+};
+void cache_stats(struct cache *c, struct cache_stats *out);
+
+#endif

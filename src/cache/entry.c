@@ -1,0 +1,452 @@
+/* Entries: what is known of one version while somebody uses it. */
+#include "cache/cache_internal.h"
+#include "util/digest.h"
+#include "util/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+
+int64_t origin_id(const char *name)
+{
+    uint8_t sum[DIGEST_MAX];
+    int64_t id = 0;
+    if (digest_once(DIGEST_SHA512, name, strlen(name), sum, NULL) == ERR_OK)
+        memcpy(&id, sum, sizeof(id));
+    return id;
+}
+
+static void entry_free(struct cache_entry *n)
+{
+    if (!n)
+        return;
+    lock_take(&n->lock);
+    entry_forget_locked(n);
+    lock_drop(&n->lock);
+    for (unsigned i = 0; i < n->n_old; i++)
+        close(n->old_fds[i]);
+    if (n->n_old > 0) {
+        LOCK_SCOPE(&n->cache->lock);
+        n->cache->reap_due = true;
+        cond_signal(&n->cache->work);
+    }
+    lock_release(&n->lock);
+    free(n->old_fds);
+    free(n->id);
+    free(n->origin_name);
+    free(n->key);
+    free(n->etag);
+    free(n);
+}
+CLEANUP_DEFINE(struct cache_entry, entry_free)
+
+static struct cache_entry *entry_new(struct cache *c, const struct cache_version *v)
+{
+    CLEANUP(entry_free) struct cache_entry *n = calloc(1, sizeof(*n));
+    if (!n)
+        return NULL;
+    lock_init(&n->lock, "cache entry", LOCK_CACHE_ENTRY);
+    n->cache = c;
+    n->fd = -1;
+    n->state = CONTENT_NONE;
+    n->size = v->size;
+    n->n_chunks = (v->size + CACHE_CHUNK - 1) / CACHE_CHUNK;
+    n->refs = 1;
+    n->origin = origin_id(v->origin);
+    n->origin_name = str_printf("%s", v->origin);
+    n->key = str_printf("%s", v->key);
+    n->etag = str_printf("%s", v->etag);
+    n->id = str_printf("%s\n%llu\n%s\n%s", v->origin, (unsigned long long)v->size, v->etag, v->key);
+    if (!n->origin_name || !n->key || !n->etag || !n->id)
+        return NULL;
+    n->id_len = strlen(n->id);
+    return TAKE(n);
+}
+
+struct cache_entry *cache_entry_get(struct cache *c, const struct cache_version *v)
+{
+    if (!c || v->size == 0)
+        return NULL;
+    CLEANUP(entry_free) struct cache_entry *fresh = entry_new(c, v);
+    if (!fresh)
+        return NULL;
+    lock_take(&c->lock);
+    struct cache_entry *n = map_get(c->entries, fresh->id, fresh->id_len);
+    if (n)
+        n->refs++;
+    else if (map_put(c->entries, fresh, NULL) == ERR_OK)
+        n = TAKE(fresh);
+    lock_drop(&c->lock);
+    return n;
+}
+
+struct cache_entry *cache_entry_ref(struct cache_entry *n)
+{
+    if (n) {
+        LOCK_SCOPE(&n->cache->lock);
+        n->refs++;
+    }
+    return n;
+}
+
+void cache_entry_unref(struct cache_entry *n)
+{
+    if (!n)
+        return;
+    struct cache *c = n->cache;
+    lock_take(&c->lock);
+    bool last = --n->refs == 0;
+    if (last)
+        map_remove(c->entries, n->id, n->id_len);
+    lock_drop(&c->lock);
+    if (last)
+        entry_free(n);
+}
+
+/* ---- Chunks */
+
+uint32_t chunk_len(const struct cache_entry *n, uint64_t chunk)
+{
+    uint64_t left = n->size - chunk * CACHE_CHUNK;
+    return left < CACHE_CHUNK ? (uint32_t)left : CACHE_CHUNK;
+}
+
+bool bit_put(uint64_t *bits, uint64_t i, bool v)
+{
+    if (bit_get(bits, i) == v)
+        return false;
+    bits[i / 64] ^= 1ull << (i % 64);
+    return true;
+}
+
+static uint64_t words_of(const struct cache_entry *n)
+{
+    return (n->n_chunks + 63) / 64;
+}
+
+bool entry_shape_locked(struct cache_entry *n)
+{
+    lock_assert_held(&n->lock);
+    uint64_t words = words_of(n);
+    if (!n->held)
+        n->held = calloc(words, sizeof(uint64_t));
+    if (!n->checked)
+        n->checked = calloc(words, sizeof(uint64_t));
+    if (!n->groups)
+        n->groups = calloc(words, sizeof(struct group *));
+    return n->held && n->checked && n->groups;
+}
+
+static void take_group(struct group *g, struct db_stmt *s)
+{
+    size_t len;
+    uint64_t mask = (uint64_t)db_int(s, 0);
+    const void *sums = db_blob(s, 1, &len);
+    if (len > sizeof(g->sums) || len % CACHE_SHA512 != 0)
+        return;
+    if (sums)
+        memcpy(g->sums, sums, len);
+    size_t known = len / CACHE_SHA512;
+    g->mask = known == GROUP_CHUNKS ? mask : mask & ((1ull << known) - 1);
+}
+
+/* NULL without memory; one without sums where the index has none. */
+struct group *entry_group_locked(struct cache_entry *n, uint64_t chunk)
+{
+    lock_assert_held(&n->lock);
+    uint64_t i = chunk / GROUP_CHUNKS;
+    if (n->groups[i])
+        return n->groups[i];
+    struct group *g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    unsigned generation;
+    struct db *d = n->state == CONTENT_NONE ? NULL : reader_take(n->cache, &generation);
+    if (d) {
+        struct err e = ERR_INIT;
+        bool row = false;
+        struct db_stmt *s = db_use(d, SQL_GROUP);
+        db_bind_int(s, 1, n->content);
+        db_bind_int(s, 2, (int64_t)i);
+        enum err_code code = db_step(d, s, &row, &e);
+        if (code)
+            index_failed(n->cache, code, &e);
+        else if (row)
+            take_group(g, s);
+        db_reset(s);
+        reader_give(n->cache, d, generation);
+    }
+    return n->groups[i] = g;
+}
+
+void entry_forget_locked(struct cache_entry *n)
+{
+    lock_assert_held(&n->lock);
+    uint64_t words = words_of(n);
+    for (uint64_t i = 0; n->groups && i < words; i++)
+        free(n->groups[i]);
+    free(n->groups);
+    free(n->held);
+    free(n->checked);
+    n->groups = NULL;
+    n->held = n->checked = NULL;
+    n->n_held = n->n_checked = 0;
+    /* Somebody may be reading from it, or have lent it to the kernel. */
+    int *old = n->fd >= 0 ? realloc(n->old_fds, (n->n_old + 1) * sizeof(int)) : NULL;
+    if (old) {
+        n->old_fds = old;
+        n->old_fds[n->n_old++] = n->fd;
+    }
+    n->fd = -1;
+    n->state = CONTENT_NONE;
+    n->content = 0;
+    n->writer = n->damaged = n->hash_known = false;
+}
+
+/* ---- Looking into the index */
+
+struct found {
+    int64_t id;
+    enum content_state state;
+    uint8_t hash[CACHE_SHA512];
+    bool has_hash, has_seen;
+    struct stamp seen;
+};
+
+static bool take_row(const struct cache_entry *n, struct db_stmt *s, struct found *f)
+{
+    size_t len;
+    memset(f, 0, sizeof(*f));
+    f->id = db_int(s, 0);
+    f->state = (enum content_state)db_int(s, 1);
+    const void *hash = db_blob(s, 3, &len);
+    f->has_hash = len == CACHE_SHA512;
+    if (f->has_hash)
+        memcpy(f->hash, hash, CACHE_SHA512);
+    const void *seen = db_blob(s, 4, &len);
+    f->has_seen = len == sizeof(f->seen);
+    if (f->has_seen)
+        memcpy(&f->seen, seen, sizeof(f->seen));
+    return (uint64_t)db_int(s, 2) == n->size && f->state <= CONTENT_WHOLE && (f->state == CONTENT_PART || f->has_hash);
+}
+
+static enum err_code find(struct cache_entry *n, struct db *d, struct found *f, bool *linked, struct err *e)
+{
+    uint8_t md5[16];
+    bool row = false;
+    struct db_stmt *s = db_use(d, SQL_FIND_VERSION);
+    index_bind_name(s, n->origin, n->key, n->etag, n->size);
+    enum err_code code = db_step(d, s, &row, e);
+    *linked = !code && row && take_row(n, s, f) &&
+              db_int(s, 6) == index_guard(n->origin, n->key, n->etag, n->size, f->id);
+    db_reset(s);
+    if (code || *linked || strlen(n->etag) != 32 || !hex_decode(n->etag, md5, sizeof(md5)))
+        return code ? code : *linked ? ERR_OK : ERR_NO_ATTR;
+    s = db_use(d, SQL_FIND_MD5);
+    db_bind_blob(s, 1, md5, sizeof(md5));
+    db_bind_int(s, 2, (int64_t)n->size);
+    code = db_step(d, s, &row, e);
+    bool usable = !code && row && take_row(n, s, f);
+    db_reset(s);
+    return code ? code : usable ? ERR_OK : ERR_NO_ATTR;
+}
+
+static void hold_all_locked(struct cache_entry *n)
+{
+    for (uint64_t i = 0; i < n->n_chunks; i++)
+        bit_put(n->held, i, true);
+    n->n_held = n->n_chunks;
+}
+
+/* The file of a content. One that a killed process did not get to rename is under its old name. */
+static int open_file(struct cache_entry *n, const struct found *f)
+{
+    char part[PATH_LEN], whole[PATH_LEN];
+    path_part(n->cache, f->id, part);
+    if (f->state == CONTENT_PART)
+        return file_open_shared(n->cache, part, true);
+    path_whole(f->hash, whole);
+    int fd = file_open_shared(n->cache, whole, false);
+    int why = errno;
+    if (fd < 0 && why == ENOENT)
+        return file_open_shared(n->cache, part, false);
+    errno = why;
+    return fd;
+}
+
+static void load_part_locked(struct cache_entry *n, uint64_t file_size)
+{
+    for (uint64_t i = 0; i < n->n_chunks; i++) {
+        struct group *g = entry_group_locked(n, i);
+        uint64_t end = i * CACHE_CHUNK + chunk_len(n, i);
+        if (g && (g->mask >> (i % GROUP_CHUNKS) & 1) && end <= file_size && bit_put(n->held, i, true))
+            n->n_held++;
+    }
+}
+
+/* The row of a WHOLE whose file is not what it should be goes. */
+static void lost_locked(struct cache_entry *n, const struct found *f)
+{
+    bool missing = n->fd < 0;
+    if (f->state == CONTENT_WHOLE && (!missing || errno == ENOENT || errno == ELOOP)) {
+        cache_count(n->cache, &n->cache->stats.bad, 1);
+        LOG_WARN("cache", "%s: its file in the cache %s, it is fetched again", n->key,
+                 missing ? "is missing" : "is not of the right size");
+        entry_bad_content(n->cache, f->id);
+    }
+    entry_forget_locked(n);
+}
+
+void entry_take_over_locked(struct cache_entry *n)
+{
+    struct stamp now;
+    lock_assert_held(&n->lock);
+    if (n->state != CONTENT_PART || n->writer || !file_lock_writer(n->fd) || !stamp_take(n->cache, n->fd, &now))
+        return;
+    n->writer = true;
+    for (uint64_t i = 0; i < words_of(n); i++) {
+        free(n->groups[i]);
+        n->groups[i] = NULL;
+        n->held[i] = n->checked[i] = 0;
+    }
+    n->n_held = n->n_checked = 0;
+    n->seen = now;
+    load_part_locked(n, now.size);
+}
+
+static void open_found_locked(struct cache_entry *n, const struct found *f)
+{
+    struct stamp now;
+    n->content = f->id;
+    if (!entry_shape_locked(n))
+        return;
+    n->state = f->state;
+    memcpy(n->hash, f->hash, CACHE_SHA512);
+    n->hash_known = f->has_hash;
+    if (f->state == CONTENT_INLINE) {
+        hold_all_locked(n);
+        return;
+    }
+    n->fd = open_file(n, f);
+    bool usable = n->fd >= 0 && stamp_take(n->cache, n->fd, &now) && (f->state == CONTENT_PART || now.size == n->size);
+    if (!usable) {
+        lost_locked(n, f);
+        return;
+    }
+    if (f->state == CONTENT_PART) {
+        n->writer = file_lock_writer(n->fd);
+        load_part_locked(n, now.size);
+    } else {
+        hold_all_locked(n);
+    }
+    n->seen = now;
+    if (f->has_seen && stamp_same(&f->seen, &now)) {
+        memcpy(n->checked, n->held, words_of(n) * sizeof(uint64_t));
+        n->n_checked = n->n_held;
+    }
+    entry_idle_locked(n);
+}
+
+/* ---- Jobs that a lookup leaves to the writer */
+
+struct touch_job {
+    struct job job;
+    struct cache_entry *entry;
+    int64_t content;
+    bool link;
+};
+
+static enum err_code touch_in(struct cache *c, struct job *j, struct err *e)
+{
+    struct touch_job *t = (struct touch_job *)j;
+    enum err_code code = index_do(c, SQL_TOUCH, t->content, 0, e);
+    if (!code && t->link && db_changes(c->db) > 0)
+        code = index_put_version(c, t->entry, t->content, e);
+    return code;
+}
+
+static void touch_after(struct cache *c, struct job *j, bool committed)
+{
+    struct touch_job *t = (struct touch_job *)j;
+    cache_entry_unref(t->entry);
+    free(t);
+}
+
+static void touch(struct cache_entry *n, bool link)
+{
+    struct touch_job *t = calloc(1, sizeof(*t));
+    if (!t)
+        return;
+    *t = (struct touch_job){.job = {.in = touch_in, .after = touch_after}, .content = n->content, .link = link};
+    t->entry = cache_entry_ref(n);
+    (void)job_post(n->cache, &t->job);
+}
+
+/* Asks `ask` of the index, and opens what it tells. */
+static void look_locked(struct cache_entry *n, enum err_code (*ask)(struct cache_entry *, struct db *, struct found *, bool *,
+                                                                    struct err *))
+{
+    struct found f;
+    struct err e = ERR_INIT;
+    unsigned generation;
+    bool linked = false;
+    struct db *d = reader_take(n->cache, &generation);
+    if (!d)
+        return;
+    enum err_code code = ask(n, d, &f, &linked, &e);
+    reader_give(n->cache, d, generation);
+    n->generation = generation;
+    n->looked = true;
+    if (code && code != ERR_NO_ATTR)
+        index_failed(n->cache, code, &e);
+    if (code)
+        return;
+    open_found_locked(n, &f);
+    if (n->state != CONTENT_NONE) {
+        touch(n, !linked);
+        if (!linked)
+            cache_count(n->cache, &n->cache->stats.deduplicated, 1);
+    }
+}
+
+static unsigned generation_now(struct cache *c)
+{
+    LOCK_SCOPE(&c->index_lock);
+    return c->generation;
+}
+
+void entry_look_locked(struct cache_entry *n)
+{
+    lock_assert_held(&n->lock);
+    if (n->looked && n->generation == generation_now(n->cache))
+        return;
+    entry_forget_locked(n);
+    look_locked(n, find);
+}
+
+static enum err_code find_hash(struct cache_entry *n, struct db *d, struct found *f, bool *linked, struct err *e)
+{
+    bool row = false;
+    struct db_stmt *s = db_use(d, SQL_FIND_HASH);
+    db_bind_blob(s, 1, n->hash, CACHE_SHA512);
+    db_bind_int(s, 2, (int64_t)n->size);
+    enum err_code code = db_step(d, s, &row, e);
+    bool usable = !code && row && take_row(n, s, f);
+    db_reset(s);
+    return code ? code : usable ? ERR_OK : ERR_NO_ATTR;
+}
+
+void cache_entry_hint(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512])
+{
+    if (!n)
+        return;
+    LOCK_SCOPE(&n->lock);
+    entry_look_locked(n);
+    if (n->state != CONTENT_NONE || n->planned)
+        return;
+    memcpy(n->hash, sha512, CACHE_SHA512);
+    look_locked(n, find_hash);
+}

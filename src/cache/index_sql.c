@@ -1,0 +1,86 @@
+#include "cache/cache_internal.h"
+
+/*
+ * guard: a checksum of a version's row, whose damage nothing else would tell. used: a clock that counts uses, so that a clock of the machine that jumps means nothing. tier 0: used once; tier 1: used
+ * again. disk: bytes of the file that are reserved or written; 0 of one whose bytes are in the row.
+ */
+const char index_schema[] =
+    "CREATE TABLE origin(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
+    "CREATE TABLE content(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB UNIQUE, size INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, disk INTEGER NOT NULL, tier INTEGER NOT NULL, used INTEGER NOT NULL,"
+    " pinned INTEGER NOT NULL DEFAULT 0, md5 BLOB, seen BLOB, body BLOB);"
+    "CREATE INDEX content_used ON content(tier, used) WHERE pinned = 0 AND state <> 3;"
+    "CREATE INDEX content_md5 ON content(md5) WHERE md5 IS NOT NULL;"
+    "CREATE INDEX content_gone ON content(id) WHERE state = 3;"
+    "CREATE TABLE version(origin INTEGER NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,"
+    " content INTEGER NOT NULL, guard INTEGER NOT NULL, PRIMARY KEY(origin, key, etag, size)) WITHOUT ROWID;"
+    "CREATE INDEX version_content ON version(content);"
+    "CREATE TABLE chunks(content INTEGER NOT NULL, part INTEGER NOT NULL, mask INTEGER NOT NULL, sums BLOB NOT NULL,"
+    " PRIMARY KEY(content, part)) WITHOUT ROWID;"
+    "CREATE TABLE note(origin INTEGER NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,"
+    " used INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY(origin, key, etag, size)) WITHOUT ROWID;"
+    "CREATE INDEX note_used ON note(used);"
+    "CREATE TABLE space(one INTEGER PRIMARY KEY CHECK(one = 1), disk INTEGER NOT NULL, once INTEGER NOT NULL,"
+    " again INTEGER NOT NULL, clock INTEGER NOT NULL, notes INTEGER NOT NULL);"
+    "INSERT INTO space VALUES(1, 0, 0, 0, 1, 0);"
+    "CREATE TABLE state(epoch TEXT NOT NULL, swept INTEGER NOT NULL);"
+    "CREATE TRIGGER content_added AFTER INSERT ON content BEGIN UPDATE space SET disk = disk + new.disk,"
+    " once = once + (new.tier = 0) * max(new.disk, ifnull(length(new.body), 0)),"
+    " again = again + (new.tier = 1) * max(new.disk, ifnull(length(new.body), 0)); END;"
+    "CREATE TRIGGER content_dropped AFTER DELETE ON content BEGIN UPDATE space SET disk = disk - old.disk,"
+    " once = once - (old.tier = 0) * max(old.disk, ifnull(length(old.body), 0)),"
+    " again = again - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;"
+    "CREATE TRIGGER content_moved AFTER UPDATE OF disk, tier ON content WHEN old.disk <> new.disk OR old.tier <> new.tier"
+    " BEGIN UPDATE space SET disk = disk + new.disk - old.disk,"
+    " once = once + (new.tier = 0) * max(new.disk, ifnull(length(new.body), 0))"
+    " - (old.tier = 0) * max(old.disk, ifnull(length(old.body), 0)),"
+    " again = again + (new.tier = 1) * max(new.disk, ifnull(length(new.body), 0))"
+    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;"
+    "CREATE TRIGGER note_added AFTER INSERT ON note BEGIN UPDATE space SET notes = notes + length(new.body) + 200; END;"
+    "CREATE TRIGGER note_dropped AFTER DELETE ON note BEGIN UPDATE space SET notes = notes - length(old.body) - 200; END;";
+
+#define CONTENT_COLUMNS "c.id, c.state, c.size, c.hash, c.seen, c.disk"
+
+const char *const index_sql[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_FIND_VERSION] = "SELECT " CONTENT_COLUMNS ", v.guard FROM version v JOIN content c ON c.id = v.content"
+                         " WHERE v.origin = ?1 AND v.key = ?2 AND v.etag = ?3 AND v.size = ?4 AND c.state < 3",
+    [SQL_CONTENT] = "SELECT " CONTENT_COLUMNS " FROM content c WHERE c.id = ?1",
+    [SQL_FIND_HASH] = "SELECT " CONTENT_COLUMNS " FROM content c WHERE c.hash = ?1 AND c.size = ?2 AND c.state < 3",
+    [SQL_FIND_MD5] = "SELECT " CONTENT_COLUMNS " FROM content c WHERE c.md5 = ?1 AND c.size = ?2 AND c.state IN (1, 2)",
+    [SQL_BODY] = "SELECT body, hash FROM content WHERE id = ?1 AND state = 1",
+    [SQL_GROUP] = "SELECT mask, sums FROM chunks WHERE content = ?1 AND part = ?2",
+    [SQL_ADD_CONTENT] = "INSERT INTO content(size, state, disk, tier, used) VALUES(?1, 0, 0, 0, (SELECT clock FROM space))",
+    [SQL_ADD_INLINE] = "INSERT INTO content(hash, size, state, disk, tier, used, md5, body)"
+                       " VALUES(?1, ?2, 1, 0, 0, (SELECT clock FROM space), ?3, ?4)",
+    [SQL_PUT_VERSION] = "INSERT OR REPLACE INTO version(origin, key, etag, size, content, guard)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [SQL_VERSIONS_OF] = "SELECT origin, key, etag, size FROM version WHERE content = ?1 LIMIT 1",
+    [SQL_PUT_ORIGIN] = "INSERT OR IGNORE INTO origin(id, name) VALUES(?1, ?2)",
+    [SQL_PUT_GROUP] = "INSERT OR REPLACE INTO chunks(content, part, mask, sums) VALUES(?1, ?2, ?3, ?4)",
+    [SQL_DROP_GROUPS] = "DELETE FROM chunks WHERE content = ?1",
+    [SQL_RESERVE] = "UPDATE content SET disk = disk + ?2 WHERE id = ?1 AND state = 0",
+    [SQL_RECORD] = "UPDATE content SET disk = ?2, seen = ?3 WHERE id = ?1 AND state = 0",
+    [SQL_STAMP] = "UPDATE content SET seen = ?2 WHERE id = ?1 AND state = 2",
+    [SQL_PROMOTE] = "UPDATE content SET hash = ?2, state = 2, md5 = ?3, seen = NULL WHERE id = ?1 AND state = 0",
+    [SQL_DROP_VERSIONS] = "DELETE FROM version WHERE content = ?1",
+    [SQL_DROP_CONTENT] = "DELETE FROM content WHERE id = ?1",
+    [SQL_GONE] = "UPDATE content SET state = 3, hash = NULL, md5 = NULL, pinned = 0 WHERE id = ?1 AND state <> 3",
+    [SQL_GONES] = "SELECT id FROM content WHERE state = 3 LIMIT 256",
+    [SQL_TOUCH] = "UPDATE content SET used = (SELECT clock FROM space), tier = 1 WHERE id = ?1",
+    [SQL_VICTIMS] = "SELECT c.id, c.state, c.hash, c.used, max(c.disk, ifnull(length(c.body), 0)) FROM content c"
+                    " WHERE c.pinned = 0 AND c.state <> 3 AND c.tier = ?1 AND (c.used, c.id) > (?2, ?3) ORDER BY c.used, c.id LIMIT 64",
+    [SQL_SPACE] = "SELECT disk, once, again, clock, notes FROM space",
+    [SQL_TICK] = "UPDATE space SET clock = clock + 1",
+    [SQL_PUT_NOTE] = "INSERT OR REPLACE INTO note(origin, key, etag, size, used, body)"
+                     " VALUES(?1, ?2, ?3, ?4, (SELECT clock FROM space), ?5)",
+    [SQL_GET_NOTE] = "SELECT body FROM note WHERE origin = ?1 AND key = ?2 AND etag = ?3 AND size = ?4",
+    [SQL_TRIM_NOTES] = "DELETE FROM note WHERE (origin, key, etag, size) IN"
+                       " (SELECT origin, key, etag, size FROM note ORDER BY used LIMIT 256)",
+    [SQL_STATE] = "SELECT epoch, swept FROM state",
+    [SQL_SWEPT] = "UPDATE state SET swept = 1",
+    [SQL_KNOWN_HASH] = "SELECT id FROM content WHERE hash = ?1",
+    [SQL_MD5] = "UPDATE content SET md5 = ?2 WHERE id = ?1 AND state IN (1, 2)",
+};

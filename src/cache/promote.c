@@ -1,0 +1,276 @@
+/*
+ * The idler: one thread at lowest priority that waits until nobody reads, and then computes the SHA-512 of contents whose
+ * chunks are all here, and checks what was not checked yet of those that somebody has open.
+ */
+#include "cache/cache_internal.h"
+#include "util/clock.h"
+#include "util/digest.h"
+#include "util/str.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define QUIET_MS  300   /* nobody has read for so long */
+#define PATIENCE  10000 /* or it has waited for so long */
+#define NICE      19
+
+void entry_idle_locked(struct cache_entry *n)
+{
+    struct cache *c = n->cache;
+    lock_assert_held(&n->lock);
+    bool promote = n->state == CONTENT_PART && n->writer && n->n_held == n->n_chunks && !n->in_dirty;
+    bool check = n->state == CONTENT_WHOLE && n->n_checked < n->n_chunks && !n->damaged;
+    if ((!promote && !check) || n->idle_due)
+        return;
+    LOCK_SCOPE(&c->lock);
+    if (c->stop)
+        return;
+    n->idle_due = true;
+    n->refs++;
+    struct cache_entry **end = &c->idle_list;
+    while (*end)
+        end = &(*end)->next_idle;
+    n->next_idle = NULL;
+    *end = n;
+    cond_signal(&c->idle_work);
+}
+
+/* ---- Hashing */
+
+struct sums {
+    struct digest *sha, *md5;
+};
+
+static bool stopping(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    return c->stop;
+}
+
+/* Every chunk in order, checked; false when one is not good, or the cache is closed. */
+static bool walk(struct cache_entry *n, struct sums *s)
+{
+    CLEANUP(free) char *buf = malloc(CACHE_CHUNK);
+    for (uint64_t i = 0; i < n->n_chunks; i++) {
+        if (!buf || stopping(n->cache))
+            return false;
+        lock_take(&n->lock);
+        bool skip = !s && bit_get(n->checked, i);
+        lock_drop(&n->lock);
+        if (skip)
+            continue;
+        if (!entry_chunk(n, i, buf) ||
+            (s && (digest_update(s->sha, buf, chunk_len(n, i), NULL) != ERR_OK ||
+                   (s->md5 && digest_update(s->md5, buf, chunk_len(n, i), NULL) != ERR_OK))))
+            return false;
+    }
+    return true;
+}
+
+struct promote_job {
+    struct job job;
+    struct cache_entry *entry;
+    int64_t content, twin;
+    uint8_t hash[DIGEST_MAX], md5[DIGEST_MAX];
+    bool has_md5, gone;
+    struct stamp seen;
+};
+
+/* ---- Remembering what was checked */
+
+static enum err_code stamp_in(struct cache *c, struct job *j, struct err *e)
+{
+    struct promote_job *p = (struct promote_job *)j;
+    struct db_stmt *s = db_use(c->db, SQL_STAMP);
+    db_bind_int(s, 1, p->content);
+    db_bind_blob(s, 2, &p->seen, sizeof(p->seen));
+    return db_step(c->db, s, NULL, e);
+}
+
+static void stamp_after(struct cache *c, struct job *j, bool committed)
+{
+    cache_entry_unref(((struct promote_job *)j)->entry);
+    free(j);
+}
+
+static void post_stamp_locked(struct cache_entry *n)
+{
+    struct promote_job *p = calloc(1, sizeof(*p));
+    if (!p)
+        return;
+    *p = (struct promote_job){.job = {.in = stamp_in, .after = stamp_after}, .content = n->content, .seen = n->seen};
+    p->entry = cache_entry_ref(n);
+    (void)job_post(n->cache, &p->job);
+}
+
+static void check_whole(struct cache_entry *n)
+{
+    (void)walk(n, NULL);
+    LOCK_SCOPE(&n->lock);
+    if (n->state != CONTENT_WHOLE || n->damaged)
+        return;
+    entry_watch_locked(n);
+    if (n->n_checked == n->n_chunks)
+        post_stamp_locked(n);
+}
+
+/* ---- Promotion */
+
+static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
+{
+    struct promote_job *p = (struct promote_job *)j;
+    bool row = false;
+    struct db_stmt *s = db_use(c->db, SQL_KNOWN_HASH);
+    db_bind_blob(s, 1, p->hash, CACHE_SHA512);
+    enum err_code code = db_step(c->db, s, &row, e);
+    p->twin = !code && row ? db_int(s, 0) : 0;
+    db_reset(s);
+    if (!code && p->twin) {
+        code = index_repoint(c, p->content, p->twin, e);
+        return code ? code : content_gone(c, p->content, e);
+    }
+    s = db_use(c->db, SQL_PROMOTE);
+    db_bind_int(s, 1, p->content);
+    db_bind_blob(s, 2, p->hash, CACHE_SHA512);
+    db_bind_blob(s, 3, p->has_md5 ? p->md5 : NULL, 16);
+    if (!code)
+        code = db_step(c->db, s, NULL, e);
+    p->gone = !code && db_changes(c->db) == 0;
+    return code;
+}
+
+static void rename_locked(struct cache_entry *n, const struct promote_job *p)
+{
+    struct cache *c = n->cache;
+    char part[PATH_LEN], whole[PATH_LEN], folder[16];
+    path_part(c, p->content, part);
+    path_whole(p->hash, whole);
+    snprintf(folder, sizeof(folder), "%.10s", whole);
+    entry_watch_locked(n);
+    bool checked = n->n_checked == n->n_chunks;
+    if ((mkdirat(c->dirfd, folder, 0700) != 0 && errno != EEXIST) || renameat(c->dirfd, part, c->dirfd, whole) != 0)
+        return; /* found under its old name later */
+    n->state = CONTENT_WHOLE;
+    memcpy(n->hash, p->hash, CACHE_SHA512);
+    n->hash_known = true;
+    if (stamp_take(c, n->fd, &n->seen) && checked)
+        post_stamp_locked(n);
+}
+
+static void promote_after(struct cache *c, struct job *j, bool committed)
+{
+    struct promote_job *p = (struct promote_job *)j;
+    struct cache_entry *n = p->entry;
+    lock_take(&n->lock);
+    if (committed && n->state == CONTENT_PART && n->content == p->content) {
+        if (p->twin || p->gone) {
+            entry_forget_locked(n);
+            n->looked = false;
+        } else {
+            rename_locked(n, p);
+        }
+    }
+    lock_drop(&n->lock);
+    if (committed && p->twin)
+        cache_count(c, &c->stats.deduplicated, 1);
+    lock_take(&c->lock);
+    c->reap_due |= committed && p->twin;
+    lock_drop(&c->lock);
+    cache_entry_unref(n);
+    free(p);
+}
+
+static bool whole_sums(struct cache_entry *n, struct promote_job *p)
+{
+    uint8_t told[16];
+    bool wants_md5 = strlen(n->etag) == 32 && hex_decode(n->etag, told, sizeof(told));
+    CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
+    CLEANUP(digest_free) struct digest *md5 = wants_md5 ? digest_new(DIGEST_MD5, NULL) : NULL;
+    struct sums sums = {sha, md5};
+    if (!sha || !walk(n, &sums) || digest_final(sha, p->hash, NULL) != ERR_OK)
+        return false;
+    p->has_md5 = md5 && digest_final(md5, p->md5, NULL) == ERR_OK && memcmp(p->md5, told, sizeof(told)) == 0;
+    return true;
+}
+
+static void promote(struct cache_entry *n)
+{
+    struct promote_job *p = calloc(1, sizeof(*p));
+    if (!p)
+        return;
+    lock_take(&n->lock);
+    p->content = n->content;
+    bool known = n->hash_known;
+    memcpy(p->hash, n->hash, CACHE_SHA512);
+    lock_drop(&n->lock);
+    if (!known && !whole_sums(n, p)) {
+        free(p);
+        return;
+    }
+    p->job = (struct job){.in = promote_in, .after = promote_after};
+    p->entry = cache_entry_ref(n);
+    (void)job_post(n->cache, &p->job);
+}
+
+/* ---- The thread */
+
+static void work_on(struct cache_entry *n)
+{
+    lock_take(&n->lock);
+    n->idle_due = false;
+    enum content_state state = n->state;
+    bool complete = n->n_held == n->n_chunks && n->writer;
+    lock_drop(&n->lock);
+    if (state == CONTENT_PART && complete)
+        promote(n);
+    else if (state == CONTENT_WHOLE)
+        check_whole(n);
+}
+
+/* The next entry, when nobody has read for a while. NULL: look whether to stop or sweep. */
+static struct cache_entry *next(struct cache *c)
+{
+    uint64_t since = 0;
+    LOCK_SCOPE(&c->lock);
+    c->idling = false;
+    while (!c->stop && !c->sweep_due) {
+        uint64_t now = clock_mono_ms();
+        if (!c->idle_list) {
+            cond_broadcast(&c->idle_done);
+            (void)cond_wait(&c->idle_work, &c->lock, UINT64_MAX);
+            continue;
+        }
+        if (since == 0)
+            since = now;
+        bool quiet = now >= c->last_active_ms + QUIET_MS && !c->puts;
+        if (quiet || c->draining || now >= since + PATIENCE)
+            break;
+        (void)cond_wait(&c->idle_work, &c->lock, now + QUIET_MS / 3);
+    }
+    c->idling = true;
+    struct cache_entry *n = c->stop || c->sweep_due ? NULL : c->idle_list;
+    if (n)
+        c->idle_list = n->next_idle;
+    return n;
+}
+
+void *idle_main(void *arg)
+{
+    struct cache *c = arg;
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    while (!stopping(c)) {
+        struct cache_entry *n = next(c);
+        if (n) {
+            work_on(n);
+            cache_entry_unref(n);
+        } else if (!stopping(c)) {
+            sweep(c);
+        }
+    }
+    return NULL;
+}

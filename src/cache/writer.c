@@ -1,0 +1,335 @@
+/*
+ * The writer: one thread that turns what was queued into batches. A batch is hashed, gets rows and room in one transaction,
+ * and is then written to its files; the sums of what was written go into the transaction of the next batch, or into one of
+ * their own when the queue is empty. A transaction that finds the database locked is tried again for a while; meanwhile the
+ * queue fills and drops, and readers notice nothing.
+ */
+#include "cache/cache_internal.h"
+#include "util/clock.h"
+#include "util/sha512_lanes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define NICE          10
+#define RETRY_MS      50
+#define RETRIES       60
+#define LOOK_MS       2000 /* after the database, and at what failed */
+
+struct batch {
+    struct cache_block *blocks[BATCH_CHUNKS];
+    uint8_t (*sums)[CACHE_SHA512]; /* BATCH_CHUNKS */
+    bool plan[BATCH_CHUNKS];
+    unsigned n;
+    struct job *jobs;
+    struct job **jobs_end;
+};
+
+/* ---- Queues */
+
+bool cache_put(struct cache_entry *n, struct cache_block *b)
+{
+    if (!n)
+        return false;
+    struct cache *c = n->cache;
+    uint64_t now = clock_mono_ms();
+    LOCK_SCOPE(&c->lock);
+    c->last_active_ms = now;
+    if (c->stop || c->put_bytes + b->len > QUEUE_BYTES || now < c->trouble_until_ms) {
+        c->stats.dropped_bytes += b->len;
+        return false;
+    }
+    n->refs++;
+    b->entry = n;
+    b->next = NULL;
+    *c->puts_end = b;
+    c->puts_end = &b->next;
+    c->put_bytes += b->len;
+    cond_signal(&c->work);
+    return true;
+}
+
+static void job_end(struct cache *c, struct job *j, bool committed)
+{
+    if (j->after)
+        j->after(c, j, committed);
+    else
+        free(j);
+}
+
+bool job_post(struct cache *c, struct job *j)
+{
+    lock_take(&c->lock);
+    bool room = !c->stop && c->n_jobs < QUEUE_JOBS;
+    if (room) {
+        j->next = NULL;
+        *c->jobs_end = j;
+        c->jobs_end = &j->next;
+        c->n_jobs++;
+        cond_signal(&c->work);
+    } else {
+        j->next = c->refused;
+        c->refused = j; /* its end may need locks that the caller holds */
+        cond_signal(&c->work);
+    }
+    lock_drop(&c->lock);
+    return room;
+}
+
+static void take_batch_locked(struct cache *c, struct batch *b)
+{
+    lock_assert_held(&c->lock);
+    while (c->puts && b->n < BATCH_CHUNKS) {
+        struct cache_block *p = c->puts;
+        c->puts = p->next;
+        if (!c->puts)
+            c->puts_end = &c->puts;
+        b->blocks[b->n++] = p;
+    }
+    b->jobs_end = &b->jobs;
+    for (unsigned i = 0; c->jobs && i < BATCH_JOBS; i++) {
+        struct job *j = c->jobs;
+        c->jobs = j->next;
+        if (!c->jobs)
+            c->jobs_end = &c->jobs;
+        c->n_jobs--;
+        j->next = NULL;
+        *b->jobs_end = j;
+        b->jobs_end = &j->next;
+    }
+}
+
+/* ---- One batch */
+
+static bool hash_batch(struct batch *b)
+{
+    struct sha512_buf bufs[BATCH_CHUNKS];
+    for (unsigned i = 0; i < b->n; i++)
+        bufs[i] = (struct sha512_buf){b->blocks[i]->p, b->blocks[i]->len, b->sums[i]};
+    return sha512_each(bufs, b->n, NULL) == ERR_OK;
+}
+
+static enum err_code transaction(struct cache *c, struct batch *b, struct err *e)
+{
+    enum err_code code = index_begin(c, e);
+    if (code)
+        return code;
+    code = record_in(c, e);
+    if (!code && b->n > 0)
+        code = admit_plan(c, b->blocks, b->n, b->sums, b->plan, e);
+    for (struct job *j = b->jobs; !code && j; j = j->next)
+        code = j->in(c, j, e);
+    if (!code)
+        code = index_do(c, SQL_TICK, 0, 0, e);
+    return index_end(c, code, e);
+}
+
+static bool stopping(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    return c->stop;
+}
+
+static bool commit_batch(struct cache *c, struct batch *b)
+{
+    struct err e = ERR_INIT;
+    enum err_code code = ERR_OK;
+    for (unsigned i = 0; i < RETRIES && (i == 0 || !stopping(c)); i++) {
+        code = transaction(c, b, &e);
+        if (code != ERR_BUSY)
+            break;
+        usleep(RETRY_MS * 1000);
+    }
+    if (code == ERR_BUSY)
+        cache_trouble(c, &e);
+    else if (code)
+        index_failed(c, code, &e);
+    return code == ERR_OK;
+}
+
+static uint64_t bytes_of(const struct batch *b)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < b->n; i++)
+        bytes += b->blocks[i]->len;
+    return bytes;
+}
+
+static void end_blocks(struct cache *c, struct batch *b)
+{
+    uint64_t bytes = bytes_of(b);
+    for (unsigned i = 0; i < b->n; i++) {
+        struct cache_entry *n = b->blocks[i]->entry;
+        b->blocks[i]->done(b->blocks[i]);
+        cache_entry_unref(n);
+    }
+    lock_take(&c->lock);
+    c->put_bytes -= bytes;
+    lock_drop(&c->lock);
+}
+
+static bool is_swept(struct cache *c)
+{
+    LOCK_SCOPE(&c->index_lock);
+    return c->swept;
+}
+
+static void run_batch(struct cache *c, struct batch *b)
+{
+    c->failed = false;
+    if (b->n == 0 && !b->jobs && !c->dirty)
+        return;
+    bool room = b->n == 0 || (is_swept(c) && hash_batch(b) && space_make(c, bytes_of(b) + b->n * 4096));
+    if (!room) {
+        cache_count(c, &c->stats.dropped_bytes, bytes_of(b));
+        end_blocks(c, b);
+        b->n = 0;
+    }
+    bool committed = c->db && commit_batch(c, b);
+    c->failed = !committed;
+    record_after(c, committed);
+    if (b->n > 0) {
+        admit_write(c, b->blocks, b->n, b->sums, b->plan, committed);
+        end_blocks(c, b);
+    }
+    for (struct job *j = b->jobs, *next; j; j = next) {
+        next = j->next;
+        job_end(c, j, committed);
+    }
+}
+
+/* ---- The thread */
+
+static void end_refused(struct cache *c)
+{
+    lock_take(&c->lock);
+    struct job *j = TAKE(c->refused);
+    lock_drop(&c->lock);
+    for (struct job *next; j; j = next) {
+        next = j->next;
+        job_end(c, j, false);
+    }
+}
+
+/* The database may be garbage, another process may have made a new one, or it was not to be had so far. */
+static void mend_index(struct cache *c)
+{
+    struct err e = ERR_INIT;
+    lock_take(&c->index_lock);
+    bool bad = c->index_bad;
+    lock_drop(&c->index_lock);
+    if (c->db && !bad && index_is_ours(c))
+        return;
+    index_close(c);
+    enum err_code code = index_open(c, &e);
+    if (code) {
+        cache_trouble(c, &e);
+        return;
+    }
+    bool swept = is_swept(c);
+    lock_take(&c->lock);
+    c->trouble_until_ms = 0;
+    c->stats.trouble[0] = '\0';
+    c->sweep_due = !swept;
+    cond_signal(&c->idle_work);
+    lock_drop(&c->lock);
+}
+
+/* With nothing else to do: files that were in use, and a log that has grown. */
+static void tidy(struct cache *c)
+{
+    lock_take(&c->lock);
+    bool reap = c->reap_due;
+    c->reap_due = false;
+    lock_drop(&c->lock);
+    if (reap && c->db)
+        space_reap(c);
+    struct err e = ERR_INIT;
+    if (c->db && dir_wal_bytes(c) > WAL_ROOM / 2 && db_exec(c->db, "PRAGMA wal_checkpoint(TRUNCATE)", &e) != ERR_OK)
+        LOG_DEBUG("cache", "%s: %s", c->dir, e.msg);
+    if (c->db)
+        (void)space_make(c, 0); /* cache_size= may be less than it was */
+}
+
+static bool wait_for_work(struct cache *c, struct batch *b)
+{
+    LOCK_SCOPE(&c->lock);
+    bool records = c->dirty != NULL && !c->failed;
+    c->writing = c->dirty != NULL;
+    while (!c->stop && !c->puts && !c->jobs && !c->refused && !records && !c->reap_due && !c->mend_due) {
+        cond_broadcast(&c->idle_done);
+        if (!cond_wait(&c->work, &c->lock, clock_mono_ms() + LOOK_MS))
+            break;
+    }
+    c->writing = true;
+    c->mend_due = false;
+    if (!c->stop)
+        take_batch_locked(c, b);
+    return !c->stop;
+}
+
+static void *writer_main(void *arg)
+{
+    struct cache *c = arg;
+    uint8_t (*sums)[CACHE_SHA512] = calloc(BATCH_CHUNKS, CACHE_SHA512);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    for (;;) {
+        struct batch b = {.sums = sums};
+        if (!sums || !wait_for_work(c, &b))
+            break;
+        mend_index(c);
+        end_refused(c);
+        run_batch(c, &b);
+        tidy(c);
+    }
+    free(sums);
+    return NULL;
+}
+
+enum err_code writer_start(struct cache *c, struct err *e)
+{
+    int rc = pthread_create(&c->writer_thread, NULL, writer_main, c);
+    if (rc == 0) {
+        c->has_writer = true;
+        rc = pthread_create(&c->idle_thread, NULL, idle_main, c);
+        c->has_idler = rc == 0;
+    }
+    return rc == 0 ? ERR_OK : err_sys(e, rc, "a thread of the cache");
+}
+
+void writer_stop(struct cache *c)
+{
+    lock_take(&c->lock);
+    c->stop = true;
+    cond_broadcast(&c->work);
+    cond_broadcast(&c->idle_work);
+    lock_drop(&c->lock);
+    if (c->has_idler)
+        pthread_join(c->idle_thread, NULL);
+    if (c->has_writer)
+        pthread_join(c->writer_thread, NULL);
+    struct batch b = {0};
+    do {
+        b = (struct batch){0};
+        lock_take(&c->lock);
+        take_batch_locked(c, &b);
+        lock_drop(&c->lock);
+        end_blocks(c, &b);
+        for (struct job *j = b.jobs, *next; j; j = next) {
+            next = j->next;
+            job_end(c, j, false);
+        }
+    } while (b.n > 0 || b.jobs);
+    end_refused(c);
+    if (c->db) { /* what is written is recorded */
+        struct err e = ERR_INIT;
+        enum err_code code = index_begin(c, &e);
+        if (!code)
+            code = index_end(c, record_in(c, &e), &e);
+        record_after(c, code == ERR_OK);
+    }
+    record_after(c, true); /* lets go of the entries */
+}
