@@ -10,6 +10,9 @@
 /* Milliseconds on CLOCK_MONOTONIC (not counting suspend: CLOCK_BOOTTIME is used where the kernel has it). Any thread. */
 uint64_t clock_mono_ms(void);
 
+/* Microseconds on CLOCK_MONOTONIC, to measure short times. Any thread. */
+uint64_t clock_mono_us(void);
+
 /* UTC now. */
 struct timespec clock_now(void);
 

@@ -16,7 +16,6 @@ enum lock_rank {
     LOCK_VFS_UPLOAD = 15,  /* one inode's upload state */
     LOCK_VFS_TREE = 20,    /* names, directories, inode table */
     LOCK_VFS_INODE = 30,   /* one inode's attributes and stage */
-    LOCK_VFS_HANDLE = 35,  /* one open handle */
     LOCK_VFS_CONTENT = 40, /* one version's blocks and parked reads */
     LOCK_VFS_MEMORY = 45,  /* the arena */
     LOCK_STAGE = 50,       /* one staging file's extent map */

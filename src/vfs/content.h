@@ -16,6 +16,7 @@
 
 #include "awsfs/store.h"
 #include "util/cleanup.h"
+#include "vfs/readahead.h"
 
 #include <sys/uio.h>
 
@@ -72,13 +73,6 @@ enum err_code content_relocate(struct content *c, const char *key, const char *e
 /* The whole bytes are known: from a listing. Copies. Never evicted while `pin`. */
 enum err_code content_fill(struct content *c, const void *p, size_t len, bool pin, struct err *e) MUST_CHECK;
 
-/* One reader of a handle: sequential readers get ranges fetched ahead, in windows that double. Zeroed by the owner. */
-struct readahead {
-    uint64_t next;   /* where a sequential reader would go on */
-    uint64_t ahead;  /* fetched ahead up to here */
-    uint32_t window; /* bytes; 0: random */
-};
-
 /* A read that may have to wait. The caller's storage (zeroed) until done was called: exactly once, before content_read()
  * returns or later on any thread, without locks. `iov` is borrowed for the call and points into blocks that stay meanwhile. */
 struct content_read {
@@ -88,8 +82,8 @@ struct content_read {
     void *priv[8]; /* content.c's */
 };
 
-/* `offset` + `len` must lie inside the content (callers clip), `len` at most 4 MiB. `ra` may be NULL; it is used only during
- * the call and needs the caller's own exclusion. */
+/* `offset` + `len` must lie inside the content (callers clip), `len` at most 4 MiB. `ra`, of the open file whose readers get
+ * ranges fetched ahead, may be NULL; the contents' lock guards it, and it is not used after the call. */
 void content_read(struct content *c, uint64_t offset, size_t len, struct readahead *ra, struct cancel *cancel,
                   struct content_read *r);
 

@@ -1,65 +1,62 @@
 /*
- * Read-ahead: of one handle, and of contents that nobody reads yet.
- *
- * Of a handle: a reader that goes on where it stopped gets a window that doubles each time half of it is
- * used, in several requests side by side; any jump out of the window ends it, and then only what is asked for is
- * fetched. The kernel sends the reads of one sequential reader in parallel, so they may arrive a little out of order.
+ * Read-ahead: for the readers of a handle as readahead.h plans it, and of contents that nobody reads yet.
  */
+#include "util/clock.h"
 #include "vfs/content_internal.h"
 
-#define WINDOW_MIN (256u * 1024)
-#define WINDOW_MAX (16u * 1024 * 1024)
-#define RANGE_MIN  (1024u * 1024)
-#define DISORDER   (1024u * 1024)
 /* A request that somebody waits for goes on ahead up to this size, to spare a second one. */
-#define JOINED_BLOCKS (RANGE_MIN / CONTENT_BLOCK)
+#define JOINED_BLOCKS (1024u * 1024 / CONTENT_BLOCK)
+#define SLICE_MS      500
+#define COUNTED       (2u * 1024 * 1024) /* the least window that needs a share */
 
-/* Another, shorter version may have come in between. */
-static bool goes_on(const struct readahead *ra, uint64_t offset, uint64_t size)
-{
-    if (ra->next > size || ra->ahead > size)
-        return false;
-    if (ra->window > 0)
-        return offset <= ra->ahead && offset + DISORDER >= ra->next;
-    return offset == ra->next;
-}
+/* ---- Who reads in order, and what each may have of the memory */
 
-struct span ahead_move(struct readahead *ra, uint64_t offset, size_t len, uint64_t size, uint64_t max)
+static void count_active_locked(struct contents *cs, struct readahead_stream *s, uint64_t now_us)
 {
-    uint64_t end = offset + len;
-    uint32_t limit = max < WINDOW_MAX ? (uint32_t)max : WINDOW_MAX;
-    if (!goes_on(ra, offset, size)) {
-        *ra = (struct readahead){.next = end, .ahead = end};
-        return (struct span){0};
+    uint64_t slice = now_us / 1000 / SLICE_MS + 1;
+    if (slice != cs->slice) {
+        cs->active_before = slice == cs->slice + 1 ? cs->active : 0;
+        cs->active = 0;
+        cs->slice = slice;
     }
-    if (end > ra->next)
-        ra->next = end;
-    if (ra->window == 0)
-        ra->window = WINDOW_MIN < limit ? WINDOW_MIN : limit;
-    else if (ra->next + ra->window / 2 <= ra->ahead)
-        return (struct span){0};
-    else
-        ra->window = ra->window < limit / 2 ? ra->window * 2 : limit;
-    uint64_t from = ra->ahead > ra->next ? ra->ahead : ra->next;
-    uint64_t to = ra->window < size - ra->next ? ra->next + ra->window : size;
-    uint32_t range = ra->window / 8 > RANGE_MIN ? ra->window / 8 : RANGE_MIN;
-    if (to < size && to > from + range)
-        to = from + (to - from) / range * range; /* no request for a rest */
-    return (struct span){from, to, range};
+    if (s->slice == slice || s->window < COUNTED)
+        return;
+    cs->active++;
+    s->slice = slice;
 }
+
+/* An eighth is left to those who read here and there. How much of it may be under way, memory_room_locked() decides. */
+static uint64_t share_locked(const struct contents *cs)
+{
+    unsigned n = cs->active > cs->active_before ? cs->active : cs->active_before;
+    return cs->limit / 8 * 7 / (n ? n : 1);
+}
+
+struct readahead_plan ahead_move_locked(struct content *c, struct readahead *ra, uint64_t offset, size_t len, bool waits)
+{
+    struct contents *cs = c->cs;
+    lock_assert_held(&cs->lock);
+    if (!ra)
+        return (struct readahead_plan){0};
+    struct readahead_read r = {.offset = offset, .len = len, .size = c->size, .now_us = clock_mono_us(), .waits = waits,
+                               .share = share_locked(cs), .link = cs->link};
+    struct readahead_plan p = readahead_move(ra, &r);
+    if (p.stream)
+        count_active_locked(cs, p.stream, r.now_us);
+    return p;
+}
+
+/* ---- Starting */
 
 static bool add_locked(struct batch *t, uint64_t index)
 {
     return memory_room_locked(t->c->cs, block_cost(t->c, index), ROOM_AHEAD) && batch_add_locked(t, index);
 }
 
-void ahead_start_locked(struct content *c, struct readahead *ra, const struct span *span, struct batch *t,
-                        struct list *starts)
+static void in_order_locked(struct content *c, struct readahead_plan *plan, struct batch *t, struct list *starts)
 {
-    if (span->to <= span->from)
-        return;
-    struct batch own = {.c = c, .starts = starts, .max = span->range / CONTENT_BLOCK};
-    uint64_t index = span->from / CONTENT_BLOCK, end = (span->to + CONTENT_BLOCK - 1) / CONTENT_BLOCK;
+    struct batch own = {.c = c, .starts = starts, .max = plan->range / CONTENT_BLOCK};
+    uint64_t index = plan->from / CONTENT_BLOCK, end = (plan->to + CONTENT_BLOCK - 1) / CONTENT_BLOCK;
     for (bool joins = t != NULL && list_empty(&c->cs->queue); index < end; index++) {
         if (block_find_locked(c, index))
             continue;
@@ -68,13 +65,49 @@ void ahead_start_locked(struct content *c, struct readahead *ra, const struct sp
         if (!list_empty(&c->cs->queue) || !add_locked(joins ? t : &own, index))
             break;
     }
-    if (index < end && ra->window > WINDOW_MIN)
-        ra->window /= 2;
-    uint64_t reached = index * CONTENT_BLOCK;
-    ra->ahead = reached < c->size ? reached : c->size;
-    if (ra->ahead < ra->next)
-        ra->ahead = ra->next;
+    readahead_cut(plan, index * CONTENT_BLOCK, c->size);
 }
+
+/* The blocks of read number `k` after this one that are missing; `t` NULL: only counts them. False: there is no such read, or
+ * no room. */
+static bool leap_locked(struct content *c, uint64_t offset, size_t len, struct batch *t, unsigned *missing)
+{
+    if (offset >= c->size) /* also below 0 */
+        return false;
+    uint64_t last = offset + len < c->size ? offset + len - 1 : c->size - 1;
+    for (uint64_t index = offset / CONTENT_BLOCK; index <= last / CONTENT_BLOCK; index++) {
+        if (block_find_locked(c, index))
+            continue;
+        ++*missing;
+        if (t && !add_locked(t, index))
+            return false;
+    }
+    return true;
+}
+
+/* Half of them at once, so that a backward reader gets ranges and not block after block. */
+static void leaps_locked(struct content *c, const struct readahead_plan *plan, uint64_t offset, size_t len, struct list *starts)
+{
+    unsigned missing = 0, again = 0, n = plan->leaps;
+    for (unsigned k = 1; k <= n && leap_locked(c, offset + k * (uint64_t)plan->step, len, NULL, &missing); k++)
+        ;
+    if (missing * 2 < n || !list_empty(&c->cs->queue))
+        return;
+    struct batch t = {.c = c, .starts = starts, .max = FETCH_BLOCKS};
+    for (unsigned k = 1; k <= n; k++) /* in rising order: neighbours share a request */
+        (void)leap_locked(c, offset + (plan->step < 0 ? n + 1 - k : k) * (uint64_t)plan->step, len, &t, &again);
+}
+
+void ahead_start_locked(struct content *c, struct readahead_plan *plan, uint64_t offset, size_t len, struct batch *t,
+                        struct list *starts)
+{
+    if (plan->stream && plan->to > plan->from)
+        in_order_locked(c, plan, t, starts);
+    else if (plan->leaps > 0)
+        leaps_locked(c, plan, offset, len, starts);
+}
+
+/* ---- Of what nobody reads yet */
 
 bool content_prefetch(struct content *c, uint64_t len)
 {

@@ -3,6 +3,7 @@
  * complete. A request may end inside store_get(), on the caller's thread.
  */
 #include "store/meta.h"
+#include "util/clock.h"
 #include "vfs/content_internal.h"
 
 #include <assert.h>
@@ -124,6 +125,10 @@ static bool on_data(void *arg, const void *p, size_t len)
 {
     struct fetch *f = arg;
     const char *from = p;
+    if (f->first_us == 0)
+        f->first_us = clock_mono_us();
+    else
+        f->got += len;
     while (len > 0) {
         if (f->at == f->n) {
             f->too_much = true;
@@ -186,8 +191,11 @@ static void fetch_end(struct fetch *f, enum err_code code, const struct store_ob
     struct contents *cs = f->c->cs;
     struct list failed;
     list_init(&failed);
+    uint64_t now_us = clock_mono_us();
     lock_take(&cs->lock);
     code = judge(f, code, e);
+    if (!code && !f->beside)
+        link_note(&cs->link, f->first_us - f->started_us, now_us - f->first_us, f->got, now_us);
     *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += f->filled;
     if (!code && object && object->meta) {
         store_meta_unref(f->c->meta);
@@ -268,6 +276,8 @@ static enum err_code get(struct fetch *f, const struct store_get *g, struct err 
     struct store_version v = version_of(f);
     if (f->beside)
         return cs->side.get(cs->side.arg, &v, g, e);
+    f->started_us = clock_mono_us();
+    f->first_us = f->got = 0;
     lock_take(&cs->lock);
     cs->stats.requests++;
     lock_drop(&cs->lock);

@@ -115,6 +115,7 @@ struct fetch {
     bool beside;     /* the side gives its bytes */
     bool side_fails; /* it was to, and did not */
     unsigned n, at;  /* blocks; the one that is being filled */
+    uint64_t started_us, first_us, got; /* times, and bytes after the first of them: the request's own thread's */
     uint32_t filled; /* bytes of that one */
     struct block *blocks[FETCH_BLOCKS];
 };
@@ -174,6 +175,9 @@ struct contents {
 
     struct list queue; /* reads that wait for memory */
     bool kicking, kick_again;
+    struct readahead_link link;                        /* what requests have shown */
+    uint64_t slice;                          /* of time: in which sequential readers are counted, */
+    unsigned active, active_before;          /* in this slice and in the one before */
     struct list fetches;
     struct content_stats stats;
 };
@@ -254,18 +258,12 @@ void fetches_cancel(struct contents *cs, const struct content *c);
 
 /* ---- content_ahead.c */
 
-/* What to fetch ahead of a read, and where to begin; `to` <= `from`: nothing. */
-struct span {
-    uint64_t from, to; /* bytes */
-    uint32_t range;    /* bytes of one request */
-};
+/* Notes the read; `waits`: it is not held. */
+struct readahead_plan ahead_move_locked(struct content *c, struct readahead *ra, uint64_t offset, size_t len, bool waits);
 
-/* Moves the window. `max`: bytes it may have. */
-struct span ahead_move(struct readahead *ra, uint64_t offset, size_t len, uint64_t size, uint64_t max);
-
-/* Fetches blocks of the span ahead as far as there is room, and notes in `ra` how far. `t`, with a request that the
- * span goes on from (may be NULL), is extended first. */
-void ahead_start_locked(struct content *c, struct readahead *ra, const struct span *span, struct batch *t,
+/* Starts what was planned as far as there is room. `t`, with a request that it goes on from (may be NULL), is extended
+ * first. `offset`, `len`: of the read. */
+void ahead_start_locked(struct content *c, struct readahead_plan *plan, uint64_t offset, size_t len, struct batch *t,
                         struct list *starts);
 
 /* ---- content_read.c */

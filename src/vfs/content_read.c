@@ -291,11 +291,6 @@ static struct parked *parked_new(struct content *c, uint64_t offset, size_t len,
     return p;
 }
 
-static struct span move_window(struct content *c, struct readahead *ra, uint64_t offset, size_t len)
-{
-    return ra ? ahead_move(ra, offset, len, c->size, c->cs->limit / 8) : (struct span){0};
-}
-
 /* True if everything is held: then it was answered. */
 static bool answer_held(struct content *c, uint64_t offset, size_t len, struct readahead *ra, struct content_read *r)
 {
@@ -313,9 +308,9 @@ static bool answer_held(struct content *c, uint64_t offset, size_t len, struct r
         block_pin_locked(blocks[i]);
     struct list starts;
     list_init(&starts);
-    struct span span = move_window(c, ra, offset, len);
-    bool passes = ra && ra->window > 0;
-    ahead_start_locked(c, ra, &span, NULL, &starts);
+    struct readahead_plan plan = ahead_move_locked(c, ra, offset, len, false);
+    bool passes = plan.stream != NULL;
+    ahead_start_locked(c, &plan, offset, len, NULL, &starts);
     cs->stats.hits++;
     contents_enter_locked(cs);
     c->holds++;
@@ -347,8 +342,8 @@ static void park(struct parked *p, struct readahead *ra)
     contents_enter_locked(cs);
     cs->stats.misses++;
     cs->stats.parked++;
-    struct span span = move_window(c, ra, p->offset, p->len);
-    p->passes = ra && ra->window > 0;
+    struct readahead_plan plan = ahead_move_locked(c, ra, p->offset, p->len, true);
+    p->passes = plan.stream != NULL;
     struct batch t = {.c = c, .starts = &starts, .max = DEMAND_BLOCKS, .urgent = true};
     if (p->fired) {
         take_locked(p, &canceled);
@@ -356,7 +351,7 @@ static void park(struct parked *p, struct readahead *ra)
         enum err_code code = admit_locked(p, false, &t);
         settle_locked(p, code, &ready, &failed);
         if (!code)
-            ahead_start_locked(c, ra, &span, &t, &starts);
+            ahead_start_locked(c, &plan, p->offset, p->len, &t, &starts);
     }
     lock_drop(&cs->lock); /* from here on the read may be answered by others */
     struct err e = ERR_INIT;

@@ -28,7 +28,6 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     h->v = v;
     h->inode = inode_ref_locked(i);
     h->flags = flags;
-    lock_init(&h->lock, "handle", LOCK_VFS_HANDLE);
     i->active->opens++;
     if (writable(flags))
         i->active->writers++;
@@ -59,7 +58,6 @@ void handle_unref(struct vfs_handle *h)
     if (__atomic_sub_fetch(&h->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     inode_unref(h->v, h->inode);
-    lock_release(&h->lock);
     free(h);
 }
 

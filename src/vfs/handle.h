@@ -12,8 +12,7 @@ struct vfs_handle {
     int flags;
     bool read;              /* at least once; under the tree lock */
     pid_t opener;           /* thread group that opened it; 0: not known */
-    struct lock lock;       /* LOCK_VFS_HANDLE: ra */
-    struct readahead ra;
+    struct readahead ra;    /* guarded by the contents' lock */
     LIST_ENTRY(vfs_handle) link;
 };
 /* The inode of an open file or, where h is NULL, of a nodeid; counted. ERR_CONFLICT when there is none. Takes the lock. */

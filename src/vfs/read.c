@@ -169,14 +169,7 @@ static enum err_code staged(struct read_op *op, struct cancel *cancel, struct er
 static void unstaged(struct read_op *op, struct cancel *cancel)
 {
     struct vfs_handle *h = handle_ref(op->h);
-    struct readahead ra;
-    lock_take(&h->lock);
-    ra = h->ra;
-    lock_drop(&h->lock);
-    content_read(op->content, op->offset, op->len, &ra, cancel, &op->cr);
-    lock_take(&h->lock);
-    h->ra = ra;
-    lock_drop(&h->lock);
+    content_read(op->content, op->offset, op->len, &h->ra, cancel, &op->cr);
     handle_unref(h);
 }
 
