@@ -125,6 +125,7 @@ struct store_list {
     const char *prefix;         /* "" or "dir/" or "dir/na" */
     bool delimiter;             /* true: group what has a '/' behind the prefix */
     const char *start_after;    /* NULL; only with STORE_START_AFTER; ignored with a token */
+    bool direct;                /* ERR_UNSUPPORTED where the server would list what is before start_after as well */
     const char *token;          /* NULL: from the beginning */
     unsigned max_keys;          /* 0: as many as a page holds */
 };
@@ -262,7 +263,7 @@ enum err_code store_remove_many(struct store *s, const char *const *keys, const 
 
 /* ---- Properties: extended attributes xattr_prefix + name */
 
-/* Appends the value. `object` is what is known of it (its meta may be NULL). ERR_NO_ATTR: no such property or not set.
+/* Appends the value. `object` is what is known of it (its meta may be NULL; with STORE_LIST_CONTENT it may be NULL: nothing). ERR_NO_ATTR: no such property or not set.
  * May ask the server (tags, acl). */
 enum err_code store_property_get(struct store *s, const char *key, const struct store_object *object, const char *name,
                                  const struct store_call *call, struct buf *out, struct err *e) MUST_CHECK;
@@ -273,6 +274,12 @@ enum err_code store_property_get(struct store *s, const char *key, const struct 
 enum err_code store_property_set(struct store *s, const char *key, const struct store_meta *meta, const char *name,
                                  const void *value, size_t len, const struct store_call *call, struct store_meta **meta_out,
                                  struct err *e) MUST_CHECK;
+
+/* Of an object that is still to be put for the first time: makes the `struct store_meta` (with a reference) that this put is to be
+ * given. Sends nothing. Until then store_property_get() tells it of an `object` whose ETag is "". ERR_NO_ATTR, ERR_PERM, ERR_INVAL;
+ * ERR_UNSUPPORTED: the object has to be put first. */
+enum err_code store_property_prepare(struct store *s, const char *key, const struct store_meta *meta, const char *name,
+                                     const void *value, size_t len, struct store_meta **meta_out, struct err *e) MUST_CHECK;
 
 /* Whether an object has room for these metadata and for POSIX attributes that they do not have yet. Sends nothing. ERR_NOSPC. */
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e) MUST_CHECK;

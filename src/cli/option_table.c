@@ -63,6 +63,8 @@ static const struct option_row table[] = {
     {"ssm_key", OPTION_TEXT, AT(ssm_key), FOR_SSM, .value = "KEY", .help = "KMS key of new SecureStrings"},
     {"ssm_tier", OPTION_WORD, AT(ssm_tier), FOR_SSM, "Standard|Advanced|Intelligent-Tiering", .preset = "Standard",
      .help = "of new parameters"},
+    {"ssm_rule", OPTION_TEXT, AT(ssm_rule), FOR_SSM, .value = "GLOB:TYPE",
+     .help = "type of new parameters of such names; several with blanks between"},
     {"ssm_rate", OPTION_NUMBER, AT(ssm_rate), FOR_SSM, .min = 1, .max = 10000, .value = "NUMBER", .preset = "10",
      .help = "requests a second"},
     {"newline", OPTION_CHOICE, AT(newline), FOR_SSM, "keep|chomp|add", .preset = "keep",
@@ -94,7 +96,6 @@ static const struct option_row table[] = {
     KERNEL_FLAG("dirsync", dirsync),
 
     /* Later versions */
-    LATER("ssm_rule"),
     LATER("ssm_watch"),
     LATER("ssm_rename"),
     LATER("ssm_decrypt"),

@@ -179,6 +179,7 @@ static struct store *new_store(struct stack *s, struct err *e)
         .type = o->ssm_type,
         .key_id = o->ssm_key,
         .tier = o->ssm_tier,
+        .rules = o->ssm_rule,
         .rate = (unsigned)o->ssm_rate,
         .newline = (enum ssm_newline)o->newline,
         .read_only = o->read_only,

@@ -42,6 +42,8 @@ struct store_ops {
     enum err_code (*property_set)(void *impl, const char *key, const struct store_meta *meta, const char *name,
                                   const void *value, size_t len, const struct store_call *call,
                                   struct store_meta **meta_out, struct err *e);
+    enum err_code (*property_prepare)(void *impl, const char *key, const struct store_meta *meta, const char *name,
+                                      const void *value, size_t len, struct store_meta **meta_out, struct err *e);
     enum err_code (*check_meta)(void *impl, const char *key, const struct store_meta *meta, struct err *e);
     enum err_code (*probe)(void *impl, const struct store_call *call, struct err *e);
     enum err_code (*try)(void *impl, const struct check_limits *limits, struct check_report *out, struct err *e);

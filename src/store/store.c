@@ -358,6 +358,14 @@ enum err_code store_property_set(struct store *s, const char *key, const struct 
     return ended(N_PROPERTY_SET, key, code, e);
 }
 
+enum err_code store_property_prepare(struct store *s, const char *key, const struct store_meta *meta, const char *name,
+                                     const void *value, size_t len, struct store_meta **meta_out, struct err *e)
+{
+    if (s->ops->property_prepare == NULL)
+        return err_set(e, ERR_UNSUPPORTED, "%s: it has to be put first", key);
+    return s->ops->property_prepare(s->impl, key, meta, name, value, len, meta_out, e);
+}
+
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e)
 {
     return s->ops->check_meta == NULL ? ERR_OK : s->ops->check_meta(s->impl, key, meta, e);

@@ -38,12 +38,12 @@ void sha512_avx2_blocks(struct sha512_states *states, const uint8_t *const *data
     vec s[8], w[16];
 
     for (int i = 0; i < 8; i++)
-        s[i] = _mm256_load_si256((const vec *)states->word[i]);
+        s[i] = _mm256_loadu_si256((const vec *)states->word[i]);
     for (size_t offset = 0; offset < blocks * SHA512_BLOCK; offset += SHA512_BLOCK) {
         for (size_t quarter = 0; quarter < 4; quarter++)
             gather(w + 4 * quarter, data, offset + 32 * quarter);
         rounds(s, w);
     }
     for (int i = 0; i < 8; i++)
-        _mm256_store_si256((vec *)states->word[i], s[i]);
+        _mm256_storeu_si256((vec *)states->word[i], s[i]);
 }

@@ -44,12 +44,12 @@ void sha512_avx512_blocks(struct sha512_states *states, const uint8_t *const *da
     vec s[8], w[16];
 
     for (int i = 0; i < 8; i++)
-        s[i] = _mm512_load_si512(states->word[i]);
+        s[i] = _mm512_loadu_si512(states->word[i]);
     for (size_t offset = 0; offset < blocks * SHA512_BLOCK; offset += SHA512_BLOCK) {
         gather(w, data, offset);
         gather(w + 8, data, offset + 64);
         rounds(s, w);
     }
     for (int i = 0; i < 8; i++)
-        _mm512_store_si512(states->word[i], s[i]);
+        _mm512_storeu_si512(states->word[i], s[i]);
 }

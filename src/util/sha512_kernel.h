@@ -13,7 +13,7 @@
 
 /* Word w of the hash in lane l is word[w][l]; of the second index only as many count as there are lanes. */
 struct sha512_states {
-    _Alignas(64) uint64_t word[8][SHA512_MAX_LANES];
+    uint64_t word[8][SHA512_MAX_LANES];
 };
 
 /* Takes `blocks` blocks into every lane; lane l's lie at data[l], wherever that is aligned. */

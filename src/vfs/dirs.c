@@ -4,6 +4,7 @@
 #include "vfs/drain.h"
 #include "vfs/hold.h"
 #include "vfs/inode.h"
+#include "vfs/ranges.h"
 #include "vfs/remove.h"
 #include "vfs/send.h"
 
@@ -33,6 +34,7 @@ void dir_free(struct dir *d)
     if (!d)
         return;
     map_free(d->children);
+    ranges_free(d->ranges);
     free(d);
 }
 

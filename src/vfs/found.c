@@ -12,6 +12,8 @@ struct found_dir {
     struct map *by_component;
     bool has_marker;
     struct store_object marker;
+    struct found_stamp first; /* the request that began it */
+    struct found_stamp now;   /* of the uppermost one: the request that tells what is added */
 };
 
 static struct map_key key_of(const void *value)
@@ -30,17 +32,21 @@ struct found_dir *found_dir_new(void)
     return f;
 }
 
+static void found_free(struct found *f)
+{
+    found_dir_free(f->sub);
+    store_object_release(&f->object);
+    free(f->component);
+    free(f);
+}
+
 void found_dir_free(struct found_dir *d)
 {
     if (!d)
         return;
     size_t cursor = 0;
-    for (struct found *f; (f = map_next(d->by_component, &cursor));) {
-        found_dir_free(f->sub);
-        store_object_release(&f->object);
-        free(f->component);
-        free(f);
-    }
+    for (struct found *f; (f = map_next(d->by_component, &cursor));)
+        found_free(f);
     map_free(d->by_component);
     store_object_release(&d->marker);
     free(d);
@@ -74,6 +80,7 @@ static void move_object(struct store_object *to, struct store_object *from)
 /* Walks down from `d` along the slashes of `rel`; a prefix stops at its last component. */
 static enum err_code add_entry(struct found_dir *d, const char *rel, struct store_entry *entry, struct err *e)
 {
+    const struct found_stamp now = d->now;
     for (int depth = 0; depth < DEPTH_MAX; depth++) {
         if (!*rel) {
             move_object(&d->marker, &entry->object);
@@ -84,6 +91,7 @@ static enum err_code add_entry(struct found_dir *d, const char *rel, struct stor
         struct found *f = component_of(d, rel, slash ? (size_t)(slash - rel) : strlen(rel), e);
         if (!f)
             return ERR_NOMEM;
+        f->told = now;
         if (!slash) {
             move_object(&f->object, &entry->object);
             f->has_object = true;
@@ -98,8 +106,22 @@ static enum err_code add_entry(struct found_dir *d, const char *rel, struct stor
         if (!f->sub && !(f->sub = found_dir_new()))
             return err_set(e, ERR_NOMEM, "out of memory for a listing");
         d = f->sub;
+        if (!d->first.seq)
+            d->first = now;
     }
     return err_set(e, ERR_PROTO, "a key of more than %d levels in a listing", DEPTH_MAX);
+}
+
+void found_dir_stamp(struct found_dir *d, const struct found_stamp *told)
+{
+    d->now = *told;
+    if (!d->first.seq)
+        d->first = *told;
+}
+
+const struct found_stamp *found_dir_told(const struct found_dir *d)
+{
+    return &d->first;
 }
 
 enum err_code found_dir_add_page(struct found_dir *d, const char *prefix, struct store_page *page, struct err *e)
@@ -154,4 +176,44 @@ const struct store_object *found_dir_marker(const struct found_dir *d)
 const struct found *found_dir_next(const struct found_dir *d, size_t *cursor)
 {
     return map_next(d->by_component, cursor);
+}
+
+size_t found_dir_size(const struct found_dir *d)
+{
+    return map_size(d->by_component);
+}
+
+size_t found_dir_prune(struct found_dir *d, const char *at, bool whole)
+{
+    size_t most = 0;
+    for (struct found_dir *next; d; d = next, whole = true) {
+        const char *slash = strchr(at, '/');
+        struct found *open = slash ? map_get(d->by_component, at, (size_t)(slash - at)) : NULL;
+        size_t cursor = 0;
+        for (struct found *f; (f = map_next(d->by_component, &cursor));) {
+            if (f == open)
+                continue;
+            found_dir_free(TAKE(f->sub));
+            if (whole)
+                continue;
+            map_remove(d->by_component, f->component, f->len);
+            found_free(f);
+        }
+        most = found_dir_size(d) > most ? found_dir_size(d) : most;
+        next = open ? open->sub : NULL;
+        at = slash ? slash + 1 : "";
+    }
+    return most;
+}
+
+struct found_dir *found_dir_sub(const struct found_dir *d, const char *component, size_t len)
+{
+    const struct found *f = map_get(d->by_component, component, len);
+    return f ? f->sub : NULL;
+}
+
+struct found_dir *found_dir_take_sub(struct found_dir *d, const char *component, size_t len)
+{
+    struct found *f = map_get(d->by_component, component, len);
+    return f ? TAKE(f->sub) : NULL;
 }

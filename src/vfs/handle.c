@@ -1,6 +1,7 @@
 /* Open files: open, close, what a close means (W8), fsync, lseek. */
 #include "util/clock.h"
 #include "vfs/attr.h"
+#include "vfs/backing.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
@@ -16,7 +17,8 @@ static bool writable(int flags)
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, enum open_state way, struct err *e)
+struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, enum open_state way, struct backing_file *found,
+                                     struct err *e)
 {
     struct vfs_handle *h = calloc(1, sizeof(*h));
     if (!h || inode_activate_locked(v, i, e)) {
@@ -29,9 +31,11 @@ struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, 
     h->inode = inode_ref_locked(i);
     h->flags = flags;
     i->active->opens++;
-    if (writable(flags))
+    if (writable(flags)) {
         i->active->writers++;
-    open_mode_enter(&i->active->mode, way, ++v->last_backing);
+        stage_leave_empty_locked(v, i);
+    }
+    backing_enter_locked(v, i, way, found);
     LIST_INSERT_HEAD(&v->handles, h, link);
     v->n_handles++;
     return h;
@@ -89,6 +93,22 @@ static enum err_code open_refresh(struct vfs *v, struct inode *i, const struct v
     return inode_refresh(v, i, c, e);
 }
 
+static enum err_code open_handle(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c,
+                                 struct vfs_handle **out, struct err *e)
+{
+    struct backing_file found;
+    backing_find(v, i, flags, c, &found);
+    lock_take(&v->tree);
+    enum err_code code = check_open_locked(v, i, flags, e);
+    enum open_state way = backing_way_locked(v, i, flags, c, &found);
+    bool excluded = i->active && !open_mode_allows(&i->active->mode, way);
+    if (!code && !excluded && !(*out = handle_new_locked(v, i, flags, way, &found, e)))
+        code = ERR_NOMEM;
+    lock_drop(&v->tree);
+    backing_release(v, &found);
+    return !code && excluded ? backing_part(v, i, c, e) : code;
+}
+
 enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
                        struct err *e)
 {
@@ -105,12 +125,8 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
         return code;
     code = open_refresh(v, i, c, e);
     struct vfs_handle *h = NULL;
-    lock_take(&v->tree);
     if (!code)
-        code = check_open_locked(v, i, flags, e);
-    if (!code && !(h = handle_new_locked(v, i, flags, OPEN_COPIED, e)))
-        code = ERR_NOMEM;
-    lock_drop(&v->tree);
+        code = open_handle(v, i, flags, c, &h, e);
     if (!code && (flags & O_TRUNC))
         code = stage_open(v, i, true, e);
     inode_unref(v, i);
@@ -122,22 +138,6 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
     h->opener = opener;
     *out = h;
     return ERR_OK;
-}
-
-bool vfs_backing(struct vfs *v, struct vfs_handle *h, struct vfs_backing *out)
-{
-    LOCK_SCOPE(&v->tree);
-    const struct active *a = h->inode->active;
-    if (a->mode.state != OPEN_PASSTHROUGH)
-        return false;
-    *out = (struct vfs_backing){.fd = a->backing_fd, .id = a->mode.id};
-    return true;
-}
-
-void vfs_backing_refused(struct vfs *v, struct vfs_handle *h)
-{
-    LOCK_SCOPE(&v->tree);
-    open_mode_refuse(&h->inode->active->mode);
 }
 
 /* W8: a close by the process that opened it puts what is dirty, one by another process does nothing while the opener lives. */
@@ -200,20 +200,24 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
 
 void vfs_release(struct vfs *v, struct vfs_handle *h)
 {
+    struct backing_file left;
     lock_take(&v->tree);
     struct inode *i = h->inode;
     struct active *a = i->active;
     a->opens--;
     if (writable(h->flags))
         a->writers--;
-    open_mode_leave(&a->mode);
+    backing_leave_locked(i, &left);
     LIST_REMOVE(h, link);
     v->n_handles--;
+    if (a->opens == 0)
+        stage_keep_empty_locked(v, i);
     if (a->opens == 0)
         send_last_close_locked(v, i);
     inode_settle_locked(v, i);
     cond_broadcast(&v->changed);
     lock_drop(&v->tree);
+    backing_release(v, &left);
     handle_unref(h);
 }
 

@@ -17,8 +17,9 @@ struct vfs_handle {
 };
 /* The inode of an open file or, where h is NULL, of a nodeid; counted. ERR_CONFLICT when there is none. Takes the lock. */
 enum err_code handle_inode(struct vfs *v, uint64_t ino, const struct vfs_handle *h, struct inode **out, struct err *e) MUST_CHECK;
-/* NULL without memory. The handle has one reference. The inode's mode allows `way`. */
-struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, enum open_state way, struct err *e);
+/* NULL without memory. The handle has one reference. The inode's mode allows `way`; `found` as backing_enter_locked() has it. */
+struct vfs_handle *handle_new_locked(struct vfs *v, struct inode *i, int flags, enum open_state way, struct backing_file *found,
+                                     struct err *e);
 struct vfs_handle *handle_ref(struct vfs_handle *h);
 void handle_unref(struct vfs_handle *h);
 

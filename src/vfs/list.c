@@ -76,7 +76,7 @@ static enum err_code list_once(struct vfs *v, struct listing *l, bool *moved, st
     /* A subtree's age counts from its last page: it can be longer than the ttl. */
     uint64_t from = vfs_has(v, STORE_LIST_SUBTREE) ? l->end_ms : start;
     struct merge m = {.seq = seq, .start_ms = from, .complete = !l->last_key, .prefix = buf_str(&prefix),
-                      .last_key = l->last_key};
+                      .last_key = l->last_key, .pages = l->last_key};
     LOCK_SCOPE(&v->tree);
     *moved = !inode_key_is_locked(l->dir, buf_str(&prefix));
     if (*moved)
@@ -125,7 +125,7 @@ static void end_locked(struct vfs *v, struct inode *dir)
 static enum err_code sample_due(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
 {
     lock_take(&v->tree);
-    bool due = dir->dir->sample_due && dir->dir->posix == POSIX_UNKNOWN;
+    bool due = dir->dir->sample_due && dir->dir->posix != POSIX_YES;
     lock_drop(&v->tree);
     if (!due)
         return ERR_OK;

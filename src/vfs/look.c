@@ -5,6 +5,7 @@
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
+#include "vfs/walk.h"
 
 #include <string.h>
 
@@ -215,13 +216,49 @@ static bool known_posix_locked(const struct inode *dir, const struct inode *firs
     return posix_meta(dir) || (first && posix_meta(first));
 }
 
+/* What is known of the directory, or of others in the same listing. One that has a marker of its own is asked about that. */
+static enum posix_state verdict_locked(struct vfs *v, struct inode *dir)
+{
+    struct dir *d = dir->dir;
+    bool own = d->posix == POSIX_YES || (d->posix == POSIX_NO && !d->posix_shared);
+    if (own)
+        return d->posix;
+    bool shared = d->posix == POSIX_NO;
+    enum posix_state all = walk_verdict_locked(v, d->walk, !shared);
+    if (all == POSIX_YES || (all == POSIX_UNKNOWN && !shared) || (dir->etag && !dir->meta))
+        return d->posix = POSIX_UNKNOWN;
+    d->posix_shared = true;
+    return d->posix = POSIX_NO;
+}
+
+static bool samples(const struct vfs *v, const struct inode *dir)
+{
+    return vfs_has(v, STORE_POSIX) && v->cfg.attrs == VFS_ATTRS_AUTO && !holds_containers(v, dir);
+}
+
+bool look_undecided_locked(struct vfs *v, const struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    return i->parent && i->kind != INODE_NONE && samples(v, i->parent) && !known_locked(v, i) &&
+           verdict_locked(v, i->parent) == POSIX_UNKNOWN;
+}
+
+static void judge_locked(struct vfs *v, struct inode *dir, bool yes)
+{
+    struct dir *d = dir->dir;
+    d->posix = yes ? POSIX_YES : POSIX_NO;
+    d->posix_shared = false;
+    if (!yes || !posix_meta(dir)) /* a marker speaks for its own directory */
+        walk_judge_locked(v, d->walk, yes);
+}
+
 enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c, struct err *e)
 {
-    if (!vfs_has(v, STORE_POSIX) || v->cfg.attrs != VFS_ATTRS_AUTO || holds_containers(v, dir))
+    if (!samples(v, dir))
         return ERR_OK;
     struct inode *sample[SAMPLE] = {NULL};
     lock_take(&v->tree);
-    bool decided = dir->dir->posix != POSIX_UNKNOWN;
+    bool decided = verdict_locked(v, dir) != POSIX_UNKNOWN;
     size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(v, dir, first, sample);
     lock_drop(&v->tree);
     if (decided)
@@ -231,7 +268,7 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
     /* Where there was nothing to look at, it stays open. */
     bool yes = (first && posix_meta(first)) || decided_locked(dir, sample, n);
     if (!code && (yes || n > 0))
-        dir->dir->posix = yes ? POSIX_YES : POSIX_NO;
+        judge_locked(v, dir, yes);
     for (size_t k = 0; k < n; k++)
         inode_unref_locked(v, sample[k]);
     lock_drop(&v->tree);

@@ -5,6 +5,8 @@
 #include "vfs/tree.h"
 
 bool look_needed_locked(const struct vfs *v, const struct inode *i);
+/* Whether its directory's verdict has to be found first, by a sample. */
+bool look_undecided_locked(struct vfs *v, const struct inode *i);
 /* Fetches the metadata of n inodes (referenced by the caller) in parallel. */
 enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* Makes sure that the metadata of one is known, whatever attrs= says (a change must carry them along). */

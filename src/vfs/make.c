@@ -5,6 +5,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
+#include "vfs/ranges.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
@@ -145,7 +146,7 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
     enum err_code code = store_put(v->store, p->key, &body, meta, &absent, &call, &version, e);
     if (code == ERR_CONFLICT) {
         LOCK_SCOPE(&v->tree);
-        p->dir->dir->listed = false;
+        dir_unlist_locked(v, p->dir);
         struct inode *known = inode_child_locked(p->dir, name);
         if (known)
             known->flags |= INODE_STALE;
@@ -250,7 +251,7 @@ static enum err_code create_file(struct vfs *v, struct place *p, const char *nam
     if (!i)
         return ERR_NOMEM;
     i->etag = TAKE(etag);
-    struct vfs_handle *h = handle_new_locked(v, i, flags, OPEN_COPIED, e);
+    struct vfs_handle *h = handle_new_locked(v, i, flags, OPEN_COPIED, NULL, e);
     if (!h) {
         inode_detach_locked(v, i);
         return ERR_NOMEM;

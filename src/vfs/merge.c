@@ -11,6 +11,7 @@
 #include "vfs/inode.h"
 #include "vfs/merge.h"
 #include "vfs/names.h"
+#include "vfs/ranges.h"
 
 #include <string.h>
 
@@ -211,6 +212,12 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
     return replace(v, dir, name, component, INODE_NONE, 0, m, e) ? ERR_OK : ERR_NOMEM;
 }
 
+/* The pages have the directory's beginning, hence its marker if there is one. */
+static bool begins(const struct merge *m)
+{
+    return !m->from || strcmp(m->from, m->prefix) < 0;
+}
+
 /* What the object "dir/" says of the directory itself. */
 static enum err_code merge_marker(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
                                   struct err *e)
@@ -219,7 +226,7 @@ static enum err_code merge_marker(struct vfs *v, struct inode *dir, const struct
     if (ours(dir, m))
         return ERR_OK;
     if (!marker) {
-        if (m->complete)
+        if (m->complete || (m->pages && begins(m)))
             dir->flags |= INODE_NO_MARKER;
         return ERR_OK;
     }
@@ -270,7 +277,20 @@ static enum err_code merge_below(struct vfs *v, struct inode *sub, const struct 
     buf_add_char(&prefix, '/');
     struct merge below = *m;
     below.prefix = buf_str(&prefix);
-    return merge_locked(v, sub, f->sub, &below, e);
+    below.only = NULL;
+    if (m->pages) /* a page may have begun or ended inside of it */
+        below.complete = begins(&below) && !(m->last_key && str_starts(m->last_key, below.prefix));
+    if (below.complete)
+        below.last_key = NULL;
+    const struct found_stamp *told = found_dir_told(f->sub);
+    if (told->seq) {
+        below.seq = told->seq;
+        below.start_ms = told->start_ms;
+    }
+    uint32_t mark = v->mark;
+    enum err_code code = merge_locked(v, sub, f->sub, &below, e);
+    v->mark = mark;
+    return code;
 }
 
 /* A directory that is there for this mount although the store shows nothing below it (yet, or any more). */
@@ -345,6 +365,12 @@ static enum err_code merge_marker_body(struct vfs *v, struct inode *dir, const s
     if (!has_body(marker))
         return ERR_OK;
     const struct found *empty = found_dir_get(f, "");
+    BUF(second, KEY_BUF_MAX);
+    buf_add_str(&second, m->prefix);
+    buf_add_char(&second, '/');
+    bool open = !m->complete && !m->only && m->last_key && strcmp(m->last_key, buf_str(&second)) < 0;
+    if (open && !empty) /* a directory of that name may still follow */
+        return ERR_OK;
     return merge_object_locked(v, dir, empty && empty->is_dir ? "%%" : "%", "", marker, m, NULL, e);
 }
 
@@ -360,10 +386,20 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
         code = merge_marker_body(v, dir, f, m, e);
     size_t cursor = 0;
     for (const struct found *x; !code && (x = found_dir_next(f, &cursor));) {
-        code = merge_found(v, dir, f, x, m, e);
-        v->mark = mark;
+        struct merge told = *m;
+        if (x->told.seq) {
+            told.seq = x->told.seq;
+            told.start_ms = x->told.start_ms;
+        }
+        if (m->pages && told.seq < dir->dir->doubt_seq)
+            continue;
+        code = merge_found(v, dir, f, x, &told, e);
     }
-    if (code || !m->complete)
+    if (!code && m->walk)
+        dir->dir->walk = m->walk;
+    if (!code && m->pages && !m->complete)
+        range_add_locked(v, dir, m);
+    if (code || !m->complete || (m->pages && m->seq < dir->dir->doubt_seq))
         return code;
     sweep(v, dir, mark, m);
     struct dir *d = dir->dir;
@@ -371,7 +407,9 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
         d->listed = true;
         d->listed_ms = m->start_ms;
         d->listed_seq = m->seq;
+        d->listed_walk = m->walk;
         d->known_seq = d->known_seq > m->seq ? d->known_seq : m->seq;
+        d->sample_due |= m->pages;
     }
     confirm(dir, m);
     return ERR_OK;

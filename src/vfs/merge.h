@@ -6,11 +6,14 @@
 #include "vfs/tree.h"
 
 struct merge {
-    uint64_t seq, start_ms; /* of the request */
+    uint64_t seq, start_ms; /* of the request; of the first one where several pages are merged together */
     bool complete;          /* these are all names there are */
     const char *prefix;     /* key of the directory */
+    const char *from;       /* of pages that do not begin with the directory: the key behind which they do; NULL */
     const char *last_key;   /* of a page that is not the last one: a directory may still follow an object; NULL */
     const char *only;       /* a component that is decided in spite of last_key; NULL */
+    bool pages;             /* everything behind `from` up to `last_key` (NULL: to the end) was listed */
+    uint32_t walk;          /* the listing without delimiter that brought it; 0: none */
 };
 
 /* Brings the children of `dir` in line with what was found. */

@@ -187,9 +187,9 @@ enum name_meaning name_to_component(const char *name, struct buf *component)
             buf_add(component, buf_str(&inner), inner.len);
             return NAME_ESCAPE;
         }
-        if (str_ends(name, "%25"))
-            return NAME_DEPENDS;
     }
+    if (name_may_be_taken(name, len)) /* or what an escape of such a one yields */
+        return NAME_DEPENDS;
     return NAME_LITERAL;
 }
 

@@ -16,14 +16,11 @@ void open_mode_enter(struct open_mode *m, enum open_state way, uint64_t id)
     m->handles++;
 }
 
-bool open_mode_leave(struct open_mode *m)
+void open_mode_leave(struct open_mode *m)
 {
     assert(m->handles > 0);
-    if (--m->handles > 0)
-        return false;
-    bool passed = m->state == OPEN_PASSTHROUGH;
-    *m = (struct open_mode){0};
-    return passed;
+    if (--m->handles == 0)
+        *m = (struct open_mode){0};
 }
 
 void open_mode_refuse(struct open_mode *m)

@@ -35,8 +35,8 @@ bool open_mode_allows(const struct open_mode *m, enum open_state way);
 /* One more handle, in a way that is allowed. `id` is taken where that begins a time of passthrough. */
 void open_mode_enter(struct open_mode *m, enum open_state way, uint64_t id);
 
-/* One handle less. True: it was the last of a time of passthrough. */
-bool open_mode_leave(struct open_mode *m);
+/* One handle less. */
+void open_mode_leave(struct open_mode *m);
 
 /* All handles of PASSTHROUGH become COPIED. */
 void open_mode_refuse(struct open_mode *m);

@@ -25,6 +25,8 @@ static uint64_t wanted(struct vfs *v, const struct inode *i)
     LOCK_SCOPE(&v->tree);
     if (i->kind != INODE_FILE || !i->active || i->active->opens == 0 || (i->flags & INODE_NEW))
         return 0;
+    if (i->active->mode.state == OPEN_PASSTHROUGH) /* they have all of it */
+        return 0;
     return i->active->stage ? lacking(i->active->stage) : i->size;
 }
 

@@ -3,7 +3,7 @@
 #include "vfs/attr.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
-#include "vfs/resolve.h"
+#include "vfs/walk.h"
 
 #include <string.h>
 
@@ -60,7 +60,7 @@ static enum err_code take_names_locked(struct vfs *v, struct vfs_dir_handle *d, 
 
 static enum err_code snapshot(struct vfs *v, struct vfs_dir_handle *d, const struct vfs_caller *c, struct err *e)
 {
-    enum err_code code = list_dir(v, d->dir, c, e);
+    enum err_code code = walk_open(v, d->dir, c, e);
     if (code)
         return code;
     lock_take(&v->tree);

@@ -5,6 +5,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/remove.h"
+#include "vfs/ranges.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
 
@@ -25,7 +26,7 @@ void removed_locked(struct vfs *v, struct inode *dir, struct inode *i)
         inode_settle_locked(v, i);
     struct inode *mark = name && component ? inode_new_locked(v, dir, name, component, INODE_NONE) : NULL;
     if (!mark || inode_link_locked(v, mark, NULL)) {
-        dir->dir->listed = false;
+        dir_unlist_locked(v, dir);
     } else {
         inode_changed_locked(v, mark);
     }
@@ -205,7 +206,7 @@ static enum err_code rmdir_found(struct vfs *v, struct inode *dir, struct inode 
     }
     LOCK_SCOPE(&v->tree);
     if (code == ERR_NOT_EMPTY)
-        i->dir->listed = false; /* what is in it shows with the next listing */
+        dir_unlist_locked(v, i); /* what is in it shows with the next listing */
     if (code)
         return code;
     i->dir->marker_due = false;

@@ -8,6 +8,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
+#include "vfs/ranges.h"
 #include "vfs/refused.h"
 #include "vfs/remove.h"
 #include "vfs/rename.h"
@@ -49,11 +50,11 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
     if (i->dir)
         rename_below_locked(v, i);
     if (!mark || inode_link_locked(v, mark, NULL))
-        old_dir->dir->listed = false;
+        dir_unlist_locked(v, old_dir);
     else
         inode_changed_locked(v, mark);
     if (r->from_stays) { /* asked again by the next who looks */
-        old_dir->dir->listed = false;
+        dir_unlist_locked(v, old_dir);
         if (mark)
             mark->flags |= INODE_STALE;
     }
@@ -164,12 +165,13 @@ static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *met
 }
 
 /* Neither name is known any more. */
-static void forget_both_locked(struct rename *r)
+static void forget_both_locked(struct vfs *v, struct rename *r)
 {
     r->from->flags |= INODE_STALE;
     if (r->target)
         r->target->flags |= INODE_STALE;
-    r->from_dir->dir->listed = r->to_dir->dir->listed = false;
+    dir_unlist_locked(v, r->from_dir);
+    dir_unlist_locked(v, r->to_dir);
     struct inode *there = inode_child_locked(r->to_dir, r->name);
     if (there)
         there->flags |= INODE_STALE;
@@ -195,7 +197,7 @@ static enum err_code rename_in_store(struct vfs *v, struct rename *r, const stru
     code = copy_then_remove(v, r, meta, etag, target, size, c, &version, e);
     LOCK_SCOPE(&v->tree);
     if (code) {
-        forget_both_locked(r);
+        forget_both_locked(v, r);
         return code;
     }
     struct inode *old_dir = inode_ref_locked(r->from_dir);

@@ -9,6 +9,7 @@
 #include "vfs/dirs.h"
 #include "vfs/inode.h"
 #include "vfs/names.h"
+#include "vfs/ranges.h"
 #include "vfs/rename.h"
 #include "vfs/send.h"
 
@@ -302,9 +303,11 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
 }
 
 /* Both trees may be there in part. */
-static void forget_both_locked(struct rename *r, const struct items *list)
+static void forget_both_locked(struct vfs *v, struct rename *r, const struct items *list)
 {
-    r->from_dir->dir->listed = r->to_dir->dir->listed = r->from->dir->listed = false;
+    dir_unlist_locked(v, r->from_dir);
+    dir_unlist_locked(v, r->to_dir);
+    dir_unlist_locked(v, r->from);
     struct inode *there = inode_child_locked(r->to_dir, r->name);
     if (there)
         there->flags |= INODE_STALE;
@@ -358,7 +361,7 @@ enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_calle
     LOCK_SCOPE(&v->tree);
     struct inode *old_dir = r->from_dir;
     if (code) {
-        forget_both_locked(r, &list);
+        forget_both_locked(v, r, &list);
         return code;
     }
     code = rename_move_locked(v, r, e);

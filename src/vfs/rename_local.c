@@ -6,6 +6,7 @@
 #include "util/clock.h"
 #include "vfs/drain.h"
 #include "vfs/inode.h"
+#include "vfs/ranges.h"
 #include "vfs/remove.h"
 #include "vfs/rename.h"
 #include "vfs/send.h"
@@ -100,7 +101,7 @@ static void put_off_run(void *arg)
         inode_changed_locked(v, mark);
     if (code) { /* the old name is there: asked again by the next who looks */
         mark->flags |= INODE_STALE;
-        mark->parent->dir->listed = false;
+        dir_unlist_locked(v, mark->parent);
     }
     inode_unref_locked(v, mark);
     deferred_end_locked(v, &p->deferred, failed);

@@ -12,7 +12,9 @@
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/names.h"
+#include "vfs/ranges.h"
 #include "vfs/resolve.h"
+#include "vfs/walk.h"
 
 #include <string.h>
 
@@ -27,6 +29,22 @@ static bool is_self(const struct vfs *v, const char *name)
     return vfs_has(v, STORE_SELF_NAMES) && strcmp(name, SELF_NAME) == 0;
 }
 
+/* A name that is not known where everything around it was listed within ttl. ERR_AGAIN: that is not so. */
+static enum err_code absent_in_range_locked(struct vfs *v, struct inode *dir, const char *name, struct err *e)
+{
+    struct merge m = {0};
+    BUF(component, 1024);
+    if (!dir->dir->ranges)
+        return ERR_AGAIN;
+    enum name_meaning meaning = name_to_component(name, &component);
+    if (meaning == NAME_LITERAL)
+        buf_add_str(&component, name);
+    if ((meaning != NAME_LITERAL && meaning != NAME_ESCAPE) ||
+        !range_covers_locked(v, dir, buf_str(&component), &m.seq, &m.start_ms))
+        return ERR_AGAIN;
+    return merge_absent_locked(v, dir, name, buf_str(&component), &m, e);
+}
+
 enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char *name, struct inode **out, struct err *e)
 {
     lock_assert_held(&v->tree);
@@ -37,14 +55,14 @@ enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char 
         return err_set(e, ERR_BAD_NAME, "a name that is not UTF-8");
     struct inode *i = inode_child_locked(dir, name);
     if (i && inode_fresh_locked(v, i)) {
-        if (look_needed_locked(v, i))
+        if (look_needed_locked(v, i) || look_undecided_locked(v, i))
             return ERR_AGAIN;
         *out = i->kind == INODE_NONE ? NULL : i;
         return ERR_OK;
     }
-    if (!i && dir_fresh_locked(v, dir) && !is_virtual(v, name) && !holds_containers(v, dir))
-        return ERR_OK;
-    return ERR_AGAIN;
+    if (i || is_virtual(v, name) || holds_containers(v, dir))
+        return ERR_AGAIN;
+    return dir_fresh_locked(v, dir) ? ERR_OK : absent_in_range_locked(v, dir, name, e);
 }
 
 /* The object beside a directory shows under its name and '%'. */
@@ -83,6 +101,8 @@ struct ask {
     const char *name, *component, *prefix, *key;
     const struct vfs_caller *caller;
     uint64_t seq, start_ms;
+    uint32_t walk;           /* the listing goes without delimiter; 0: with one */
+    char *from, *last;       /* of the page that was listed: NULL: nothing was; not the end */
     struct found_dir *found;
 };
 
@@ -162,33 +182,55 @@ static enum err_code ask_unlisted(struct ask *a, struct err *e)
     return code;
 }
 
-static enum err_code ask_positioned(struct ask *a, char **last_key, struct err *e)
+/* The page around the name. Without delimiter it brings what is below the next names too. */
+static enum err_code list_around(struct ask *a, struct store_page *page, struct err *e)
 {
     struct store_call call = call_of(a->caller);
+    struct store_list l = {.prefix = a->prefix, .delimiter = !a->walk, .direct = a->walk};
+    if (*a->component && *a->from)
+        l.start_after = a->from;
+    enum err_code code = store_list(a->v->store, &l, &call, page, e);
+    if (!a->walk || (code != ERR_UNSUPPORTED && code != ERR_ACCESS))
+        return code;
+    if (e)
+        *e = (struct err)ERR_INIT;
+    lock_take(&a->v->tree);
+    a->dir->dir->narrow = true; /* a policy may allow listings with a delimiter only */
+    if (code == ERR_UNSUPPORTED)
+        walk_refuse_locked(a->v);
+    lock_drop(&a->v->tree);
+    a->walk = 0;
+    l.delimiter = true;
+    l.direct = false;
+    return store_list(a->v->store, &l, &call, page, e);
+}
+
+static enum err_code ask_positioned(struct ask *a, struct err *e)
+{
     BUF(start, KEY_BUF_MAX);
     name_list_start(&start, a->prefix, a->component);
-    struct store_list l = {.prefix = a->prefix, .delimiter = true};
-    if (*a->component && start.len > 0)
-        l.start_after = buf_str(&start);
     struct store_page page = {0};
-    enum err_code code = store_list(a->v->store, &l, &call, &page, e);
+    a->from = strdup(buf_str(&start));
+    enum err_code code = a->from ? list_around(a, &page, e) : err_set(e, ERR_NOMEM, "out of memory");
+    if (code)
+        free(TAKE(a->from)); /* nothing was listed */
     if (code)
         return code == ERR_ACCESS && *a->key ? ask_unlisted(a, e) : code;
     if (page.next) {
-        *last_key = strdup(page.n > 0 ? page.entries[page.n - 1].key : buf_str(&start));
-        code = *last_key ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+        a->last = strdup(page.n > 0 ? page.entries[page.n - 1].key : buf_str(&start));
+        code = a->last ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
     }
     if (!code)
         code = found_dir_add_page(a->found, a->prefix, &page, e);
     store_page_release(&page);
-    if (code || !*last_key)
+    if (code || !a->last)
         return code;
     BUF(as_dir, KEY_BUF_MAX);
     buf_add_str(&as_dir, a->key);
     buf_add_char(&as_dir, '/');
     const struct found *f = found_dir_get(a->found, a->component);
-    bool object = strcmp(*last_key, a->key) >= 0;
-    bool below = (f && f->is_dir) || strcmp(*last_key, buf_str(&as_dir)) >= 0;
+    bool object = strcmp(a->last, a->key) >= 0;
+    bool below = (f && f->is_dir) || strcmp(a->last, buf_str(&as_dir)) >= 0;
     return object && below ? ERR_OK : ask_directly(a, !object && *a->key, !below, e);
 }
 
@@ -222,27 +264,49 @@ static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct er
 }
 
 /* Fills a->found. */
-static enum err_code ask_store(struct ask *a, enum inode_kind known, char **last_key, struct err *e)
+static enum err_code ask_store(struct ask *a, enum inode_kind known, struct err *e)
 {
     if (holds_containers(a->v, a->dir))
         return ask_container(a, e);
-    return vfs_has(a->v, STORE_START_AFTER) ? ask_positioned(a, last_key, e) : ask_by_kind(a, known, e);
+    return vfs_has(a->v, STORE_START_AFTER) ? ask_positioned(a, e) : ask_by_kind(a, known, e);
 }
 
-static enum err_code merge_answer_locked(struct ask *a, const char *last_key, struct err *e)
+static enum err_code merge_answer_locked(struct ask *a, struct err *e)
 {
     struct vfs *v = a->v;
-    struct merge m = {.seq = a->seq, .start_ms = a->start_ms, .prefix = a->prefix, .last_key = last_key,
-                      .only = a->component};
+    struct merge m = {.seq = a->seq, .start_ms = a->start_ms, .prefix = a->prefix, .from = a->from,
+                      .last_key = a->last, .only = a->component, .pages = a->from, .walk = a->walk};
     enum err_code code = merge_locked(v, a->dir, a->found, &m, e);
     if (code)
         return code;
-    if (!found_dir_get(a->found, a->component) && (*a->component || !found_dir_marker(a->found)))
+    bool found = found_dir_get(a->found, a->component) || (!*a->component && found_dir_marker(a->found));
+    if (a->walk) {
+        struct walk_page p = {.number = a->walk, .prefix = a->prefix, .from = a->from, .last = a->last,
+                              .found = a->found};
+        walk_keep_locked(v, a->dir, &p);
+        a->found = p.found;
+    }
+    if (!found)
         return merge_absent_locked(v, a->dir, a->name, a->component, &m, e);
     struct inode *i = inode_child_locked(a->dir, a->name);
     if (i && is_virtual(v, a->name))
         i->flags |= INODE_VIRTUAL;
     return ERR_OK;
+}
+
+static void ask_release(struct ask *a)
+{
+    free(a->from);
+    free(a->last);
+    found_dir_free(a->found);
+}
+
+/* Whether such a key can be. An empty component stands for what is behind a second slash: its key is the directory's own. A
+ * container may be one that could not be made today. */
+static enum err_code check_key(const struct ask *a, struct err *e)
+{
+    bool check = *a->component && !holds_containers(a->v, a->dir);
+    return check ? store_check(a->v->store, a->key, true, NULL, e) : ERR_OK;
 }
 
 static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name, const char *component,
@@ -251,12 +315,13 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     *moved = false;
     BUF(prefix, KEY_BUF_MAX);
     BUF(key, KEY_BUF_MAX);
-    struct ask a = {.v = v, .dir = dir, .name = name, .component = component, .caller = c};
+    CLEANUP_RELEASE(ask_release) struct ask a = {.v = v, .dir = dir, .name = name, .component = component, .caller = c};
     lock_take(&v->tree);
     inode_key_locked(dir, &prefix);
     struct inode *known = inode_child_locked(dir, name);
     enum inode_kind kind = known ? known->kind : INODE_NONE;
     a.seq = ++v->seq;
+    a.walk = *component && walk_fits_locked(v, dir) ? walk_number_locked(v) : 0;
     lock_drop(&v->tree);
 
     a.start_ms = clock_mono_ms();
@@ -267,23 +332,18 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     else
         buf_add_str(&key, component);
     a.key = buf_str(&key);
-    /* An empty component stands for what is behind a second slash: its key is the directory's own. A container may be one that
-     * could not be made today. */
-    bool check = *component && !holds_containers(v, dir);
-    enum err_code code = check ? store_check(v->store, a.key, true, NULL, e) : ERR_OK;
+    enum err_code code = check_key(&a, e);
     if (code && !is_virtual(v, name)) /* no such key can exist */
         return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;
-    CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();
-    if (!found)
+    if (!(a.found = found_dir_new()))
         return err_set(e, ERR_NOMEM, "out of memory");
-    a.found = found;
-    CLEANUP(free) char *last_key = NULL;
-    code = ask_store(&a, kind, &last_key, e);
+    found_dir_stamp(a.found, &(struct found_stamp){a.seq, a.start_ms});
+    code = ask_store(&a, kind, e);
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);
     *moved = !inode_key_is_locked(dir, a.prefix);
-    return *moved ? ERR_OK : merge_answer_locked(&a, last_key, e);
+    return *moved ? ERR_OK : merge_answer_locked(&a, e);
 }
 
 static enum err_code ask(struct vfs *v, struct inode *dir, const char *name, const char *component,

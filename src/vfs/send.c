@@ -9,6 +9,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/send.h"
+#include "vfs/ranges.h"
 
 #include "util/clock.h"
 
@@ -262,7 +263,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
     a->attr_sent_gen = a->attr_gen;
     send_dirty_locked(v, i);
     if (i->kind != INODE_DIR && (i->flags & INODE_LINKED)) {
-        i->parent->dir->listed = false;
+        dir_unlist_locked(v, i->parent);
         inode_expel_locked(v, i);
     } else if (i->kind == INODE_DIR) {
         inode_set_meta_locked(i, NULL);

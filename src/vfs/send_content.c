@@ -7,6 +7,7 @@
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/names.h"
+#include "vfs/ranges.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
 #include "vfs/upload.h"
@@ -190,7 +191,7 @@ static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s
     a->attr_sent_gen = s->attr_gen;
     if (i->flags & INODE_LINKED) {
         i->flags |= INODE_CONFLICT;
-        i->parent->dir->listed = false;
+        dir_unlist_locked(v, i->parent);
         send_dirty_locked(v, i);
         inode_expel_locked(v, i);
     }

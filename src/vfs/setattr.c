@@ -4,6 +4,7 @@
  */
 #include "util/clock.h"
 #include "vfs/attr.h"
+#include "vfs/backing.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
@@ -94,14 +95,28 @@ static enum err_code set_attributes_locked(struct vfs *v, struct inode *i, const
     return ERR_OK;
 }
 
+/* Of what is served by passthrough the name must have another inode before its content changes; one that has given its name away
+ * is not changed any more. */
+static enum err_code check_parted(struct vfs *v, struct inode *i, const struct vfs_setattr *s, const struct vfs_caller *c,
+                                  struct err *e)
+{
+    lock_take(&v->tree);
+    bool passed = (s->set & VFS_SET_SIZE) && i->active && i->active->mode.state == OPEN_PASSTHROUGH;
+    bool parted = i->flags & INODE_PARTED;
+    lock_drop(&v->tree);
+    if (parted)
+        return err_set(e, ERR_CONFLICT, "another handle has changed the file since this one was opened");
+    return passed ? backing_part(v, i, c, e) : ERR_OK;
+}
+
 static enum err_code set_all(struct vfs *v, struct inode *i, const struct vfs_setattr *s, const struct vfs_caller *c,
                              struct err *e)
 {
     if (v->cfg.read_only || vfs_has(v, STORE_READ_ONLY))
         return err_set(e, ERR_READ_ONLY, "mounted read-only");
-    enum err_code code = ERR_OK;
+    enum err_code code = check_parted(v, i, s, c, e);
     bool attributes = (s->set & ATTRIBUTES) || s->kill_suid;
-    if (attributes)
+    if (!code && attributes)
         code = look_always(v, i, c, e);
     if (!code && (s->set & VFS_SET_SIZE))
         code = stage_resize(v, i, s->size, e);

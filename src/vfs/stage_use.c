@@ -50,6 +50,26 @@ void stage_unpin_locked(struct vfs *v, struct inode *i)
         inode_settle_locked(v, i);
 }
 
+void stage_keep_empty_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    const struct active *a = i->active;
+    if (!vfs_has(v, STORE_EMPTY_REFUSED) || !(i->flags & INODE_NEW) || !inode_placed(i) || !a->hollow || i->size > 0)
+        return;
+    i->flags |= INODE_LOCAL;
+    send_dirty_locked(v, i);
+}
+
+void stage_leave_empty_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    bool kept = (i->flags & INODE_LOCAL) && (i->flags & INODE_NEW) && inode_placed(i) && i->active && i->active->hollow;
+    if (!kept || store_stays_local(v->store, i->name))
+        return;
+    i->flags &= (uint16_t)~INODE_LOCAL;
+    send_dirty_locked(v, i);
+}
+
 static void emptied_locked(struct vfs *v, struct inode *i)
 {
     struct active *a = i->active;
@@ -68,6 +88,7 @@ static void emptied_locked(struct vfs *v, struct inode *i)
 /* Puts `fresh` (taken over) in place unless somebody else was faster. */
 static void install_locked(struct inode *i, struct stage *fresh)
 {
+    i->flags |= INODE_WRITTEN;
     if (!i->active->stage)
         i->active->stage = fresh;
     else
@@ -125,7 +146,9 @@ static enum err_code resize_pinned(struct vfs *v, struct inode *i, uint64_t size
         return code;
     LOCK_SCOPE(&v->tree);
     struct active *a = i->active;
-    a->hollow = false; /* an emptiness that was asked for is sent as such */
+    if (size > 0)
+        stage_leave_empty_locked(v, i);
+    a->hollow = i->flags & INODE_LOCAL; /* an emptiness that was asked for is sent as such */
     i->size = stage_size(a->stage);
     i->mtime = clock_now();
     a->wrote = true;

@@ -11,6 +11,11 @@ enum err_code stage_open(struct vfs *v, struct inode *i, bool empty, struct err 
 enum err_code stage_pin_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 void stage_unpin_locked(struct vfs *v, struct inode *i);
 
+/* The last close of a new file that is still empty, where the store takes no empty objects: it stays here, out of the store, until
+ * something is written to it, it is removed, or the mount ends. The other: somebody is about to write to it. */
+void stage_keep_empty_locked(struct vfs *v, struct inode *i);
+void stage_leave_empty_locked(struct vfs *v, struct inode *i);
+
 /* Bytes that the file may have: what the store can hold, or, if it stays out of the store, what locked memory is spent on it.
  * Without the lock. */
 uint64_t stage_size_max(struct vfs *v, const struct inode *i);

@@ -53,6 +53,8 @@ enum {
     INODE_CONFLICT = 1 << 9, /* others have the name now: what is written on through open handles is put beside it */
     INODE_UNLISTED = 1 << 10, /* a container that is there by its name (another account's) and not in the list of them */
     INODE_READ = 1 << 11, /* has been read; the order of its directory, which will be made, has to be told */
+    INODE_WRITTEN = 1 << 14, /* was written by this mount, or is about to be: has had a stage, or was made by backing_part() */
+    INODE_PARTED = 1 << 15, /* a fresh inode has taken the name: handles that read go on, nothing of it is changed any more */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
@@ -86,15 +88,41 @@ struct dir {
     struct map *children;   /* inodes by name, also INODE_NONE */
     size_t negative;        /* how many of them are INODE_NONE */
     bool listed;            /* all names were known at listed_ms */
+    struct ranges *ranges;  /* stretches that were listed; NULL: none (ranges.h) */
+    uint64_t doubt_seq;     /* pages of listings that began before this tell nothing any more */
+    uint32_t walk;          /* the walk whose pages last told names; 0: none (walk.h) */
+    uint32_t listed_walk;   /* by whose pages it was listed; 0: by itself */
+    bool narrow;            /* a page without delimiter ended in its first directory: it says nothing of the next */
+    uint8_t missed;         /* pages in succession that did not complete the child they were for */
+    uint32_t opened_below;  /* children that were opened since it was, */
+    uint64_t opened_ms;     /* at this time; 0: never */
     uint64_t listed_ms, listed_seq;
     uint64_t known_seq;     /* the children say more than any request that began before this */
     bool listing;           /* a thread lists it: others wait for `changed` */
     bool listing_small;     /* that one does it for a lookup: one page at most */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
+    bool posix_shared;      /* NO, by what was sampled elsewhere in the same listing */
     bool sample_due;        /* all names were listed for a lookup: a listing still samples for `posix` */
     enum dir_extent extent;
     struct timer marker_timer; /* the last file went: a marker is due */
     bool marker_due;
+};
+
+/* A local file that serves open files (backing.h). */
+struct backing_file {
+    bool any;
+    int fd;                 /* borrowed from `keep` */
+    void *keep;             /* the source's */
+    struct store_version version; /* whose bytes these are */
+};
+
+/* What has the whole bytes of versions as local files. */
+struct backing_source {
+    /* A descriptor, open for reading, of a file with exactly that version's bytes, checked, that nobody ever changes; it stays until
+     * close(*keep). -1: there is none. May touch the disk, not the network. Without locks. NULL: there is no source. */
+    int (*open)(void *arg, const char *key, const struct store_version *version, void **keep);
+    void (*close)(void *arg, void *keep);
+    void *arg;
 };
 
 /* An inode that is open or has something the store does not have. */
@@ -102,7 +130,7 @@ struct active {
     struct inode *inode;    /* owns this; not counted */
     unsigned opens, writers;
     struct open_mode mode;  /* of its handles */
-    int backing_fd;         /* in OPEN_PASSTHROUGH */
+    struct backing_file backing; /* in OPEN_PASSTHROUGH, and of handles for which that was refused */
     unsigned waiters;       /* calls that wait for a sending: they see its outcome before anything is given up */
     struct stage *stage;    /* NULL: never written since it became active */
     uint64_t gen;           /* counts changes of the content */
@@ -156,6 +184,7 @@ struct vfs {
     struct inode *root;
     struct map *by_ino;
     uint64_t next_ino, seq, last_backing;
+    struct backing_source backing; /* constant while files are open */
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;
     struct active_set sending;
@@ -171,6 +200,7 @@ struct vfs {
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct neighbours *neighbours;
+    struct walks *walks;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
     struct timers *timers;
     struct uploads *uploads;

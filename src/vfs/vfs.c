@@ -8,6 +8,7 @@
 #include "vfs/neighbours.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
+#include "vfs/walk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -57,7 +58,8 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->ending = cancel_new();
     v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
     v->neighbours = neighbours_new(e);
-    if (!v->by_ino || !v->neighbours || !v->pool || !v->timers || !v->contents || !v->ending)
+    v->walks = walks_new(e);
+    if (!v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     contents_give_back(v->contents, v->timers, IDLE_MEMORY_MS);
     LOCK_SCOPE(&v->tree);
@@ -141,6 +143,7 @@ void vfs_free(struct vfs *v)
     lock_drop(&v->tree);
     release_open(v);
     neighbours_end(v);
+    walks_end(v);
     left_end(v);
     wait_background(v);
     if (v->root)
@@ -148,6 +151,7 @@ void vfs_free(struct vfs *v)
     wait_background(v);
     pool_free(v->pool);
     neighbours_free(v->neighbours);
+    walks_free(v->walks);
     contents_free(v->contents);
     timers_free(v->timers);
     uploads_free(v->uploads);

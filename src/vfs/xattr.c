@@ -29,6 +29,12 @@ static const char *property_of(const struct vfs *v, const char *name)
     return prefix && str_starts(name, prefix) ? name + strlen(prefix) : NULL;
 }
 
+/* Not in the store, which takes no empty objects: its properties are those that its first put is to have. */
+static bool is_prepared_locked(const struct vfs *v, const struct inode *i)
+{
+    return vfs_has(v, STORE_EMPTY_REFUSED) && (i->flags & INODE_NEW) && i->kind == INODE_FILE;
+}
+
 static enum err_code property_get(struct vfs *v, struct inode *i, const char *property, const struct vfs_caller *c,
                                   struct buf *out, struct err *e)
 {
@@ -39,10 +45,13 @@ static enum err_code property_get(struct vfs *v, struct inode *i, const char *pr
         return code;
     struct store_object object = {0};
     lock_take(&v->tree);
-    bool none = (!i->etag && !is_container_locked(v, i)) || (i->flags & INODE_LOCAL);
+    bool prepared = is_prepared_locked(v, i);
+    bool none = !prepared && ((!i->etag && !is_container_locked(v, i)) || (i->flags & INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     inode_version_locked(i, &object.version);
     CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(i->meta);
+    /* After a change that the store was told of: where a version has it, there is another version now. */
+    bool changed = !prepared && !meta && (i->flags & INODE_STALE) && vfs_has(v, STORE_LIST_CONTENT);
     lock_drop(&v->tree);
     if (none)
         return err_set(e, ERR_NO_ATTR, "not in the store");
@@ -50,7 +59,7 @@ static enum err_code property_get(struct vfs *v, struct inode *i, const char *pr
         return err_set(e, ERR_NOMEM, "out of memory");
     object.meta = meta;
     struct store_call call = call_of(c);
-    return store_property_get(v->store, key, &object, property, &call, out, e);
+    return store_property_get(v->store, key, changed ? NULL : &object, property, &call, out, e);
 }
 
 static enum err_code plain_get(struct vfs *v, struct inode *i, const char *name, const struct vfs_caller *c,
@@ -145,9 +154,30 @@ static enum err_code plain_set(struct vfs *v, struct inode *i, const char *name,
     return code ? code : store_changed(v, i, meta, c, e);
 }
 
+static enum err_code property_prepare(struct vfs *v, struct inode *i, const char *property, const void *value, size_t size,
+                                      struct err *e)
+{
+    lock_take(&v->tree);
+    CLEANUP(free) char *key = inode_key_dup_locked(i);
+    CLEANUP(store_meta_unref) struct store_meta *meta = store_meta_ref(i->meta);
+    lock_drop(&v->tree);
+    CLEANUP(store_meta_unref) struct store_meta *changed = NULL;
+    enum err_code code = key ? store_property_prepare(v->store, key, meta, property, value, size, &changed, e)
+                             : err_set(e, ERR_NOMEM, "out of memory");
+    LOCK_SCOPE(&v->tree);
+    if (!code)
+        inode_set_meta_locked(i, changed);
+    return code;
+}
+
 static enum err_code property_set(struct vfs *v, struct inode *i, const char *property, const void *value, size_t size,
                                   const struct vfs_caller *c, struct err *e)
 {
+    lock_take(&v->tree);
+    bool prepare = is_prepared_locked(v, i);
+    lock_drop(&v->tree);
+    if (prepare)
+        return property_prepare(v, i, property, value, size, e);
     enum err_code code = look_always(v, i, c, e);
     if (!code)
         code = send_wait(v, i, true, c, e);

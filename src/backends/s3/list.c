@@ -98,6 +98,14 @@ static enum err_code list_up_to(struct s3_store *s, const struct store_list *l, 
     }
 }
 
+static enum err_code list_behind(struct s3_store *s, const struct store_list *l, const struct store_call *call,
+                                 struct store_page *page, struct err *e)
+{
+    if (l->direct)
+        return err_set(e, ERR_UNSUPPORTED, "ListObjectsV2: this server cannot begin a listing at a key");
+    return list_up_to(s, l, call, page, e);
+}
+
 enum err_code s3_list(void *impl, const struct store_list *l, const struct store_call *call, struct store_page *out,
                       struct err *e)
 {
@@ -108,7 +116,7 @@ enum err_code s3_list(void *impl, const struct store_list *l, const struct store
     enum s3_verdict known = s3_traits_get(s->traits, S3_START_AFTER);
     enum err_code code;
     if (placed && (known == S3_IGNORES || known == S3_REFUSES)) {
-        code = list_up_to(s, l, call, &page, &local);
+        code = list_behind(s, l, call, &page, &local);
     } else {
         code = list_page(s, l, false, call, &page, &local);
         bool wrong =
@@ -116,7 +124,8 @@ enum err_code s3_list(void *impl, const struct store_list *l, const struct store
         if (placed && (wrong || code == ERR_UNSUPPORTED)) {
             s3_traits_set(s->traits, S3_START_AFTER, wrong ? S3_IGNORES : S3_REFUSES, false);
             store_page_release(&page);
-            code = list_up_to(s, l, call, &page, &local);
+            local = (struct err)ERR_INIT;
+            code = list_behind(s, l, call, &page, &local);
         }
     }
     if (code != ERR_OK)

@@ -14,6 +14,7 @@ struct aws_client;
 struct known;
 struct pace;
 struct pool;
+struct rules;
 
 /* Constant after its creation but for what has a lock of its own. */
 struct ssm {
@@ -24,6 +25,7 @@ struct ssm {
     atomic_size_t arn_prefix; /* of the ARN in front of a name, as learnt from replies */
     char *type, *tier;        /* of new parameters */
     char *key_id;             /* of new SecureStrings; "": the account's default */
+    struct rules *rules;      /* types of new parameters by name; NULL: none */
     enum ssm_newline newline;
     bool read_only;
     char path[SSM_ARN_MAX];   /* "" is the root */

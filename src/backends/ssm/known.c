@@ -19,6 +19,7 @@ struct entry {
     int64_t shown_ms;    /* in the ETag and as mtime */
     int64_t modified_ms; /* of the last change by the service's word; 0: we wrote it and were not told yet */
     uint64_t size;
+    uint64_t expected; /* bytes of a first value; 0: nothing is expected */
     struct ssm_described *described; /* NULL, or of version `number` */
     char name[];
 };
@@ -211,11 +212,21 @@ uint64_t known_value_max(struct known *k, const char *name)
 {
     LOCK_SCOPE(&k->lock);
     const struct entry *n = find_locked(k, name);
-    if (n == NULL)
+    if (n == NULL || (n->number < 0 && n->expected == 0))
         return 0;
+    if (n->number < 0)
+        return n->expected;
     if (n->described == NULL || n->size > SSM_VALUE_STANDARD)
         return SSM_VALUE_ADVANCED;
     return known_tier_max(n->described->tier);
+}
+
+void known_expect(struct known *k, const char *name, uint64_t max)
+{
+    LOCK_SCOPE(&k->lock);
+    struct entry *n = touch_locked(k, name);
+    if (n != NULL)
+        n->expected = max;
 }
 
 void known_forget(struct known *k, const char *name)

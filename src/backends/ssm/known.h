@@ -39,8 +39,12 @@ void known_describe(struct known *k, const char *name, const struct ssm_describe
 /* A copy for the caller of the description of that version; NULL when it is not known. */
 struct ssm_described *known_described(struct known *k, const char *name, int64_t number);
 
-/* How long a value may be there, in bytes: by its tier, 8 KiB where that is not known; 0 when the name is not known. */
+/* How long a value may be there, in bytes: by its tier, 8 KiB where that is not known; 0 when the name is not known. Of one
+ * that is expected: what is expected. */
 uint64_t known_value_max(struct known *k, const char *name);
+
+/* Of a name that is not there: its first value may have so many bytes. */
+void known_expect(struct known *k, const char *name, uint64_t max);
 
 /* It is gone. */
 void known_forget(struct known *k, const char *name);

@@ -1,6 +1,8 @@
+#include "backends/ssm/attrs.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
 #include "store/meta.h"
+#include "util/str.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@ static char *const *told_by_description(const struct ssm_described *d, const cha
                    {"tier", &d->tier},
                    {"description", &d->description},
                    {"allowed_pattern", &d->allowed_pattern},
+                   {"policies", &d->policies},
                    {"last_modified_user", &d->user}};
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (strcmp(members[i].name, name) == 0)
@@ -59,11 +62,25 @@ static enum err_code get_described(struct ssm *s, const char *key, const struct 
     return append(key, name, d ? *told_by_description(d, name) : NULL, out, e);
 }
 
+static enum err_code get_tags(struct ssm *s, const char *key, const char *name, const struct store_call *call,
+                              struct buf *out, struct err *e)
+{
+    struct ssm_name its;
+    enum err_code code = ssm_name_for_read(s->path, key, &its, e);
+    if (code == ERR_OK && its.selector)
+        return err_set(e, ERR_NO_ATTR, "%s: tags belong to the parameter", key);
+    return code == ERR_OK ? tags_get(s, its.text, name, call, out, e) : code;
+}
+
 enum err_code ssm_property_get(void *impl, const char *key, const struct store_object *object, const char *name,
                                const struct store_call *call, struct buf *out, struct err *e)
 {
     static const struct ssm_described shape;
     const char *prop = told_with_value(name);
+    if (object != NULL && object->version.etag[0] == '\0')
+        return append(key, name, attrs_prepared(object->meta, name), out, e);
+    if (strcmp(name, "tags") == 0 || str_starts(name, SSM_TAG_PREFIX))
+        return get_tags(impl, key, name, call, out, e);
     if (prop == NULL && told_by_description(&shape, name) == NULL)
         return err_set(e, ERR_NO_ATTR, "%s: no property %s", key, name);
     if (prop == NULL)
@@ -85,5 +102,8 @@ enum err_code ssm_property_set(void *impl, const char *key, const struct store_m
                                const void *value, size_t len, const struct store_call *call,
                                struct store_meta **meta_out, struct err *e)
 {
-    return err_set(e, ERR_PERM, "%s: %s cannot be changed", key, name);
+    if (!attrs_known(name))
+        return err_set(e, ERR_PERM, "%s: %s cannot be changed", key, name);
+    *meta_out = NULL;
+    return attrs_set(impl, key, meta, name, value, len, call, e);
 }

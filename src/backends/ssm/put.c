@@ -1,5 +1,6 @@
 #include "backends/ssm/put.h"
 
+#include "backends/ssm/attrs.h"
 #include "backends/ssm/call.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
@@ -14,6 +15,7 @@
 struct write {
     struct put_job *job;
     bool overwrite;
+    bool again;                    /* the value stays, what goes with it changes */
     int64_t base;                  /* the version to be replaced; 0: none, -1: not known */
     const struct ssm_described *d; /* type, tier, key and so on */
 };
@@ -76,6 +78,10 @@ static enum err_code send_put(const struct write *w, struct ssm_reply *reply, st
         .data_type = w->d->data_type,
         .description = w->d->description,
         .allowed_pattern = w->d->allowed_pattern,
+        .policies = !w->overwrite || !job->policies ? (w->overwrite ? NULL : w->d->policies)
+                    : w->d->policies[0]             ? w->d->policies
+                                                    : "[{}]", /* clears them */
+        .tell_empty = w->again,
     };
     BUF_SECRET(request, SSM_BODY_MAX);
     ssm_request_put(&request, &put);
@@ -109,17 +115,17 @@ static enum err_code write_value(const struct write *w, struct store_version *ou
 static enum err_code put_new(struct put_job *job, struct store_version *out, struct err *e)
 {
     struct ssm *s = job->s;
-    char none[] = "";
-    const struct ssm_described from_options = {.type = s->type,
-                                               .tier = s->tier,
-                                               .key_id = s->key_id,
-                                               .data_type = none,
-                                               .description = none,
-                                               .allowed_pattern = none,
-                                               .user = none};
-    struct write w = {.job = job, .d = job->like ? job->like : &from_options};
+    const char *key = ssm_key_of(s->path, job->name->text);
+    CLEANUP(ssm_described_free) struct ssm_described *own = job->like ? NULL : attrs_of_new(s, key ? key : "", job->meta);
+    struct write w = {.job = job, .d = job->like ? job->like : own};
+    if (w.d == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
     enum err_code code = ssm_value_check(job->name->text, job->value, job->len, known_tier_max(w.d->tier), e);
-    return code == ERR_OK ? write_value(&w, out, e) : code;
+    if (code == ERR_OK)
+        code = write_value(&w, out, e);
+    if (code == ERR_OK && job->tags_of)
+        return tags_copy(s, job->tags_of, job->name->text, job->call, e);
+    return code == ERR_OK ? tags_put(s, job->name->text, job->meta, job->call, e) : code;
 }
 
 /* Where DescribeParameters is not allowed: the type is known from the value's reply, and the tier may stay unsaid, for
@@ -141,6 +147,7 @@ static enum err_code describe_without_asking(struct put_job *job, const struct s
                                     .data_type = now->data_type,
                                     .description = none,
                                     .allowed_pattern = none,
+                                    .policies = none,
                                     .user = none};
     *out = ssm_described_copy(&d);
     return *out ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
@@ -169,6 +176,14 @@ static enum err_code put_over(struct put_job *job, const struct ssm_param *now, 
         return code;
     struct write w = {.job = job, .overwrite = true, .base = now->name ? now->version : d->version, .d = d};
     return write_value(&w, out, e);
+}
+
+enum err_code put_job_again(struct put_job *job, int64_t base, struct store_version *out, struct err *e)
+{
+    uint64_t max = known_tier_max(job->like->tier[0] ? job->like->tier : "Standard");
+    enum err_code code = ssm_value_check(job->name->text, job->value, job->len, max, e);
+    struct write w = {.job = job, .overwrite = true, .again = true, .base = base, .d = job->like};
+    return code == ERR_OK ? write_value(&w, out, e) : code;
 }
 
 /* Onto what is there. ERR_NOT_FOUND: nothing is. */

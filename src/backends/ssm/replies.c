@@ -168,6 +168,7 @@ void ssm_described_free(struct ssm_described *d)
     free(d->data_type);
     free(d->description);
     free(d->allowed_pattern);
+    free(d->policies);
     free(d->user);
     free(d);
 }
@@ -184,10 +185,32 @@ struct ssm_described *ssm_described_copy(const struct ssm_described *d)
     copy->data_type = strdup(d->data_type);
     copy->description = strdup(d->description);
     copy->allowed_pattern = strdup(d->allowed_pattern);
+    copy->policies = strdup(d->policies);
     copy->user = strdup(d->user);
     bool whole = copy->type && copy->tier && copy->key_id && copy->data_type && copy->description &&
-                 copy->allowed_pattern && copy->user;
+                 copy->allowed_pattern && copy->policies && copy->user;
     return whole ? TAKE(copy) : NULL;
+}
+
+/* The texts of all policies as the array that PutParameter takes. */
+static enum err_code take_policies(const struct json *v, char **out, struct err *e)
+{
+    const struct json *list = json_get(v, "Policies");
+    BUF(all, 2 * TEXT_MAX_BYTES);
+    for (size_t i = 0; i < json_len(list); i++) {
+        const char *text = json_get_str(json_at(list, i), "PolicyText");
+        if (text == NULL)
+            return err_set(e, ERR_PROTO, "PolicyText is missing");
+        buf_add_char(&all, i > 0 ? ',' : '[');
+        buf_add_str(&all, text);
+    }
+    if (json_len(list) > 0)
+        buf_add_char(&all, ']');
+    enum err_code code = buf_check(&all, "policies", e);
+    if (code != ERR_OK)
+        return code;
+    *out = strdup(buf_str(&all));
+    return *out ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 static enum err_code describe_one(const struct json *v, struct ssm_described **out, struct err *e)
@@ -208,6 +231,8 @@ static enum err_code describe_one(const struct json *v, struct ssm_described **o
     enum err_code code = take_version(v, "Version", &d->version, e);
     for (size_t i = 0; code == ERR_OK && i < ARRAY_LEN(texts); i++)
         code = take_text(v, texts[i].name, TEXT_MAX_BYTES, texts[i].to == &d->type, texts[i].to, e);
+    if (code == ERR_OK)
+        code = take_policies(v, &d->policies, e);
     if (code == ERR_OK)
         *out = TAKE(d);
     return code;
@@ -262,5 +287,36 @@ enum err_code ssm_parse_deleted(const char *reply, size_t len, const char *const
         return err_set(e, ERR_PROTO, "DeletedParameters is missing or no list");
     mark_names(deleted, names, n, gone);
     mark_names(absent, names, n, gone);
+    return ERR_OK;
+}
+
+void ssm_tags_release(struct ssm_tags *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        free(t->tags[i].key);
+        free(t->tags[i].value);
+    }
+    t->n = 0;
+}
+
+enum err_code ssm_parse_tags(const char *reply, size_t len, struct ssm_tags *out, struct err *e)
+{
+    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(reply, len, e);
+    if (doc == NULL)
+        return e ? e->code : ERR_PROTO;
+    const struct json *list = json_get(json_root(doc), "TagList");
+    if (!json_list(list) || json_len(list) > SSM_TAGS_MAX)
+        return err_set(e, ERR_PROTO, "TagList is missing or no list of at most %d", SSM_TAGS_MAX);
+    CLEANUP_RELEASE(ssm_tags_release) struct ssm_tags tags = {0};
+    for (size_t i = 0; i < json_len(list); i++) {
+        struct ssm_tag *t = &tags.tags[tags.n++];
+        enum err_code code = take_text(json_at(list, i), "Key", TEXT_MAX_BYTES, true, &t->key, e);
+        if (code == ERR_OK)
+            code = take_text(json_at(list, i), "Value", TEXT_MAX_BYTES, false, &t->value, e);
+        if (code != ERR_OK)
+            return code;
+    }
+    *out = tags;
+    tags.n = 0;
     return ERR_OK;
 }

@@ -55,6 +55,7 @@ struct ssm_described {
     char *data_type;
     char *description;
     char *allowed_pattern;
+    char *policies; /* a JSON array of policies; "" for none */
     char *user; /* who changed it last */
 };
 void ssm_described_free(struct ssm_described *d);
@@ -67,6 +68,18 @@ struct ssm_described *ssm_described_copy(const struct ssm_described *d);
  * page's token or NULL. */
 enum err_code ssm_parse_described(const char *reply, size_t len, const char *name, struct ssm_described **out,
                                   char **next, struct err *e) MUST_CHECK;
+
+struct ssm_tag {
+    char *key, *value;
+};
+struct ssm_tags {
+    struct ssm_tag tags[SSM_TAGS_MAX];
+    size_t n;
+};
+void ssm_tags_release(struct ssm_tags *t);
+
+/* Of ListTagsForResource. */
+enum err_code ssm_parse_tags(const char *reply, size_t len, struct ssm_tags *out, struct err *e) MUST_CHECK;
 
 /* Of DeleteParameters: sets gone[i] for each of the names that the reply has, as deleted or as not there. */
 enum err_code ssm_parse_deleted(const char *reply, size_t len, const char *const *names, size_t n, bool *gone,

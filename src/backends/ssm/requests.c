@@ -1,5 +1,6 @@
 #include "backends/ssm/requests.h"
 
+#include "backends/ssm/replies.h"
 #include "util/json.h"
 
 #include <string.h>
@@ -16,6 +17,14 @@ static void add_member(struct buf *out, const char *name, const char *value)
         return;
     buf_addf(out, ",\"%s\":", name);
     add_string(out, value);
+}
+
+static void add_text(struct buf *out, const char *name, const char *value, bool also_empty)
+{
+    if (value != NULL && value[0] == '\0' && also_empty)
+        buf_addf(out, ",\"%s\":\"\"", name);
+    else
+        add_member(out, name, value);
 }
 
 static void begin_page(struct buf *out, const char *path, unsigned max, bool decrypt)
@@ -70,8 +79,9 @@ void ssm_request_put(struct buf *out, const struct ssm_put *p)
     add_member(out, "KeyId", p->key_id);
     add_member(out, "Tier", p->tier);
     add_member(out, "DataType", p->data_type);
-    add_member(out, "Description", p->description);
-    add_member(out, "AllowedPattern", p->allowed_pattern);
+    add_text(out, "Description", p->description, p->tell_empty);
+    add_text(out, "AllowedPattern", p->allowed_pattern, p->tell_empty);
+    add_member(out, "Policies", p->policies);
     buf_add_char(out, '}');
 }
 
@@ -90,5 +100,39 @@ void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n
             buf_add_char(out, ',');
         add_string(out, names[i]);
     }
+    buf_add_str(out, "]}");
+}
+
+static void begin_resource(struct buf *out, const char *name)
+{
+    buf_add_str(out, "{\"ResourceType\":\"Parameter\",\"ResourceId\":");
+    add_string(out, name);
+}
+
+void ssm_request_tags(struct buf *out, const char *name)
+{
+    begin_resource(out, name);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_add_tags(struct buf *out, const char *name, const struct ssm_tags *tags)
+{
+    begin_resource(out, name);
+    buf_add_str(out, ",\"Tags\":[");
+    for (size_t i = 0; i < tags->n; i++) {
+        buf_add_str(out, i > 0 ? ",{\"Key\":" : "{\"Key\":");
+        add_string(out, tags->tags[i].key);
+        buf_add_str(out, ",\"Value\":");
+        add_string(out, tags->tags[i].value);
+        buf_add_char(out, '}');
+    }
+    buf_add_str(out, "]}");
+}
+
+void ssm_request_remove_tag(struct buf *out, const char *name, const char *tag)
+{
+    begin_resource(out, name);
+    buf_add_str(out, ",\"TagKeys\":[");
+    add_string(out, tag);
     buf_add_str(out, "]}");
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define SSM_PAGE_MAX  10 /* parameters of a GetParametersByPath, and names of a DeleteParameters */
+#define SSM_TAGS_MAX  50 /* of a parameter */
 #define SSM_TOKEN_MAX 8192
 #define SSM_BODY_MAX  (128 << 10)
 
@@ -34,10 +35,17 @@ struct ssm_put {
     const char *data_type;
     const char *description;
     const char *allowed_pattern;
+    const char *policies;
+    bool tell_empty; /* description and pattern are sent also when "", which takes away what there was */
 };
 void ssm_request_put(struct buf *out, const struct ssm_put *p);
 
 void ssm_request_delete(struct buf *out, const char *name);
 void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n);
+
+struct ssm_tags;
+void ssm_request_tags(struct buf *out, const char *name);
+void ssm_request_add_tags(struct buf *out, const char *name, const struct ssm_tags *tags);
+void ssm_request_remove_tag(struct buf *out, const char *name, const char *tag);
 
 #endif

@@ -1,10 +1,12 @@
 #include "backends/ssm/ssm.h"
 
 #include "aws/client.h"
+#include "backends/ssm/attrs.h"
 #include "backends/ssm/check.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
 #include "backends/ssm/pace.h"
+#include "backends/ssm/rules.h"
 #include "store/ops.h"
 #include "util/pool.h"
 #include "util/str.h"
@@ -17,7 +19,6 @@
 #define BURST        40
 #define KNOWN_MAX    20000
 #define GET_THREADS  8
-#define KEY_ID_MAX   256
 
 static void ssm_free(void *impl)
 {
@@ -27,6 +28,7 @@ static void ssm_free(void *impl)
     pool_free(s->pool);
     known_free(s->known);
     pace_free(s->pace);
+    rules_free(s->rules);
     free(s->type);
     free(s->tier);
     free(s->key_id);
@@ -57,6 +59,7 @@ static const struct store_ops ops = {
     .remove_many = ssm_remove_many,
     .property_get = ssm_property_get,
     .property_set = ssm_property_set,
+    .property_prepare = attrs_prepare,
     .probe = ssm_probe,
     .try = ssm_check_try,
     .each_count = ssm_each_count,
@@ -81,14 +84,9 @@ static enum err_code choose(const char *option, const char *value, const char *c
 static enum err_code take_key_id(struct ssm *s, const char *key_id, struct err *e)
 {
     const char *id = key_id ? key_id : "";
-    size_t len = strlen(id);
-    bool legal = len <= KEY_ID_MAX && (key_id == NULL || len > 0);
-    for (size_t i = 0; legal && i < len; i++)
-        legal = strchr(":/_-", id[i]) != NULL || (id[i] >= '0' && id[i] <= '9') || (id[i] >= 'a' && id[i] <= 'z') ||
-                (id[i] >= 'A' && id[i] <= 'Z');
-    if (!legal)
+    if (key_id != NULL && !ssm_key_id_legal(id))
         return err_set(e, ERR_INVAL, "ssm_key=%.80s: must be a key's id, ARN or alias/NAME", id);
-    if (len > 0 && strcmp(s->type, "SecureString") != 0)
+    if (id[0] && strcmp(s->type, "SecureString") != 0)
         return err_set(e, ERR_INVAL, "ssm_key=: only for ssm_type=SecureString, which alone is encrypted");
     s->key_id = strdup(id);
     return s->key_id ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
@@ -105,6 +103,8 @@ static enum err_code take_options(struct ssm *s, const struct ssm_options *o, st
         code = choose("ssm_tier", o->tier, tiers, &s->tier, e);
     if (code == ERR_OK)
         code = take_key_id(s, o->key_id, e);
+    if (code == ERR_OK)
+        code = rules_parse(o->rules, &s->rules, e);
     return code;
 }
 

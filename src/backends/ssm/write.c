@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* How long a value may be, as far as it is known without asking. */
-static uint64_t value_max(struct ssm *s, const char *name, bool is_new)
+static uint64_t value_max(struct ssm *s, const char *name)
 {
-    uint64_t max = is_new ? 0 : known_value_max(s->known, name);
+    uint64_t max = known_value_max(s->known, name);
     return max ? max : known_tier_max(s->tier);
 }
 
@@ -57,7 +57,7 @@ enum err_code ssm_check(void *impl, const char *key, bool is_dir, const struct s
     if (code != ERR_OK || body == NULL || is_dir)
         return code;
     CLEANUP_RELEASE(value_release) struct value value = {0};
-    return take_value(s, &name, body, value_max(s, name.text, false), &value, e);
+    return take_value(s, &name, body, value_max(s, name.text), &value, e);
 }
 
 enum err_code ssm_put(void *impl, const char *key, const struct store_body *body, const struct store_meta *meta,
@@ -72,12 +72,12 @@ enum err_code ssm_put(void *impl, const char *key, const struct store_body *body
     /* Whoever knows a version knows that it is there, also where this store has forgotten it. */
     uint64_t max = cond->kind == STORE_IF_MATCH && known_value_max(s->known, name.text) == 0
                        ? SSM_VALUE_ADVANCED
-                       : value_max(s, name.text, cond->kind == STORE_IF_ABSENT);
+                       : value_max(s, name.text);
     CLEANUP_RELEASE(value_release) struct value value = {0};
     code = take_value(s, &name, body, max, &value, e);
     if (code != ERR_OK)
         return code;
-    struct put_job job = {.s = s, .name = &name, .value = value.p, .len = value.len, .cond = cond, .call = call};
+    struct put_job job = {.s = s, .name = &name, .value = value.p, .len = value.len, .cond = cond, .call = call, .meta = meta};
     code = put_job_run(&job, out, e);
     if (code == ERR_OK)
         ssm_shown_size(s, value.p, value.len, out);
@@ -111,6 +111,7 @@ static enum err_code like_source(struct ssm *s, const struct ssm_name *from, con
                                             .data_type = source->data_type,
                                             .description = none,
                                             .allowed_pattern = none,
+                                            .policies = none,
                                             .user = none};
         d = ssm_described_copy(&guess);
     }
@@ -124,13 +125,15 @@ static enum err_code put_copy(struct ssm *s, const struct store_copy *c, const s
                               struct store_version *out, struct err *e)
 {
     CLEANUP(ssm_described_free) struct ssm_described *like = NULL;
+    struct ssm_name base = *from;
+    base.text[strcspn(base.text, ":")] = '\0';
     if (c->cond.kind != STORE_IF_MATCH) {
         enum err_code code = like_source(s, from, source, call, &like, e);
         if (code != ERR_OK)
             return code;
     }
     struct put_job job = {
-        .s = s, .name = to, .value = source->value, .len = source->len, .cond = &c->cond, .call = call, .like = like};
+        .s = s, .name = to, .value = source->value, .len = source->len, .cond = &c->cond, .call = call, .like = like, .tags_of = base.text};
     return put_job_run(&job, out, e);
 }
 

@@ -157,7 +157,6 @@ class Origin(Server):
     """tests/origin, told by its control endpoint to count, to be late, to lie and to fail."""
 
     name = "origin"
-    lacks = {"ssm": "tests/origin has no Parameter Store"}
 
     def __init__(self, directory, program):
         super().__init__(directory)
@@ -209,6 +208,7 @@ class Origin(Server):
     def heal(self):
         self.clear_faults()
         self.clear_network()
+        self.parameters(gets_per_s=40, others_per_s=0, burst=0, update_ms=0, empty_every=0, max_standard=10000, deny=[], keys={})
         self.release()
 
     def synthetic(self, **what):
@@ -224,6 +224,14 @@ class Origin(Server):
 
     def clear_network(self):
         self.control("DELETE", "network")
+
+    def parameters(self, **settings):
+        """Rates, permissions and keys of the Parameter Store."""
+        self.control("POST", "parameters/settings", settings)
+
+    def fill_parameters(self, prefix, count, **more):
+        """prefix000000 and so on, with values "value 0" and so on."""
+        self.control("POST", "parameters", {"prefix": prefix, "count": count, **more})
 
     def ranges(self):
         """By bucket/key, which bytes were asked for since the last reset of the counts."""

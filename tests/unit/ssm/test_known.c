@@ -89,6 +89,7 @@ static struct ssm_described described(int64_t version, char *tier)
                                   .data_type = none,
                                   .description = none,
                                   .allowed_pattern = none,
+                                  .policies = none,
                                   .user = none};
 }
 

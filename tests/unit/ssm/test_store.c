@@ -52,6 +52,10 @@ static void a_new_copy_is_like_its_source(void **state)
                                             "b\",\"Value\":\"v\",\"Overwrite\":false,\"Type\":\"SecureString\","
                                             "\"KeyId\":\"k-a\",\"Tier\":\"Advanced\"}",
                                             1),
+                                        {"ListTagsForResource", NULL, 200, "{\"TagList\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}", 0, 0},
+                                        {"AddTagsToResource",
+                                         "{\"ResourceType\":\"Parameter\",\"ResourceId\":\"/p/b\",\"Tags\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}",
+                                         200, "{}", 0, 0},
                                         END};
     STORE(s, NULL, steps);
     assert_int_equal(copy(s, "a", "3-1795255260500", "b", STORE_IF_ABSENT, NULL), ERR_OK);

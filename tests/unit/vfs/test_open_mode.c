@@ -47,8 +47,7 @@ static void each_sequence_ends_where_the_table_says(void **state)
                 assert_true(open_mode_allows(&m, way));
                 open_mode_enter(&m, way, ++id);
             } else if (*event == 'x') {
-                bool last = m.state == OPEN_PASSTHROUGH && m.handles == 1;
-                assert_int_equal(open_mode_leave(&m), last);
+                open_mode_leave(&m);
             } else {
                 open_mode_refuse(&m);
             }
@@ -68,9 +67,9 @@ static void handles_that_are_open_together_share_an_id_and_later_ones_have_anoth
     open_mode_enter(&m, OPEN_PASSTHROUGH, 7);
     open_mode_enter(&m, OPEN_PASSTHROUGH, 8);
     assert_int_equal(m.id, 7);
-    assert_false(open_mode_leave(&m));
+    open_mode_leave(&m);
     assert_int_equal(m.id, 7);
-    assert_true(open_mode_leave(&m));
+    open_mode_leave(&m);
     open_mode_enter(&m, OPEN_PASSTHROUGH, 9);
     assert_int_equal(m.id, 9);
 }

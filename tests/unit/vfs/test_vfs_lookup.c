@@ -331,7 +331,7 @@ static void errors_are_never_absences(void **state)
     struct rig r;
     struct vfs_entry entry;
     BUF(names, 4096);
-    rig_start(&r, NULL);
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
     others_put(&r, "d/f", "x");
     (void)walk(&r, "d");
     for (size_t k = 0; k < ARRAY_LEN(codes); k++) {
