@@ -196,6 +196,10 @@ enum err_code store_put(struct store *s, const char *key, const struct store_bod
 enum err_code store_check(struct store *s, const char *key, bool is_dir, const struct store_body *body,
                           struct err *e) MUST_CHECK;
 
+/* Whether the version that is there can be renamed by a copy and a removal, together with others: ERR_CROSS where something that only
+ * the store has would be lost with the old name. Sends nothing. */
+enum err_code store_check_move(struct store *s, const char *key, const struct store_version *version, struct err *e) MUST_CHECK;
+
 /* True for a file name that editors and the like use beside the real one and that this store keeps local until it is renamed
  * to a real name. */
 bool store_stays_local(struct store *s, const char *name);

@@ -19,6 +19,7 @@ struct store_ops {
                          const struct store_cond *cond, const struct store_call *call, struct store_version *out,
                          struct err *e);
     enum err_code (*check)(void *impl, const char *key, bool is_dir, const struct store_body *body, struct err *e);
+    enum err_code (*check_move)(void *impl, const char *key, const struct store_version *version, struct err *e);
     bool (*stays_local)(void *impl, const char *name); /* NULL: none does */
     enum err_code (*upload_begin)(void *impl, const char *key, const struct store_meta *meta, const uint8_t *sha512,
                                   const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e);

@@ -366,6 +366,13 @@ enum err_code store_property_prepare(struct store *s, const char *key, const str
     return s->ops->property_prepare(s->impl, key, meta, name, value, len, meta_out, e);
 }
 
+enum err_code store_check_move(struct store *s, const char *key, const struct store_version *version, struct err *e)
+{
+    if (s->ops->check_move != NULL)
+        return s->ops->check_move(s->impl, key, version, e);
+    return s->caps.flags & STORE_SLOW_COPY ? err_set(e, ERR_CROSS, "%s: this store cannot rename a hierarchy", key) : ERR_OK;
+}
+
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e)
 {
     return s->ops->check_meta == NULL ? ERR_OK : s->ops->check_meta(s->impl, key, meta, e);

@@ -1,6 +1,6 @@
 /*
  * A directory is renamed by copying every object below it in parallel, then deleting the sources in batches. Above
- * rename_limit objects, and where a copy moves the bytes through here, it is ERR_CROSS: programs then copy by themselves. After
+ * rename_limit objects, and where the store would lose something, it is ERR_CROSS: programs then copy by themselves. After
  * a crash in the middle both trees exist in part, and together hold everything.
  */
 #include "store/walk.h"
@@ -59,6 +59,28 @@ static enum err_code items_add(struct items *list, const struct store_entry *ent
     return ERR_OK;
 }
 
+static enum err_code take(struct vfs *v, struct items *list, const struct store_entry *entry, struct err *e)
+{
+    enum err_code code = store_check_move(v->store, entry->key, &entry->object.version, e);
+    return code ? code : items_add(list, entry, e);
+}
+
+/* The object beside the directory is shown in it, and would not go along. */
+static enum err_code check_self(struct vfs *v, const struct rename *r, const struct vfs_caller *c, struct err *e)
+{
+    if (!vfs_has(v, STORE_SELF_NAMES))
+        return ERR_OK;
+    struct store_call call = call_of(c);
+    struct store_object self = {0};
+    struct err why = ERR_INIT;
+    CLEANUP(free) char *key = str_ndup(r->from_key, strlen(r->from_key) - 1);
+    enum err_code code = key ? store_stat(v->store, key, &call, &self, &why) : err_set(&why, ERR_NOMEM, "out of memory");
+    store_object_release(&self);
+    if (!code)
+        return err_set(e, ERR_CROSS, "\"%s\" is an object too", key);
+    return code == ERR_NOT_FOUND ? ERR_OK : err_copy(e, &why);
+}
+
 static enum err_code collect(struct vfs *v, const struct rename *r, const struct vfs_caller *c, struct items *list,
                              struct err *e)
 {
@@ -70,7 +92,7 @@ static enum err_code collect(struct vfs *v, const struct rename *r, const struct
         struct store_page page = {0};
         enum err_code code = store_list(v->store, &l, &call, &page, e);
         for (size_t k = 0; !code && k < page.n; k++)
-            code = items_add(list, &page.entries[k], e);
+            code = take(v, list, &page.entries[k], e);
         if (!code && list->n > v->cfg.rename_limit)
             code = err_set(e, ERR_CROSS, "more than rename_limit=%llu objects", (unsigned long long)v->cfg.rename_limit);
         if (!code && page.next)
@@ -350,11 +372,11 @@ enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_calle
     lock_take(&v->tree);
     bool local = r->from->flags & INODE_LOCAL;
     lock_drop(&v->tree);
-    if (vfs_has(v, STORE_SLOW_COPY) && !local)
-        return err_set(e, ERR_CROSS, "this store cannot rename a hierarchy");
     __attribute__((cleanup(items_release))) struct items list = {0};
     enum err_code code = ERR_OK;
     if (!local)
+        code = check_self(v, r, c, e);
+    if (!local && !code)
         code = collect(v, r, c, &list, e);
     if (!code && list.n > 0)
         code = move_objects(v, r, &list, c, e);

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "request.h"
+#include "server.h"
 
 void counts_init(struct counts *c)
 {
@@ -107,6 +108,7 @@ void counts_begin(struct counts *c, struct request *r)
 
     r->sequence = c->next_sequence++;
     json_object_set_new(entry, "seq", json_integer((json_int_t)r->sequence));
+    json_object_set_new(entry, "at_ms", json_integer((json_int_t)now_ms()));
     set_text(entry, "method", r->method);
     set_text(entry, "kind", op_name(r->op));
     set_text(entry, "bucket", r->bucket);

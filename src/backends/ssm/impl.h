@@ -27,6 +27,7 @@ struct ssm {
     char *key_id;             /* of new SecureStrings; "": the account's default */
     struct rules *rules;      /* types of new parameters by name; NULL: none */
     enum ssm_newline newline;
+    bool rename_copy; /* hierarchies are renamed although the histories of their parameters stay behind */
     bool read_only;
     char path[SSM_ARN_MAX];   /* "" is the root */
 };
@@ -69,6 +70,7 @@ enum err_code ssm_put(void *impl, const char *key, const struct store_body *body
                       const struct store_cond *cond, const struct store_call *call, struct store_version *out,
                       struct err *e);
 enum err_code ssm_check(void *impl, const char *key, bool is_dir, const struct store_body *body, struct err *e);
+enum err_code ssm_check_move(void *impl, const char *key, const struct store_version *version, struct err *e);
 enum err_code ssm_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                        struct err *e);
 enum err_code ssm_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e);

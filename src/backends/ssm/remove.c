@@ -63,9 +63,78 @@ enum err_code ssm_remove(void *impl, const char *key, const char *etag, const st
 struct batch {
     struct ssm_name names[SSM_PAGE_MAX];
     const char *texts[SSM_PAGE_MAX];
+    const char *etags[SSM_PAGE_MAX]; /* NULL: whatever is there */
     enum err_code *results[SSM_PAGE_MAX];
+    bool out[SSM_PAGE_MAX]; /* decided: nothing is to be removed */
     size_t n;
 };
+
+static void decide(struct batch *b, size_t i, enum err_code code)
+{
+    *b->results[i] = code;
+    b->out[i] = true;
+}
+
+/* Those of another version stay, those that are gone are done with. */
+static enum err_code judge_page(struct ssm *s, struct batch *b, const struct ssm_reply *reply, struct err *e)
+{
+    CLEANUP_RELEASE(ssm_page_release) struct ssm_page page = {0};
+    enum err_code code = ssm_parse_page(buf_str(&reply->body), reply->body.len, &page, e);
+    bool absent[SSM_PAGE_MAX] = {0};
+    if (code == ERR_OK && page.n < b->n)
+        code = ssm_parse_deleted(buf_str(&reply->body), reply->body.len, b->texts, b->n, absent, e);
+    if (code != ERR_OK)
+        return err_prefix(e, code, "GetParameters %s: reply (request %s)", b->texts[0], reply->request_id);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct ssm_param *p = NULL;
+        for (size_t k = 0; k < page.n && p == NULL; k++)
+            p = ssm_name_equal(page.params[k].name, b->texts[i]) ? &page.params[k] : NULL;
+        struct store_version version;
+        if (p != NULL)
+            ssm_version_of(s, &b->names[i], p, &version);
+        if (p == NULL)
+            decide(b, i, absent[i] ? ERR_OK : ERR_PROTO);
+        else if (b->etags[i] != NULL && strcmp(b->etags[i], version.etag) != 0)
+            decide(b, i, ERR_CONFLICT);
+    }
+    return ERR_OK;
+}
+
+/* Conditions, ten at a time: DeleteParameters has none. Where GetParameters is refused, for itself or for one of the names, they are
+ * looked at one by one. */
+static enum err_code judge(struct ssm *s, struct batch *b, const struct store_call *call, struct err *e)
+{
+    BUF(request, SSM_BODY_MAX);
+    ssm_request_get_many(&request, b->texts, b->n);
+    SSM_REPLY(reply);
+    struct err why = ERR_INIT;
+    enum err_code code = ssm_call(s, "GetParameters", b->texts[0], &request, call, &reply, &why);
+    if (code == ERR_OK)
+        return judge_page(s, b, &reply, e);
+    if (code != ERR_ACCESS && code != ERR_KEY_REJECTED)
+        return err_copy(e, &why);
+    for (size_t i = 0; i < b->n; i++) {
+        code = b->etags[i] ? still_that(s, &b->names[i], b->etags[i], call, NULL) : ERR_OK;
+        if (code != ERR_OK)
+            decide(b, i, code == ERR_NOT_FOUND ? ERR_OK : code);
+    }
+    return ERR_OK;
+}
+
+/* Leaves what is still to be removed. */
+static void compact(struct batch *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->out[i])
+            continue;
+        if (kept != i)
+            b->names[kept] = b->names[i];
+        b->texts[kept] = b->names[kept].text;
+        b->results[kept++] = b->results[i];
+    }
+    b->n = kept;
+}
 
 /* One by one, where DeleteParameters is not allowed: it is an action of its own, and refused as a whole for one name.
  */
@@ -96,15 +165,24 @@ static enum err_code delete_batch(struct ssm *s, struct batch *b, const struct s
     return code;
 }
 
+static enum err_code remove_batch(struct ssm *s, struct batch *b, const struct store_call *call, struct err *e)
+{
+    bool conditions = false;
+    for (size_t i = 0; i < b->n; i++)
+        conditions = conditions || b->etags[i] != NULL;
+    enum err_code code = conditions ? judge(s, b, call, e) : ERR_OK;
+    for (size_t i = 0; code != ERR_OK && i < b->n; i++)
+        *b->results[i] = code;
+    if (code != ERR_OK)
+        return code;
+    compact(b);
+    return b->n > 0 ? delete_batch(s, b, call, e) : ERR_OK;
+}
+
 enum err_code ssm_remove_many(void *impl, const char *const *keys, const char *const *etags, size_t n,
                               const struct store_call *call, enum err_code *results, struct err *e)
 {
     struct ssm *s = impl;
-    if (etags != NULL) { /* DeleteParameters has no conditions */
-        for (size_t i = 0; i < n; i++)
-            results[i] = ssm_remove(s, keys[i], etags[i], call, NULL);
-        return ERR_OK;
-    }
     CLEANUP(free) struct batch *b = calloc(1, sizeof(*b));
     if (b == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
@@ -115,13 +193,14 @@ enum err_code ssm_remove_many(void *impl, const char *const *keys, const char *c
         results[i] = code == ERR_NOT_FOUND ? ERR_OK : code;
         if (code == ERR_OK) {
             b->texts[b->n] = b->names[b->n].text;
+            b->etags[b->n] = etags ? etags[i] : NULL;
             b->results[b->n++] = &results[i];
         }
         if (b->n < SSM_PAGE_MAX && !(i + 1 == n && b->n > 0))
             continue;
-        last = delete_batch(s, b, call, e);
+        last = remove_batch(s, b, call, e);
         any = any || last == ERR_OK;
-        b->n = 0;
+        memset(b, 0, sizeof(*b));
     }
     return any ? ERR_OK : last;
 }

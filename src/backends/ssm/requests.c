@@ -92,7 +92,7 @@ void ssm_request_delete(struct buf *out, const char *name)
     buf_add_char(out, '}');
 }
 
-void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n)
+static void add_names(struct buf *out, const char *const *names, size_t n)
 {
     buf_add_str(out, "{\"Names\":[");
     for (size_t i = 0; i < n; i++) {
@@ -100,7 +100,19 @@ void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n
             buf_add_char(out, ',');
         add_string(out, names[i]);
     }
-    buf_add_str(out, "]}");
+    buf_add_char(out, ']');
+}
+
+void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n)
+{
+    add_names(out, names, n);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_get_many(struct buf *out, const char *const *names, size_t n)
+{
+    add_names(out, names, n);
+    buf_add_str(out, ",\"WithDecryption\":true}");
 }
 
 static void begin_resource(struct buf *out, const char *name)

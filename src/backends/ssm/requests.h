@@ -40,6 +40,9 @@ struct ssm_put {
 };
 void ssm_request_put(struct buf *out, const struct ssm_put *p);
 
+/* Up to SSM_PAGE_MAX names, decrypted. */
+void ssm_request_get_many(struct buf *out, const char *const *names, size_t n);
+
 void ssm_request_delete(struct buf *out, const char *name);
 void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n);
 

@@ -53,6 +53,7 @@ static const struct store_ops ops = {
     .get = ssm_get,
     .put = ssm_put,
     .check = ssm_check,
+    .check_move = ssm_check_move,
     .stays_local = ssm_stays_local,
     .copy = ssm_copy,
     .remove = ssm_remove,
@@ -149,6 +150,7 @@ struct store *ssm_store_new(struct aws_client *client, const struct ssm_options 
     }
     s->client = client;
     s->newline = o->newline;
+    s->rename_copy = o->rename_copy;
     s->read_only = o->read_only;
     if (take_options(s, o, e) != ERR_OK || start(s, o, e) != ERR_OK)
         return NULL;

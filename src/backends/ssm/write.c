@@ -173,3 +173,13 @@ enum err_code ssm_copy(void *impl, const struct store_copy *c, const struct stor
         ssm_shown_size(s, source.value, source.len, out);
     return code;
 }
+
+enum err_code ssm_check_move(void *impl, const char *key, const struct store_version *version, struct err *e)
+{
+    const struct ssm *s = impl;
+    int64_t number = known_version_number(version->etag);
+    if (number == 1 || s->rename_copy)
+        return ERR_OK;
+    return err_set(e, ERR_CROSS, "%s has %lld versions, of which a rename keeps the last: ssm_rename=copy allows it", key,
+                   (long long)number);
+}

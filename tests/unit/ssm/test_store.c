@@ -47,16 +47,18 @@ static enum err_code copy(struct store *s, const char *from, const char *from_et
 
 static void a_new_copy_is_like_its_source(void **state)
 {
-    static const struct step steps[] = {GET("a", "SecureString", "v", 3), DESCRIBE("a", "SecureString", 3, "Advanced"),
-                                        PUT("{\"Name\":\"/p/"
-                                            "b\",\"Value\":\"v\",\"Overwrite\":false,\"Type\":\"SecureString\","
-                                            "\"KeyId\":\"k-a\",\"Tier\":\"Advanced\"}",
-                                            1),
-                                        {"ListTagsForResource", NULL, 200, "{\"TagList\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}", 0, 0},
-                                        {"AddTagsToResource",
-                                         "{\"ResourceType\":\"Parameter\",\"ResourceId\":\"/p/b\",\"Tags\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}",
-                                         200, "{}", 0, 0},
-                                        END};
+    static const struct step steps[] = {
+        GET("a", "SecureString", "v", 3),
+        DESCRIBE("a", "SecureString", 3, "Advanced"),
+        PUT("{\"Name\":\"/p/"
+            "b\",\"Value\":\"v\",\"Overwrite\":false,\"Type\":\"SecureString\","
+            "\"KeyId\":\"k-a\",\"Tier\":\"Advanced\"}",
+            1),
+        {"ListTagsForResource", NULL, 200, "{\"TagList\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}", 0, 0},
+        {"AddTagsToResource",
+         "{\"ResourceType\":\"Parameter\",\"ResourceId\":\"/p/b\",\"Tags\":[{\"Key\":\"k\",\"Value\":\"a b\"}]}", 200,
+         "{}", 0, 0},
+        END};
     STORE(s, NULL, steps);
     assert_int_equal(copy(s, "a", "3-1795255260500", "b", STORE_IF_ABSENT, NULL), ERR_OK);
     fake_done();
@@ -171,15 +173,59 @@ static void many_are_removed_by_tens(void **state)
 
 static void of_many_another_version_stays(void **state)
 {
-    static const struct step steps[] = {GET("a", "String", "v", 4), GET("b", "String", "v", 4), DELETED("b"), DELETED("c"),
-                                        END};
-    const char *const keys[] = {"a", "b", "c"}, *const etags[] = {"3-1795255260500", "4-1795255260500", NULL};
-    enum err_code results[3];
+    static const struct step steps[] = {
+        {"GetParameters", "{\"Names\":[\"/p/a\",\"/p/b\",\"/p/c\",\"/p/gone\"],\"WithDecryption\":true}", 200,
+         "{\"Parameters\":[" PARAM("/p/a", "String", "v", 4) "," PARAM("/p/b", "String", "v", 4) "," PARAM(
+             "/p/c", "String", "v", 9) "],\"InvalidParameters\":[\"/p/gone\"]}",
+         0, 0},
+        {"DeleteParameters", "{\"Names\":[\"/p/b\",\"/p/c\"]}", 200, "{\"DeletedParameters\":[\"/p/b\",\"/p/c\"]}", 0,
+         0},
+        END};
+    const char *const keys[] = {"a", "b", "c", "gone"};
+    const char *const etags[] = {"3-1795255260500", "4-1795255260500", NULL, "1-1795255260500"};
+    enum err_code results[4];
     STORE(s, NULL, steps);
-    assert_int_equal(store_remove_many(s, keys, etags, 3, NULL, results, NULL), ERR_OK);
+    assert_int_equal(store_remove_many(s, keys, etags, 4, NULL, results, NULL), ERR_OK);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(results[i], i == 0 ? ERR_CONFLICT : ERR_OK);
+    fake_done();
+}
+
+static void of_many_what_is_not_told_is_not_removed(void **state)
+{
+    static const struct step steps[] = {
+        {"GetParameters", NULL, 200, "{\"Parameters\":[" PARAM("/p/a", "String", "v", 3) "],\"InvalidParameters\":[]}",
+         0, 0},
+        {"DeleteParameters", "{\"Names\":[\"/p/a\"]}", 200, "{\"DeletedParameters\":[\"/p/a\"]}", 0, 0},
+        REFUSED("GetParameters", "AccessDeniedException"),
+        GET("a", "String", "v", 4),
+        GET("b", "String", "v", 3),
+        {"DeleteParameters", "{\"Names\":[\"/p/b\"]}", 200, "{\"DeletedParameters\":[\"/p/b\"]}", 0, 0},
+        REFUSED("GetParameters", "InternalServerError"),
+        END};
+    const char *const keys[] = {"a", "b"}, *const etags[] = {"3-1795255260500", "3-1795255260500"};
+    enum err_code results[2];
+    STORE(s, NULL, steps);
+    assert_int_equal(store_remove_many(s, keys, etags, 2, NULL, results, NULL), ERR_OK);
+    assert_int_equal(results[0], ERR_OK);
+    assert_int_equal(results[1], ERR_PROTO);
+    assert_int_equal(store_remove_many(s, keys, etags, 2, NULL, results, NULL), ERR_OK);
     assert_int_equal(results[0], ERR_CONFLICT);
     assert_int_equal(results[1], ERR_OK);
-    assert_int_equal(results[2], ERR_OK);
+    assert_int_equal(store_remove_many(s, keys, etags, 2, NULL, results, NULL), ERR_IO);
+    fake_done();
+}
+
+static void a_hierarchy_is_moved_only_where_no_versions_are_lost(void **state)
+{
+    static const struct step none[] = {END};
+    const struct store_version first = {.etag = "1-1795255260500"}, later = {.etag = "2-1795255260500"};
+    STORE(s, NULL, none);
+    assert_int_equal(store_check_move(s, "a", &first, NULL), ERR_OK);
+    assert_int_equal(store_check_move(s, "a", &later, NULL), ERR_CROSS);
+    const struct ssm_options o = {.path = "/p", .rename_copy = true};
+    STORE(free_to, &o, none);
+    assert_int_equal(store_check_move(free_to, "a", &later, NULL), ERR_OK);
     fake_done();
 }
 
@@ -283,6 +329,8 @@ int main(void)
         cmocka_unit_test(only_the_version_meant_is_removed),
         cmocka_unit_test(many_are_removed_by_tens),
         cmocka_unit_test(of_many_another_version_stays),
+        cmocka_unit_test(of_many_what_is_not_told_is_not_removed),
+        cmocka_unit_test(a_hierarchy_is_moved_only_where_no_versions_are_lost),
         cmocka_unit_test(a_removal_that_fails_as_a_whole_says_so),
         cmocka_unit_test(a_probe_names_the_actions_that_are_missing),
         cmocka_unit_test(the_root_can_only_be_listed),

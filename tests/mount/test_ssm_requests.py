@@ -1,0 +1,184 @@
+"""What a mount of parameters asks for, counted on tests/origin, which has the service's rate, pages and permissions."""
+import errno
+import os
+import threading
+import time
+
+import pytest
+
+from support.buckets import Parameters
+from support.work import errno_of, run, wait_until
+
+
+@pytest.fixture
+def parameters(origin):
+    origin.parameters(gets_per_s=0)
+    return Parameters(origin)
+
+
+@pytest.fixture
+def tree(origin, parameters, mount):
+    def make(values=(), **options):
+        for name, value in dict(values).items():
+            parameters.put(name, value)
+        disk = mount(parameters, **{"ssm_rate": 1000, **options})
+        origin.reset_counts()
+        return disk
+    return make
+
+
+def most_in_a_window(log, rate):
+    """By how much the requests of the fullest stretch of time exceed the rate: at most the burst."""
+    times = [entry["at_ms"] / 1000 for entry in log]
+    return max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
+
+
+def test_a_thousand_parameters_are_listed_by_a_hundred_requests_and_not_again_within_ttl(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/d/p", 1000)
+    disk = tree()
+    assert os.listdir(disk.path) == ["d"]
+    assert origin.requests() == {"GetParametersByPath": 100}
+    origin.reset_counts()
+    run("find", disk.path, "-size", "+0", "-ls")
+    assert len(os.listdir(disk / "d")) == 1000
+    for i in range(0, 1000, 7):
+        assert (disk / "d" / ("p%06d" % i)).read_text() == "value %d" % i
+    run("grep", "-r", "value 999", disk.path)
+    assert origin.requests() == {}
+
+
+def test_an_unchanged_value_is_not_put(origin, tree):
+    disk = tree({"p": "same", "q": "same"})
+    os.listdir(disk.path)
+    for name in "pq":
+        (disk / name).write_text("same")
+    assert "PutParameter" not in origin.requests()
+    assert disk.parameters.parameter("p")["Version"] == 1
+
+
+def test_in_any_time_there_are_no_more_requests_than_the_burst_and_the_rate(origin, parameters, tree):
+    origin.parameters(gets_per_s=40, burst=1000)
+    origin.fill_parameters(parameters.root + "/p", 900)
+    disk = tree(ssm_rate=30)
+    assert len(os.listdir(disk.path)) == 900
+    assert origin.requests() == {"GetParametersByPath": 90}
+    # One by one: the first of a stretch may have arrived late. The slack is far below the 51 that no limit would give.
+    assert most_in_a_window(origin.log(), 30) <= 40 + 5
+
+
+def test_a_refresh_that_finds_nothing_changed_keeps_what_the_kernel_holds_and_a_change_shows_in_mtime(origin, tree):
+    disk = tree({"a": "one", "b": "two"}, ttl=1)
+    os.listdir(disk.path)
+    before = {name: os.stat(disk / name) for name in "ab"}
+    with open(disk / "a", "rb") as f:
+        assert f.read() == b"one"
+        time.sleep(1.1)
+        disk.parameters.put("b", "three")
+        assert sorted(os.listdir(disk.path)) == ["a", "b"]
+        after = {name: os.stat(disk / name) for name in "ab"}
+        assert after["a"] == before["a"]
+        assert (after["b"].st_mtime_ns, after["b"].st_size) != (before["b"].st_mtime_ns, before["b"].st_size)
+        assert (disk / "b").read_text() == "three"
+        os.lseek(f.fileno(), 0, os.SEEK_SET)
+        assert f.read() == b"one"
+
+
+def test_pages_that_are_empty_and_not_the_last_do_not_end_a_listing(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/p", 45)
+    origin.parameters(empty_every=2)
+    disk = tree()
+    assert len(os.listdir(disk.path)) == 45
+
+
+def test_a_token_that_loops_is_an_error_and_not_a_short_listing(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/p", 45)
+    disk = tree()
+    origin.fault("loop_listing", kind="GetParametersByPath")
+    assert errno_of(os.listdir, disk.path) == errno.EIO
+    assert sum(origin.requests().values()) < 10
+    origin.clear_faults()
+    assert len(os.listdir(disk.path)) == 45
+
+
+def test_throttling_is_waited_out_without_a_storm(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/p", 100)
+    disk = tree()
+    origin.parameters(gets_per_s=3, burst=1)
+    assert len(os.listdir(disk.path)) == 100
+    asked = origin.requests()["GetParametersByPath"]
+    assert asked - origin.counts()["throttled"] == 10 and asked <= 40
+    assert len([line for line in disk.log().splitlines() if "hrottl" in line]) <= 1
+
+
+def test_concurrent_updates_of_one_parameter_are_tried_again(origin, tree):
+    disk = tree({"p": "one"})
+    origin.fault({"status": 400, "code": "TooManyUpdates"}, kind="PutParameter", count=2)
+    (disk / "p").write_text("two")
+    assert disk.parameters.get("p") == "two" and disk.parameters.parameter("p")["Version"] == 2
+
+
+def test_writers_of_many_parameters_lose_nothing(origin, tree):
+    disk = tree({"p%d" % i: "old" for i in range(20)})
+    threads = [threading.Thread(target=(disk / ("p%d" % i)).write_text, args=("new %d" % i,)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {disk.parameters.get("p%d" % i) for i in range(20)} == {"new %d" % i for i in range(20)}
+
+
+def test_many_are_removed_by_tens(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/d/p", 40)
+    disk = tree()
+    os.rename(disk / "d", disk / "e")
+    assert parameters.names() == ["e/p%06d" % i for i in range(40)]
+    asked = origin.requests()
+    assert (asked["PutParameter"], asked["DeleteParameters"]) == (40, 4) and "DeleteParameter" not in asked
+    assert asked["GetParameters"] == 4
+
+
+def test_a_hierarchy_is_renamed_with_all_that_belongs_to_it(tree):
+    disk = tree({"d/x": "1", "d/deep/y": "2", "other": "3"})
+    disk.parameters.put("d/s", "secret", "SecureString", KeyId="alias/mine", Description="of s")
+    os.setxattr(disk / "d" / "s", "user.ssm.tag.team", b"blue")
+    with open(disk / "d" / "x", "rb") as f:
+        os.rename(disk / "d", disk / "e")
+        assert f.read() == b"1"
+    assert disk.parameters.names() == ["e/deep/y", "e/s", "e/x", "other"]
+    described = disk.parameters.describe("e/s")
+    assert (described["Type"], described["KeyId"], described["Description"]) == ("SecureString", "alias/mine", "of s")
+    assert os.getxattr(disk / "e" / "s", "user.ssm.tag.team") == b"blue"
+    assert sorted(os.listdir(disk.path)) == ["e", "other"] and (disk / "e" / "deep" / "y").read_text() == "2"
+    assert errno_of(os.stat, disk / "d") == errno.ENOENT
+
+
+def test_a_rename_that_would_lose_versions_is_exdev_unless_it_is_allowed(origin, tree):
+    values = {"d/x": "1", "d/y": "1"}
+    disk = tree(values)
+    disk.parameters.put("d/y", "2")
+    assert errno_of(os.rename, disk / "d", disk / "e") == errno.EXDEV
+    assert "DeleteParameters" not in origin.requests() and disk.parameters.names() == ["d/x", "d/y"]
+    run("mv", disk / "d", disk / "moved")
+    assert disk.parameters.names() == ["moved/x", "moved/y"] and disk.parameters.get("moved/y") == "2"
+
+
+def test_a_rename_that_loses_versions_is_allowed_by_an_option(tree):
+    disk = tree({"d/x": "1"}, ssm_rename="copy")
+    disk.parameters.put("d/x", "2")
+    os.rename(disk / "d", disk / "e")
+    assert disk.parameters.names() == ["e/x"] and disk.parameters.get("e/x") == "2"
+
+
+def test_a_parameter_and_a_hierarchy_of_one_name_are_not_torn_apart(tree):
+    disk = tree({"d": "self", "d/x": "1"})
+    assert errno_of(os.rename, disk / "d", disk / "e") == errno.EXDEV
+    assert disk.parameters.names() == ["d", "d/x"]
+
+
+def test_a_rename_of_a_hierarchy_that_fails_leaves_it_as_it_was(origin, tree):
+    disk = tree({"d/p%d" % i: str(i) for i in range(25)})
+    origin.fault({"status": 400, "code": "ParameterLimitExceeded"}, kind="PutParameter", skip=12)
+    assert errno_of(os.rename, disk / "d", disk / "e") == errno.EDQUOT
+    origin.clear_faults()
+    assert disk.parameters.names() == sorted("d/p%d" % i for i in range(25))
+    wait_until(lambda: sorted(os.listdir(disk / "d")) == sorted("p%d" % i for i in range(25)), 10)
