@@ -3,6 +3,7 @@
 
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/backing.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
@@ -50,6 +51,21 @@ static enum err_code open_state(struct vfs *v, struct err *e)
     return code;
 }
 
+static enum err_code open_cache(struct vfs *v, struct err *e)
+{
+    if (vfs_has(v, STORE_SECRET))
+        v->cfg.cache = NULL;
+    const char *origin = v->cfg.origin;
+    v->cfg.origin = NULL; /* the caller's string */
+    if (!v->cfg.cache)
+        return ERR_OK;
+    v->origin = str_printf("%s", origin);
+    if (!v->origin)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    backing_from_cache(v);
+    return ERR_OK;
+}
+
 static enum err_code open_parts(struct vfs *v, struct err *e)
 {
     v->by_ino = map_new(ino_key);
@@ -89,7 +105,7 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     LIST_INIT(&v->sending);
     LIST_INIT(&v->handles);
     LIST_INIT(&v->dir_handles);
-    if (open_state(v, e) || open_parts(v, e)) {
+    if (open_state(v, e) || open_cache(v, e) || open_parts(v, e)) {
         vfs_free(v);
         return NULL;
     }
@@ -159,6 +175,7 @@ void vfs_free(struct vfs *v)
     map_free(v->by_ino);
     cond_release(&v->changed);
     lock_release(&v->tree);
+    free(v->origin);
     free(v->stage_dir);
     free(v);
 }

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct cache;
 struct vfs;
 struct vfs_handle;     /* an open file */
 struct vfs_dir_handle; /* an open directory: a snapshot of its names */
@@ -56,6 +57,8 @@ struct vfs_config {
     uint64_t preserve_max;   /* bytes fetched for those who have a file open that is removed; 0: 64 MiB */
     const char *state_dir;   /* staging files and upload records: an existing directory of ours. NULL with STORE_SECRET */
     struct vfs_notify notify;
+    struct cache *cache;     /* outlives the vfs; NULL, and always with STORE_SECRET: none */
+    const char *origin;      /* with a cache: whose keys these are, as cache_version has it; copied */
 };
 
 /* `store` outlives the vfs. Starts its threads. Sends no request but aborting uploads that a dead mount has recorded (in the
