@@ -152,9 +152,13 @@ struct call {
     pthread_t thread;
 };
 void call_start(struct call *c);
+/* The same, and waits until the store has got an `op` on `key` (NULL: any) of it, which is held. */
+void call_start_held(struct call *c, enum mem_op op, const char *key);
 bool call_ended(void *call);
 /* Waits for it; what it returned. */
 enum err_code call_end(struct call *c);
+/* Lets what is held go on first. */
+enum err_code call_end_held(struct call *c, enum mem_op op);
 
 /* A text of that length, to be freed. */
 char *bytes_of(size_t len);

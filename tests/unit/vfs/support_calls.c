@@ -33,6 +33,13 @@ void call_start(struct call *c)
     assert_int_equal(pthread_create(&c->thread, NULL, run, c), 0);
 }
 
+void call_start_held(struct call *c, enum mem_op op, const char *key)
+{
+    mem_store_hold(c->r->mem, op, key);
+    call_start(c);
+    assert_true(mem_store_wait_held(c->r->mem, op, 1, 2000));
+}
+
 bool call_ended(void *call)
 {
     const struct call *c = call;
@@ -43,6 +50,12 @@ enum err_code call_end(struct call *c)
 {
     pthread_join(c->thread, NULL);
     return c->code;
+}
+
+enum err_code call_end_held(struct call *c, enum mem_op op)
+{
+    mem_store_unhold(c->r->mem, op);
+    return call_end(c);
 }
 
 char *bytes_of(size_t len)

@@ -145,13 +145,10 @@ static void a_body_that_others_put_under_the_marker_during_rmdir_stays(void **st
     rig_start(&r, NULL);
     others_put(&r, "d/", "");
     (void)walk(&r, "d");
-    mem_store_hold(r.mem, MEM_REMOVE, "d/");
     struct call c = {.r = &r, .kind = CALL_RMDIR, .a = "d"};
-    call_start(&c);
-    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    call_start_held(&c, MEM_REMOVE, "d/");
     others_put(&r, "d/", "theirs");
-    mem_store_unhold(r.mem, MEM_REMOVE);
-    assert_int_equal(call_end(&c), ERR_NOT_EMPTY);
+    assert_int_equal(call_end_held(&c, MEM_REMOVE), ERR_NOT_EMPTY);
     expect_object(&r, "d/", "theirs");
     expect_names(&r, "d", "%\n");
     rig_stop(&r);
@@ -244,8 +241,7 @@ static void a_marker_that_is_being_put_does_not_bring_a_removed_directory_back(v
     struct call c = {.r = &r, .kind = CALL_RMDIR, .a = "d"};
     call_start(&c);
     usleep(200 * 1000);
-    mem_store_unhold(r.mem, MEM_PUT);
-    assert_int_equal(call_end(&c), ERR_OK);
+    assert_int_equal(call_end_held(&c, MEM_PUT), ERR_OK);
     drain(&r);
     assert_int_equal(mem_store_objects(r.mem), 0);
     expect_absent(&r, "d");

@@ -83,15 +83,12 @@ static void bytes_written_below_during_the_rename_come_to_the_new_name(void **st
         rig_start(&r, NULL);
         others_put(&r, "d/log", "line 1\n");
         struct vfs_handle *h = open_at(&r, "d/log", O_RDWR);
-        mem_store_hold(r.mem, where[k], NULL);
         struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"}, put = {.r = &r, .kind = CALL_FLUSH, .h = h};
-        call_start(&c);
-        assert_true(mem_store_wait_held(r.mem, where[k], 1, 2000));
+        call_start_held(&c, where[k], NULL);
         write_at(&r, h, 7, "line 2\n");
         call_start(&put);
         usleep(200 * 1000);
-        mem_store_unhold(r.mem, where[k]);
-        assert_int_equal(call_end(&c), ERR_OK);
+        assert_int_equal(call_end_held(&c, where[k]), ERR_OK);
         assert_int_equal(call_end(&put), ERR_OK);
         expect_ok(&r, close_file(&r, h));
         drain(&r);
@@ -164,13 +161,10 @@ static void what_others_changed_between_copy_and_deletion_stays(void **state)
     others_put(&r, "d/f", "old");
     others_put(&r, "d/g", "g");
     expect_names(&r, "", "d\n");
-    mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
     struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
-    call_start(&c);
-    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000));
+    call_start_held(&c, MEM_REMOVE_MANY, NULL);
     others_put(&r, "d/f", "theirs");
-    mem_store_unhold(r.mem, MEM_REMOVE_MANY);
-    assert_int_equal(call_end(&c), ERR_OK);
+    assert_int_equal(call_end_held(&c, MEM_REMOVE_MANY), ERR_OK);
     expect_object(&r, "d/f", "theirs");
     expect_no_object(&r, "d/g");
     expect_file(&r, "e/f", "old");
@@ -195,8 +189,7 @@ static void a_copy_that_others_changed_is_not_undone(void **state)
     bool undoes = mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 2000);
     if (undoes)
         others_put(&r, "e/f", "theirs");
-    mem_store_unhold(r.mem, MEM_REMOVE_MANY);
-    assert_int_equal(call_end(&c), ERR_ACCESS);
+    assert_int_equal(call_end_held(&c, MEM_REMOVE_MANY), ERR_ACCESS);
     assert_int_equal(there(&r, "e/f"), undoes); /* the failure may come before the copy of the other */
     expect_object(&r, "d/f", "f");
     expect_object(&r, "d/g", "g");
@@ -233,13 +226,10 @@ static void a_body_that_others_put_under_the_new_marker_stays(void **state)
         if (before[k])
             others_put(&r, "e/", before[k]);
         walk(&r, "d");
-        mem_store_hold(r.mem, MEM_STAT, "d/"); /* asked for what the marker carries, before it is put anew */
         struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
-        call_start(&c);
-        assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 2000));
+        call_start_held(&c, MEM_STAT, "d/"); /* asked for what the marker carries, before it is put anew */
         others_put(&r, "e/", "theirs");
-        mem_store_unhold(r.mem, MEM_STAT);
-        assert_int_not_equal(call_end(&c), ERR_OK);
+        assert_int_not_equal(call_end_held(&c, MEM_STAT), ERR_OK);
         expect_object(&r, "e/", "theirs");
         expect_object(&r, "d/", "");
         expect_object(&r, "d/f", "f");
