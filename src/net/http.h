@@ -62,7 +62,7 @@ struct http_request {
                                      removes one that curl adds */
     const struct http_body *body; /* NULL: none; Content-Length is always sent for PUT and POST */
 
-    /* Body bytes in order, straight from curl's receive buffer of 256 KiB (which libcurl hands on in pieces of at most 16
+    /* Body bytes in order, straight from curl's receive buffer of 64 KiB (which libcurl hands on in pieces of at most 16
      * KiB). Called only for the final reply, and only with a status below 300. Return false to abort the transfer
      * (ERR_CANCELED). NULL: the body goes to `reply_max` below. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);

@@ -61,6 +61,7 @@ struct http_engine {
     unsigned idle_n, running_n;
     unsigned running_of[HTTP_SHARES]; /* their sum is running_n */
     uint64_t turns;                   /* given out so far */
+    uint64_t now_ms;                  /* at the beginning of this turn of the loop */
     uint64_t moved_ms;                /* when a body byte of any transfer moved last */
     bool draining;                    /* ending: every transfer is canceled */
     int *sockets;                     /* those that libcurl has open */

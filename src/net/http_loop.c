@@ -198,7 +198,8 @@ void *engine_main(void *engine)
     struct http_engine *h = engine;
     while (!stopping(h)) {
         bool more = run_tasks(h);
-        run_due(h, clock_mono_ms());
+        h->now_ms = clock_mono_ms();
+        run_due(h, h->now_ms);
         start_waiting(h);
         int running;
         CURLMcode rc = curl_multi_perform(h->multi, &running);
