@@ -5,7 +5,7 @@
 #define MIB         (1024u * 1024)
 #define WINDOW_MIN  (256u * 1024)
 #define WINDOW_MAX  (1024u * MIB)
-#define WINDOW_FREE (8 * MIB)
+#define WINDOW_FREE (16 * MIB)
 #define DISORDER    MIB
 #define RANGE_MIN   MIB
 #define RANGE_MAX   (4 * MIB)
