@@ -13,6 +13,14 @@ enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const st
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* The same in the background, so that it is known when it is needed (W7: while the program writes). */
 void look_ahead_locked(struct vfs *v, struct inode *i);
+/* Whether one would be looked at by fetching its bytes: it is small, and they can be kept for who reads it (look_get.c). */
+bool look_gets_locked(const struct vfs *v, const struct inode *i);
+/* Does so: one request, waited for, without the lock; the inode is referenced by the caller. False: the attributes are still not
+ * known, a HEAD tells more. */
+bool look_by_get(struct vfs *v, struct inode *i, const struct vfs_caller *c);
+/* What the store said of an inode's object. */
+enum err_code look_take_locked(struct vfs *v, struct inode *i, uint64_t seq, uint64_t start_ms,
+                               const struct store_object *o) MUST_CHECK;
 /* Decides whether the directory counts as POSIX, if that is not known: by its marker and two of the children known, or `first`
  * alone where that is not NULL. Without the lock. */
 enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c,

@@ -166,7 +166,7 @@ static bool may_fetch_locked(const struct neighbours *n)
 static struct stream *stream_by_id_locked(struct vfs *v, const struct held_file *file, struct followed **of)
 {
     *of = file->inode->parent ? followed_get_locked(v->neighbours, file->inode->parent) : NULL;
-    for (unsigned k = 0; *of && k < STREAMS; k++)
+    for (unsigned k = 0; *of && file->stream && k < STREAMS; k++)
         if ((*of)->streams[k].id == file->stream)
             return &(*of)->streams[k];
     return NULL;
@@ -177,8 +177,10 @@ static void lose_locked(struct vfs *v, struct held_file *file)
     struct neighbours *n = v->neighbours;
     struct followed *f;
     struct stream *s = stream_by_id_locked(v, file, &f);
-    n->stats.unused++;
-    n->allowed = n->allowed > COST ? n->allowed - COST : 0;
+    if (file->stream) {
+        n->stats.unused++;
+        n->allowed = n->allowed > COST ? n->allowed - COST : 0;
+    }
     if (s && s->window > 0 && (s->window /= 2) == 0) {
         s->run = 0;
         f->need = f->need < NEED_MAX ? f->need * 2 : NEED_MAX;
@@ -204,8 +206,10 @@ struct content *neighbours_take_locked(struct vfs *v, struct inode *i, enum cont
         f->need = 1;
     if (f)
         f->used = true;
-    n->stats.used++;
-    earn_locked(n, 1, ALLOWED_MAX);
+    if (file->stream) {
+        n->stats.used++;
+        earn_locked(n, 1, ALLOWED_MAX);
+    }
     struct content *c;
     held_drop_locked(v, &n->held, file, &c);
     return c;
@@ -254,6 +258,28 @@ void neighbours_end(struct vfs *v)
         held_drop_locked(v, &n->held, h, NULL);
     for (struct followed *f; (f = TAILQ_FIRST(&n->oldest_first));)
         forget_locked(v, f);
+}
+
+/* ---- Bytes that came with attributes */
+
+bool neighbours_may_keep_locked(const struct vfs *v, const struct inode *i)
+{
+    const struct neighbours *n = v->neighbours;
+    return !n->ended && may_fetch_locked(n) && i->size <= contents_room(v->contents) && !held_get_locked(&n->held, i);
+}
+
+void neighbours_keep_locked(struct vfs *v, struct inode *i, const char *key, const char *etag, const void *bytes)
+{
+    struct neighbours *n = v->neighbours;
+    bool same = i->etag && strcmp(i->etag, etag) == 0 && inode_key_is_locked(i, key) && order_takes_locked(i);
+    if (!same || i->content || i->active || !neighbours_may_keep_locked(v, i))
+        return;
+    struct content *c = held_add_locked(v, &n->held, i, i->size, 0);
+    if (!c)
+        return;
+    arm_locked(v);
+    if (content_fill(c, bytes, i->size, false, NULL))
+        held_drop_locked(v, &n->held, held_get_locked(&n->held, i), NULL);
 }
 
 /* ---- Positions */

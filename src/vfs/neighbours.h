@@ -47,6 +47,11 @@ void neighbours_free(struct neighbours *n);
  * there is none. */
 struct content *neighbours_take_locked(struct vfs *v, struct inode *i, enum content_hand *hand);
 
+/* Bytes that were fetched for another reason and may be kept as if they had been fetched ahead, in the same bounds; they are not
+ * counted in the statistics. Copies; does nothing where the inode is not that version any more. */
+bool neighbours_may_keep_locked(const struct vfs *v, const struct inode *i);
+void neighbours_keep_locked(struct vfs *v, struct inode *i, const char *key, const char *etag, const void *bytes);
+
 /* An open file is read for the first time; `hand` is what was taken for it. Adds to `plan` (empty) what to fetch now. */
 void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand hand, struct neighbours_plan *plan);
 

@@ -21,7 +21,7 @@ struct held_file {
     struct content *content;
     char *key, *etag;    /* of what is fetched */
     uint64_t bytes, at_ms;
-    uint64_t stream;     /* for whom */
+    uint64_t stream;     /* for whom; 0: nobody asked for it in advance */
     TAILQ_ENTRY(held_file) link;
 };
 

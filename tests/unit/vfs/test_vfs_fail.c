@@ -360,7 +360,7 @@ static void a_read_that_fails_is_an_error_and_can_be_repeated(void **state)
     static const enum err_code codes[] = {ERR_ACCESS, ERR_TIMEOUT, ERR_NET, ERR_THROTTLED};
     struct rig r;
     BUF(out, 64);
-    rig_start(&r, NULL);
+    rig_start(&r, &(struct rig_kind){.attrs = VFS_ATTRS_LIST});
     others_put(&r, "f", "0123456789");
     struct vfs_handle *h = open_at(&r, "f", O_RDONLY);
     for (size_t k = 0; k < ARRAY_LEN(codes); k++) {
@@ -376,7 +376,7 @@ static void a_handle_reads_one_version(void **state)
 {
     struct rig r;
     BUF(out, 64);
-    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true, .attrs = VFS_ATTRS_LIST});
     others_put(&r, "f", "0123456789");
     struct vfs_handle *h = open_at(&r, "f", O_RDONLY);
     others_put(&r, "f", "other bytes of another version");

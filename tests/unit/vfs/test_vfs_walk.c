@@ -237,6 +237,102 @@ static void what_is_made_and_removed_here_while_a_walk_goes_on_is_not_undone_by_
     rig_stop(&r);
 }
 
+static void files_of_many_directories_opened_by_name_are_a_get_each_and_a_listing_a_page(void **state)
+{
+    struct rig r;
+    char path[64];
+    rig_start(&r, &(struct rig_kind){.page_size = 50, .ttl_ms = 300000, .async = true, .meta_in_get = true});
+    for (int k = 0; k < 100; k++) {
+        snprintf(path, sizeof(path), "small/d%02d/f%05d", k % 20, k / 20);
+        others_put(&r, path, path);
+    }
+    rig_mark(&r);
+    for (int k = 0; k < 80; k++) {
+        snprintf(path, sizeof(path), "small/d%02d/f%05d", k % 20, k / 20);
+        struct vfs_handle *h = open_at(&r, path, O_RDONLY);
+        expect_bytes(&r, h, path);
+        release(&r, h);
+    }
+    struct vfs_stats st;
+    vfs_stats(r.v, &st);
+    assert_int_equal(rig_count(&r, MEM_GET), 80 + st.files_ahead - st.files_ahead_used);
+    assert_true(st.files_ahead - st.files_ahead_used <= 20); /* one ahead in each directory, when the reader stopped */
+    assert_int_equal(rig_count(&r, MEM_LIST), 2);
+    assert_int_equal(rig_count(&r, MEM_STAT), 0);
+    rig_stop(&r);
+}
+
+static void one_sample_holds_for_128_directories_of_a_listing(void **state)
+{
+    struct rig r;
+    struct seen *all = calloc(1, sizeof(*all));
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000});
+    for (int k = 0; k < 300; k++) {
+        char key[64];
+        snprintf(key, sizeof(key), "tree/d%03d/f", k);
+        others_put(&r, key, "x");
+    }
+    (void)walk(&r, "tree");
+    find_below(&r, "tree", all);
+    assert_int_equal(all->n, 600);
+    assert_int_equal(rig_count(&r, MEM_STAT), 3);
+    seen_release(all);
+    free(all);
+    rig_stop(&r);
+}
+
+static void a_directory_with_posix_metadata_ends_what_others_share(void **state)
+{
+    struct rig r;
+    struct seen *all = calloc(1, sizeof(*all));
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000});
+    others_put(&r, "tree/a/f", "x");
+    others_put_meta(&r, "tree/marked/", "", meta_of(S_IFDIR | 0700, NULL));
+    others_put_meta(&r, "tree/marked/f", "x", meta_of(S_IFREG | 0600, NULL));
+    others_put_meta(&r, "tree/other/f", "x", meta_of(S_IFREG | 0640, NULL));
+    others_put(&r, "tree/plain/f", "x");
+    (void)walk(&r, "tree");
+    find_below(&r, "tree", all);
+    /* The marker speaks for its directory; nothing but a sample does for one that has none. */
+    assert_int_equal(stat_of(&r, "tree/marked").st_mode & 07777, 0700);
+    assert_int_equal(stat_of(&r, "tree/marked/f").st_mode & 07777, 0600);
+    assert_int_equal(stat_of(&r, "tree/plain/f").st_mode & 07777, 0644);
+    seen_release(all);
+    rig_stop(&r);
+
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000});
+    others_put_meta(&r, "tree/a/f", "x", meta_of(S_IFREG | 0600, NULL));
+    others_put(&r, "tree/b/f", "x");
+    others_put_meta(&r, "tree/c/f", "x", meta_of(S_IFREG | 0640, NULL));
+    (void)walk(&r, "tree");
+    find_below(&r, "tree", all);
+    assert_int_equal(stat_of(&r, "tree/a/f").st_mode & 07777, 0600);
+    assert_int_equal(stat_of(&r, "tree/b/f").st_mode & 07777, 0644);
+    assert_int_equal(stat_of(&r, "tree/c/f").st_mode & 07777, 0640);
+    seen_release(all);
+    free(all);
+    rig_stop(&r);
+}
+
+static void a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000, .meta_in_get = true});
+    others_put_meta(&r, "d/f", "bytes", meta_of(S_IFREG | 0600, NULL));
+    others_put_meta(&r, "e/f", "bytes", meta_of(S_IFREG | 0640, NULL));
+    others_put_meta(&r, "l/f", "target", meta_of(S_IFLNK | 0777, NULL));
+    rig_mark(&r);
+    assert_int_equal(stat_of(&r, "d/f").st_mode & 07777, 0600);
+    expect_file(&r, "d/f", "bytes");
+    assert_int_equal(rig_count(&r, MEM_GET), 1);
+    assert_int_equal(rig_count(&r, MEM_STAT), 0);
+    /* One that cannot be read so is asked for by a HEAD, and what turns out to be a link is none of these. */
+    rig_fail(&r, MEM_GET, "e/f", ERR_ACCESS, 1);
+    assert_int_equal(stat_of(&r, "e/f").st_mode & 07777, 0640);
+    assert_true(S_ISLNK(stat_of(&r, "l/f").st_mode));
+    rig_stop(&r);
+}
+
 static void who_may_list_only_with_a_delimiter_is_served_so(void **state)
 {
     struct rig r;
@@ -261,6 +357,10 @@ int main(void)
         cmocka_unit_test(a_listing_of_one_directory_of_a_huge_tree_is_at_most_one_request_more),
         cmocka_unit_test(a_page_without_delimiter_knows_whole_directories),
         cmocka_unit_test(what_is_made_and_removed_here_while_a_walk_goes_on_is_not_undone_by_it),
+        cmocka_unit_test(files_of_many_directories_opened_by_name_are_a_get_each_and_a_listing_a_page),
+        cmocka_unit_test(one_sample_holds_for_128_directories_of_a_listing),
+        cmocka_unit_test(a_directory_with_posix_metadata_ends_what_others_share),
+        cmocka_unit_test(a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again),
         cmocka_unit_test(who_may_list_only_with_a_delimiter_is_served_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
