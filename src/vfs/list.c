@@ -9,6 +9,7 @@
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/resolve.h"
+#include "vfs/walk.h"
 
 #include <string.h>
 
@@ -156,16 +157,29 @@ enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller
     return code;
 }
 
-/* A first question is for the name alone: that is all most programs ask of a directory. A second one is worth a try. */
-static bool may_be_small_locked(const struct vfs *v, struct dir *d)
+/* Who looks into the directories of a directory is served better by what a page without delimiter brings of them. */
+static bool can_be_small_locked(const struct vfs *v, const struct inode *dir)
 {
-    if (!vfs_has(v, STORE_START_AFTER) || vfs_has(v, STORE_LIST_SUBTREE) || v->cfg.ttl_ms == 0)
-        return false;
-    if (d->extent == DIR_UNKNOWN) {
-        d->extent = DIR_ASKED;
+    return vfs_has(v, STORE_START_AFTER) && !vfs_has(v, STORE_LIST_SUBTREE) && v->cfg.ttl_ms > 0 &&
+           !(dir->dir->has_dirs && walk_fits_locked(v, dir));
+}
+
+/* A first question is for the name alone, and for what is behind it: that is all most programs ask of a directory. A third one,
+ * for what neither page had, is worth a try. */
+static bool may_be_small_locked(const struct vfs *v, const struct inode *dir)
+{
+    struct dir *d = dir->dir;
+    if (d->extent == DIR_UNKNOWN || d->extent == DIR_ASKED) {
+        d->extent = d->extent == DIR_UNKNOWN ? DIR_ASKED : DIR_ASKED_TWICE;
         return false;
     }
-    return d->extent != DIR_LARGE;
+    return d->extent != DIR_LARGE && can_be_small_locked(v, dir);
+}
+
+bool list_small_due(struct vfs *v, const struct inode *dir)
+{
+    LOCK_SCOPE(&v->tree);
+    return dir->dir->extent == DIR_ASKED_TWICE && !dir->dir->listing && can_be_small_locked(v, dir);
 }
 
 /* True, and the caller lists it. Another lookup's listing is waited for; that of a whole directory may take long, and is not. */
@@ -190,7 +204,7 @@ enum err_code list_small(struct vfs *v, struct inode *dir, const struct vfs_call
 {
     enum err_code code = ERR_OK;
     lock_take(&v->tree);
-    bool ours = may_be_small_locked(v, dir->dir) && begin_small_locked(v, dir, c, &code, e);
+    bool ours = may_be_small_locked(v, dir) && begin_small_locked(v, dir, c, &code, e);
     *whole = !ours && !code && dir_fresh_locked(v, dir);
     lock_drop(&v->tree);
     if (!ours)

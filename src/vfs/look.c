@@ -11,6 +11,7 @@
 
 #define PARALLEL 32
 #define SAMPLE 2
+#define BESIDE_MAX 8 /* names of one directory: most of them may be new ones */
 
 static const unsigned posix_bits = STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME;
 
@@ -248,6 +249,17 @@ bool look_undecided_locked(struct vfs *v, const struct inode *i)
            verdict_locked(v, i->parent) == POSIX_UNKNOWN;
 }
 
+bool look_beside_locked(struct vfs *v, struct inode *dir)
+{
+    lock_assert_held(&v->tree);
+    bool again = !dir->parent || dir->dir->extent > DIR_ASKED;
+    if (!again || !vfs_has(v, STORE_START_AFTER) || !samples(v, dir) || dir->dir->beside >= BESIDE_MAX ||
+        verdict_locked(v, dir) != POSIX_UNKNOWN)
+        return false;
+    dir->dir->beside++;
+    return true;
+}
+
 static void judge_locked(struct vfs *v, struct inode *dir, bool yes)
 {
     struct dir *d = dir->dir;
@@ -264,7 +276,8 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
     struct inode *sample[SAMPLE] = {NULL};
     lock_take(&v->tree);
     bool decided = verdict_locked(v, dir) != POSIX_UNKNOWN;
-    size_t n = decided || known_posix_locked(dir, first) ? 0 : pick_locked(v, dir, first, sample);
+    bool seen = first && first->meta; /* the answer to a question beside the listing */
+    size_t n = decided || seen || known_posix_locked(dir, first) ? 0 : pick_locked(v, dir, first, sample);
     lock_drop(&v->tree);
     if (decided)
         return ERR_OK;
@@ -273,7 +286,7 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
     lock_take(&v->tree);
     /* Where there was nothing to look at, it stays open. */
     bool yes = (first && posix_meta(first)) || decided_locked(dir, sample, n);
-    if (!code && (yes || n > 0))
+    if (!code && (yes || seen || n > 0))
         judge_locked(v, dir, yes);
     for (size_t k = 0; k < n; k++)
         inode_unref_locked(v, sample[k]);

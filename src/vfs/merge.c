@@ -169,6 +169,7 @@ static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char
                                     const struct merge *m, struct inode **out, struct err *e)
 {
     struct inode *i = inode_child_locked(dir, name);
+    dir->dir->has_dirs = true;
     *out = NULL;
     if (i) {
         i->mark = v->mark;

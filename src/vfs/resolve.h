@@ -15,6 +15,9 @@ enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller
  * name. *whole false: that is not so, or not known yet, and the name is to be asked for by itself. */
 enum err_code list_small(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool *whole, struct err *e) MUST_CHECK;
 
+/* It is time to find out whether that is so: list_small() is worth a try beside the question for the name. */
+bool list_small_due(struct vfs *v, const struct inode *dir);
+
 /* What stands under `name`, asked for if it is not known within ttl. `out` is referenced; NULL: nothing. Without the lock. */
 enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct inode **out,
                       struct err *e) MUST_CHECK;

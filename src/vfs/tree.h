@@ -82,7 +82,7 @@ struct inode {
 enum posix_state { POSIX_UNKNOWN, POSIX_NO, POSIX_YES };
 
 /* Whether one page of a listing has all names of a directory. */
-enum dir_extent { DIR_UNKNOWN, DIR_ASKED /* for a name, when that was not known */, DIR_SMALL, DIR_LARGE };
+enum dir_extent { DIR_UNKNOWN, DIR_ASKED /* for a name, when that was not known */, DIR_ASKED_TWICE, DIR_SMALL, DIR_LARGE };
 
 struct dir {
     struct map *children;   /* inodes by name, also INODE_NONE */
@@ -92,6 +92,7 @@ struct dir {
     uint64_t doubt_seq;     /* pages of listings that began before this tell nothing any more */
     uint32_t walk;          /* the walk whose pages last told names; 0: none (walk.h) */
     uint32_t listed_walk;   /* by whose pages it was listed; 0: by itself */
+    bool has_dirs;          /* directories were seen in it */
     bool narrow;            /* a page without delimiter ended in its first directory: it says nothing of the next */
     uint8_t missed;         /* pages in succession that did not complete the child they were for */
     uint32_t opened_below;  /* children that were opened since it was, */
@@ -101,6 +102,7 @@ struct dir {
     bool listing;           /* a thread lists it: others wait for `changed` */
     bool listing_small;     /* that one does it for a lookup: one page at most */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
+    uint8_t beside;         /* names that were asked for by a HEAD too, to find that out */
     bool posix_shared;      /* NO, by what was sampled elsewhere in the same listing */
     bool sample_due;        /* all names were listed for a lookup: a listing still samples for `posix` */
     enum dir_extent extent;

@@ -26,7 +26,7 @@ static unsigned lists_of_new_names(struct rig *r, int from, int n)
 static void new_names_in_a_directory_of_one_page_are_looked_up_with_one_listing_a_ttl(void **state)
 {
     struct rig r;
-    rig_start(&r, &(struct rig_kind){.page_size = 60, .ttl_ms = 300000});
+    rig_start(&r, &(struct rig_kind){.page_size = 60, .ttl_ms = 300000, .attrs = VFS_ATTRS_LIST});
     for (int k = 0; k < 20; k++)
         others_put(&r, (char[]){'d', '/', (char)('a' + k), 0}, "x");
     refuse_walks(&r);
@@ -83,7 +83,7 @@ static void in_a_large_directory_names_near_those_asked_for_cost_nothing_and_all
     static const char *const apart[] = {"d/f00x", "d/f15x", "d/f30x", "d/f45x"};
     static const char *const beside[] = {"d/f01x", "d/f09", "d/f23x", "d/f39x", "d/f49x", "d/g", "d/zzz"};
     struct rig r;
-    rig_start(&r, &(struct rig_kind){.page_size = 10, .ttl_ms = 300000});
+    rig_start(&r, &(struct rig_kind){.page_size = 10, .ttl_ms = 300000, .attrs = VFS_ATTRS_LIST});
     char key[32];
     for (int k = 0; k < 50; k++) {
         snprintf(key, sizeof(key), "d/f%02d", k);

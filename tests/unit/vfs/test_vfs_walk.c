@@ -135,6 +135,14 @@ static void names_of_mean_trees_are_those_of_listings_with_a_delimiter(void **st
     free(walked);
 }
 
+/* Something behind everything else was looked at: the first name of all, in the root, is asked for by a HEAD as well. */
+static void know_root(struct rig *r)
+{
+    others_put(r, "zz/f", "x");
+    (void)walk(r, "zz/f");
+    rig_mark(r);
+}
+
 static void put_tree(struct rig *r, int a, int b, int f)
 {
     for (int i = 0; i < a; i++)
@@ -152,6 +160,7 @@ static void find_over_a_tree_is_a_listing_a_page_of_names_and_three_requests_mor
     struct seen *all = calloc(1, sizeof(*all));
     rig_start(&r, &(struct rig_kind){.page_size = 100, .ttl_ms = 300000});
     put_tree(&r, 10, 11, 9); /* 990 objects */
+    know_root(&r);
     (void)walk(&r, "tree");
     find_below(&r, "tree", all);
     assert_int_equal(all->n, 10 + 110 + 990);
@@ -246,7 +255,7 @@ static void files_of_many_directories_opened_by_name_are_a_get_each_and_a_listin
         snprintf(path, sizeof(path), "small/d%02d/f%05d", k % 20, k / 20);
         others_put(&r, path, path);
     }
-    rig_mark(&r);
+    know_root(&r);
     for (int k = 0; k < 80; k++) {
         snprintf(path, sizeof(path), "small/d%02d/f%05d", k % 20, k / 20);
         struct vfs_handle *h = open_at(&r, path, O_RDONLY);
@@ -272,6 +281,7 @@ static void one_sample_holds_for_128_directories_of_a_listing(void **state)
         snprintf(key, sizeof(key), "tree/d%03d/f", k);
         others_put(&r, key, "x");
     }
+    know_root(&r);
     (void)walk(&r, "tree");
     find_below(&r, "tree", all);
     assert_int_equal(all->n, 600);
@@ -321,7 +331,7 @@ static void a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again(voi
     others_put_meta(&r, "d/f", "bytes", meta_of(S_IFREG | 0600, NULL));
     others_put_meta(&r, "e/f", "bytes", meta_of(S_IFREG | 0640, NULL));
     others_put_meta(&r, "l/f", "target", meta_of(S_IFLNK | 0777, NULL));
-    rig_mark(&r);
+    know_root(&r);
     assert_int_equal(stat_of(&r, "d/f").st_mode & 07777, 0600);
     expect_file(&r, "d/f", "bytes");
     assert_int_equal(rig_count(&r, MEM_GET), 1);
@@ -330,6 +340,45 @@ static void a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again(voi
     rig_fail(&r, MEM_GET, "e/f", ERR_ACCESS, 1);
     assert_int_equal(stat_of(&r, "e/f").st_mode & 07777, 0640);
     assert_true(S_ISLNK(stat_of(&r, "l/f").st_mode));
+    rig_stop(&r);
+}
+
+struct lookup {
+    struct rig *r;
+    const char *path;
+    struct stat st;
+};
+
+static void *look_at(void *arg)
+{
+    struct lookup *l = arg;
+    l->st = stat_of(l->r, l->path);
+    return NULL;
+}
+
+static void a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_one_round_trip(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000, .page_size = 10});
+    others_put_meta(&r, "n5", "x", meta_of(S_IFREG | 0600, NULL));
+    others_put_meta(&r, "n6", "x", meta_of(S_IFREG | 0640, NULL));
+    others_put(&r, "n7", "x");
+    rig_mark(&r);
+    expect_absent(&r, "zz");
+    assert_int_equal(rig_count(&r, MEM_STAT), 1);
+    mem_store_hold(r.mem, MEM_STAT, "n5");
+    struct lookup l = {.r = &r, .path = "n5"};
+    pthread_t t;
+    pthread_create(&t, NULL, look_at, &l);
+    assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 10000));
+    while (rig_count(&r, MEM_LIST) < 2) /* it does not wait for the other */
+        usleep(1000);
+    mem_store_unhold(r.mem, MEM_STAT);
+    pthread_join(t, NULL);
+    assert_int_equal(l.st.st_mode & 07777, 0600);
+    assert_int_equal(rig_requests(&r), 4);
+    assert_int_equal(stat_of(&r, "n6").st_mode & 07777, 0640); /* the directory is known by it */
+    assert_int_equal(rig_requests(&r), 5);
     rig_stop(&r);
 }
 
@@ -361,6 +410,7 @@ int main(void)
         cmocka_unit_test(one_sample_holds_for_128_directories_of_a_listing),
         cmocka_unit_test(a_directory_with_posix_metadata_ends_what_others_share),
         cmocka_unit_test(a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again),
+        cmocka_unit_test(a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_one_round_trip),
         cmocka_unit_test(who_may_list_only_with_a_delimiter_is_served_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

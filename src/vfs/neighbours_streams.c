@@ -1,0 +1,150 @@
+/* Readers that go through a directory, and what is fetched ahead of them. */
+#include "util/clock.h"
+#include "vfs/inode.h"
+#include "vfs/neighbours_impl.h"
+
+#define PASSED       32                /* files this far behind a reader come out of order at most */
+#define PASSED_MS    3000              /* for another reader, which is near, to come for it */
+#define WHOLE_MAX    (1024u * 1024)    /* a larger file is fetched as far as its first block */
+#define WINDOW_BYTES (8u * 1024 * 1024)
+
+void stream_start_locked(struct neighbours *n, struct followed *f, size_t at)
+{
+    struct stream *s = &f->streams[0];
+    for (unsigned k = 1; k < STREAMS; k++)
+        if (f->streams[k].used_at < s->used_at)
+            s = &f->streams[k];
+    *s = (struct stream){.id = ++n->streams, .next = at + 1, .ahead = at + 1, .tail = at + 1, .used_at = ++n->reads};
+}
+
+static bool goes_on(const struct followed *f, const struct stream *s, size_t at)
+{
+    if (s->window == 0)
+        return s->id && at == followed_past_seen(f, s->next);
+    return at + PASSED >= s->next && at <= followed_past_seen(f, s->ahead);
+}
+
+/* The one whose next file this is, or who is RUNNING nearest to it. */
+static struct stream *stream_at_locked(struct followed *f, size_t at)
+{
+    struct stream *best = NULL;
+    size_t least = SIZE_MAX;
+    for (unsigned k = 0; k < STREAMS; k++) {
+        struct stream *s = &f->streams[k];
+        size_t distance = at > s->next ? at - s->next : s->next - at;
+        if (distance < least && goes_on(f, s, at)) {
+            best = s;
+            least = distance;
+        }
+    }
+    return best;
+}
+
+/* Files that the reader has left behind, some time ago, will not be used. */
+static void lose_passed_locked(struct vfs *v, struct followed *f, struct stream *s)
+{
+    for (; s->tail + PASSED < s->next && s->tail < f->order.n; s->tail++) {
+        struct held_file *h = held_get_locked(&v->neighbours->held, f->order.files[s->tail].inode);
+        if (h && h->stream == s->id && clock_mono_ms() - h->at_ms < PASSED_MS)
+            return;
+        if (h && h->stream == s->id)
+            neighbours_lose_locked(v, h);
+    }
+}
+
+static void adapt_locked(struct vfs *v, struct followed *f, struct stream *s, size_t at, enum content_hand hand)
+{
+    bool reached_end = at >= s->ahead;
+    s->run++;
+    s->used_at = ++v->neighbours->reads;
+    if (at >= s->next)
+        s->next = at + 1;
+    lose_passed_locked(v, f, s);
+    if (s->window == 0 && s->run >= f->need) {
+        s->window = 1;
+        s->ahead = s->next;
+    } else if (s->window > 0 && (hand == CONTENT_COMING || (reached_end && hand == CONTENT_ABSENT))) {
+        s->window = s->window < NEIGHBOURS_WINDOW / 2 ? s->window * 2 : NEIGHBOURS_WINDOW;
+    }
+}
+
+static bool fetch_locked(struct vfs *v, struct stream *s, struct inode *i, uint64_t len, struct neighbours_plan *plan)
+{
+    struct content *c = held_add_locked(v, &v->neighbours->held, i, len, s->id);
+    if (!c)
+        return false;
+    v->neighbours->stats.fetched++;
+    plan->item[plan->n].content = content_ref(c);
+    plan->item[plan->n++].len = len;
+    return true;
+}
+
+/* The bytes that may be fetched now for one reader. */
+static uint64_t room_locked(struct vfs *v)
+{
+    const struct held *h = &v->neighbours->held;
+    uint64_t all = v->cfg.memory / 4, room = contents_room(v->contents) / 2;
+    uint64_t left = h->bytes < all ? all - h->bytes : 0;
+    if (left > room)
+        left = room;
+    return left < WINDOW_BYTES ? left : WINDOW_BYTES;
+}
+
+static void plan_locked(struct vfs *v, struct followed *f, struct stream *s, struct neighbours_plan *plan)
+{
+    struct neighbours *n = v->neighbours;
+    uint64_t room = room_locked(v);
+    unsigned out = 0;
+    for (size_t k = s->next; k < s->ahead; k++)
+        out += held_get_locked(&n->held, f->order.files[k].inode) != NULL;
+    if (s->ahead < s->next)
+        s->ahead = s->next;
+    size_t end = s->next + 2 * s->window + STREAMS < f->order.n ? s->next + 2 * s->window + STREAMS : f->order.n;
+    for (; out < s->window && s->ahead < end && neighbours_may_fetch_locked(n); s->ahead++) {
+        struct inode *i = followed_seen(f, s->ahead) ? NULL : order_at_locked(v, f->dir, &f->order, s->ahead);
+        if (!i || i->content || i->active || held_get_locked(&n->held, i))
+            continue;
+        uint64_t len = i->size <= WHOLE_MAX ? i->size : CONTENT_BLOCK;
+        if (len > room || !fetch_locked(v, s, i, len, plan))
+            return;
+        room -= len;
+        out++;
+    }
+}
+
+void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand hand, struct neighbours_plan *plan)
+{
+    lock_assert_held(&v->tree);
+    struct neighbours *n = v->neighbours;
+    if (n->ended || !i->parent || !order_takes_locked(i) || vfs_has(v, STORE_LIST_CONTENT) || vfs_has(v, STORE_SECRET))
+        return;
+    struct followed *f = followed_note_locked(v, i->parent);
+    size_t at;
+    if (!f)
+        return;
+    neighbours_arm_locked(v);
+    if (!followed_find_locked(v, f, i, &at)) {
+        if (f->first != i)
+            i->flags |= INODE_READ;
+        return;
+    }
+    struct stream *s = stream_at_locked(f, at);
+    followed_mark_seen(f, at);
+    if (!s) {
+        stream_start_locked(n, f, at);
+        return;
+    }
+    neighbours_earn_time_locked(n);
+    adapt_locked(v, f, s, at, hand);
+    if (s->window > 0)
+        plan_locked(v, f, s, plan);
+}
+
+void neighbours_start(struct neighbours_plan *plan)
+{
+    for (unsigned k = 0; k < plan->n; k++) {
+        (void)content_prefetch(plan->item[k].content, plan->item[k].len); /* where there is no room, its reader asks */
+        content_unref(plan->item[k].content);
+    }
+    plan->n = 0;
+}
