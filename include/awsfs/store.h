@@ -209,6 +209,7 @@ struct store_part {
     uint64_t size;
     char etag[STORE_ETAG_SIZE];
     uint64_t crc64nvme;
+    bool unsummed;              /* copied on the server, which has not told crc64nvme */
 };
 
 /* Multipart: begin, parts in any order and in parallel, finish or abort. Nothing shows before finish. `sha512` (64 bytes of the
@@ -217,6 +218,15 @@ enum err_code store_upload_begin(struct store *s, const char *key, const struct 
                                  const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e) MUST_CHECK;
 enum err_code store_upload_part(struct store *s, const char *key, const char *upload_id, const struct store_body *body,
                                 const struct store_call *call, struct store_part *part /* number is given */,
+                                struct err *e) MUST_CHECK;
+/* A part that the server copies: part->size bytes at `offset` of the object `from`, in the version `etag`. ERR_CONFLICT: that version
+ * is not there any more. ERR_UNSUPPORTED: this server cannot. */
+struct store_part_source {
+    const char *from, *etag;
+    uint64_t offset;
+};
+enum err_code store_upload_copy(struct store *s, const char *key, const char *upload_id, const struct store_part_source *source,
+                                const struct store_call *call, struct store_part *part /* number and size are given */,
                                 struct err *e) MUST_CHECK;
 enum err_code store_upload_finish(struct store *s, const char *key, const char *upload_id, const struct store_part *parts,
                                   size_t n, const uint8_t *sha512, const struct store_cond *cond,

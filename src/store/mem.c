@@ -306,6 +306,7 @@ static const struct store_ops ops = {
     .stays_local = mem_stays_local,
     .upload_begin = mem_upload_begin,
     .upload_part = mem_upload_part,
+    .upload_copy = mem_upload_copy,
     .upload_finish = mem_upload_finish,
     .upload_abort = mem_upload_abort,
     .copy = mem_copy,

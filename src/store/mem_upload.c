@@ -88,6 +88,28 @@ static enum err_code put_part(struct mem_upload *u, const struct store_part *par
     return ERR_OK;
 }
 
+/* The end of what brings a part. Takes *blob. */
+static enum err_code keep_part(struct mem_store *m, struct mem_event *ev, const char *upload_id, struct mem_blob **blob,
+                               struct store_part *part, struct err *e)
+{
+    struct store_part told = {.number = part->number, .size = (*blob)->size};
+    told.crc64nvme = crc64nvme(0, (*blob)->bytes, (*blob)->size);
+    char hex[2 * DIGEST_MAX + 1];
+    enum err_code code = digest_hex(DIGEST_MD5, (*blob)->bytes, (*blob)->size, hex, e);
+    if (code != ERR_OK)
+        return code;
+    (void)snprintf(told.etag, sizeof(told.etag), "%s", hex);
+    lock_take(&m->lock);
+    size_t at = find_locked(m, ev->key, upload_id);
+    code = at < m->n_uploads ? put_part(m->uploads[at], &told, blob, e) : no_such(ev->key, upload_id, e);
+    lock_drop(&m->lock);
+    if (code == ERR_OK)
+        code = mem_notify(m, ev, MEM_AFTER, e);
+    if (code == ERR_OK)
+        *part = told;
+    return code;
+}
+
 enum err_code mem_upload_part(void *impl, const char *key, const char *upload_id, const struct store_body *body,
                               const struct store_call *call, struct store_part *part, struct err *e)
 {
@@ -100,22 +122,43 @@ enum err_code mem_upload_part(void *impl, const char *key, const char *upload_id
     CLEANUP(mem_blob_unref) struct mem_blob *blob = mem_read_body(body, key, &local);
     if (blob == NULL)
         return err_copy(e, &local);
-    struct store_part told = {.number = part->number, .size = blob->size};
-    told.crc64nvme = crc64nvme(0, blob->bytes, blob->size);
-    char hex[2 * DIGEST_MAX + 1];
-    code = digest_hex(DIGEST_MD5, blob->bytes, blob->size, hex, e);
+    return keep_part(m, &ev, upload_id, &blob, part, e);
+}
+
+static struct mem_blob *slice_locked(struct mem_store *m, const struct store_part_source *source, uint64_t size, struct err *e)
+{
+    const struct mem_object *o = mem_find_locked(m, source->from);
+    if (o == NULL || strcmp(o->version.etag, source->etag) != 0) {
+        (void)err_set(e, ERR_CONFLICT, "%s is not the version %s any more", source->from, source->etag);
+        return NULL;
+    }
+    if (source->offset > o->blob->size || size > o->blob->size - source->offset) {
+        (void)err_set(e, ERR_INVAL, "%s: a range outside of it", source->from);
+        return NULL;
+    }
+    struct mem_blob *blob = mem_blob_new((size_t)size);
+    if (blob == NULL)
+        (void)err_set(e, ERR_NOMEM, "%s", source->from);
+    else
+        memcpy(blob->bytes, o->blob->bytes + source->offset, (size_t)size);
+    return blob;
+}
+
+enum err_code mem_upload_copy(void *impl, const char *key, const char *upload_id, const struct store_part_source *source,
+                              const struct store_call *call, struct store_part *part, struct err *e)
+{
+    struct mem_store *m = impl;
+    struct mem_event ev = {.op = MEM_UPLOAD_COPY, .key = key, .size = part->size};
+    enum err_code code = mem_enter(m, &ev, call, e);
     if (code != ERR_OK)
         return code;
-    (void)snprintf(told.etag, sizeof(told.etag), "%s", hex);
+    struct err local = ERR_INIT;
     lock_take(&m->lock);
-    size_t at = find_locked(m, key, upload_id);
-    code = at < m->n_uploads ? put_part(m->uploads[at], &told, &blob, e) : no_such(key, upload_id, e);
+    CLEANUP(mem_blob_unref) struct mem_blob *blob = slice_locked(m, source, part->size, &local);
     lock_drop(&m->lock);
-    if (code == ERR_OK)
-        code = mem_notify(m, &ev, MEM_AFTER, e);
-    if (code == ERR_OK)
-        *part = told;
-    return code;
+    if (blob == NULL)
+        return err_copy(e, &local);
+    return keep_part(m, &ev, upload_id, &blob, part, e);
 }
 
 static const struct mem_part *find_part(const struct mem_upload *u, const struct store_part *p)

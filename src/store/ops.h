@@ -25,6 +25,9 @@ struct store_ops {
                                   const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e);
     enum err_code (*upload_part)(void *impl, const char *key, const char *upload_id, const struct store_body *body,
                                  const struct store_call *call, struct store_part *part, struct err *e);
+    enum err_code (*upload_copy)(void *impl, const char *key, const char *upload_id,
+                                 const struct store_part_source *source, const struct store_call *call,
+                                 struct store_part *part, struct err *e);
     enum err_code (*upload_finish)(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
                                    size_t n, const uint8_t *sha512, const struct store_cond *cond,
                                    const struct store_call *call, struct store_version *out, struct err *e);

@@ -19,6 +19,7 @@ enum {
     N_PUT,
     N_UPLOAD_BEGIN,
     N_UPLOAD_PART,
+    N_UPLOAD_COPY,
     N_UPLOAD_FINISH,
     N_UPLOAD_ABORT,
     N_COPY,
@@ -39,6 +40,7 @@ static const char *const kinds[N_KINDS] = {
     [N_PUT] = "put",
     [N_UPLOAD_BEGIN] = "upload begin",
     [N_UPLOAD_PART] = "upload part",
+    [N_UPLOAD_COPY] = "upload copy",
     [N_UPLOAD_FINISH] = "upload finish",
     [N_UPLOAD_ABORT] = "upload abort",
     [N_COPY] = "copy",
@@ -228,6 +230,22 @@ enum err_code store_upload_part(struct store *s, const char *key, const char *up
         return code;
     started(s, N_UPLOAD_PART);
     return ended(N_UPLOAD_PART, key, s->ops->upload_part(s->impl, key, upload_id, body, call, part, e), e);
+}
+
+enum err_code store_upload_copy(struct store *s, const char *key, const char *upload_id,
+                                const struct store_part_source *source, const struct store_call *call,
+                                struct store_part *part, struct err *e)
+{
+    assert(source->etag != NULL && part->size > 0);
+    if (s->ops->upload_copy == NULL || !(s->caps.flags & STORE_MULTIPART))
+        return unsupported(N_UPLOAD_COPY, key, e);
+    enum err_code code = may_change(s, N_UPLOAD_COPY, key, e);
+    if (code == ERR_OK && (part->number < 1 || part->number > s->caps.max_parts || part->size > s->caps.part_max))
+        code = err_set(e, ERR_TOO_BIG, "%s: part %u of %llu bytes", key, part->number, (unsigned long long)part->size);
+    if (code != ERR_OK)
+        return code;
+    started(s, N_UPLOAD_COPY);
+    return ended(N_UPLOAD_COPY, key, s->ops->upload_copy(s->impl, key, upload_id, source, call, part, e), e);
 }
 
 enum err_code store_upload_finish(struct store *s, const char *key, const char *upload_id,

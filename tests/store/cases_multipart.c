@@ -79,6 +79,39 @@ static void parts_may_come_in_parallel_and_in_any_order(struct suite *s)
     free(p);
 }
 
+/* The middle part is the server's own copy of what an object has; its bytes pass nobody. */
+static void a_part_may_be_a_range_of_an_object(struct suite *s)
+{
+    size_t part = part_size(s);
+    char *p = pattern(3 * part);
+    char id[STORE_ID_SIZE], from[128], key[128];
+    struct err e = ERR_INIT;
+    struct store_version v;
+    (void)snprintf(from, sizeof(from), "%s", key_of(s, "from"));
+    (void)snprintf(key, sizeof(key), "%s", key_of(s, "to"));
+    assert_int_equal(upload(s, from, p, 3 * part, part, NULL, &v), ERR_OK);
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, id, &e), &e);
+    struct bytes b;
+    struct store_part parts[3] = {{.number = 1, .size = part}, {.number = 2, .size = part}, {.number = 3}};
+    struct store_part_source source = {from, v.etag, part};
+    assert_ok(store_upload_part(s->store, key, id, body_of(&b, p, part), NULL, &parts[0], &e), &e);
+    enum err_code code = store_upload_copy(s->store, key, id, &source, NULL, &parts[1], &e);
+    if (code == ERR_UNSUPPORTED) {
+        assert_ok(store_upload_abort(s->store, key, id, NULL, &e), &e);
+        free(p);
+        return;
+    }
+    assert_ok(code, &e);
+    assert_ok(store_upload_part(s->store, key, id, body_of_str(&b, "end"), NULL, &parts[2], &e), &e);
+    source.etag = "0123456789abcdef0123456789abcdef";
+    assert_int_equal(store_upload_copy(s->store, key, id, &source, NULL, &parts[1], &e), ERR_CONFLICT);
+    assert_ok(store_upload_finish(s->store, key, id, parts, 3, NULL, NULL, NULL, &v, &e), &e);
+    assert_int_equal(v.size, 2 * part + 3);
+    memcpy(p + 2 * part, "end", 3);
+    assert_object(s, key, p, 2 * part + 3);
+    free(p);
+}
+
 static void nothing_shows_before_the_end(struct suite *s)
 {
     char id[STORE_ID_SIZE];
@@ -195,6 +228,7 @@ static void wrong_part_lists_are_refused_before_a_request(struct suite *s)
 const struct suite_case multipart_cases[] = {
     {"parts become one object", parts_become_one_object, 0},
     {"parts may come in parallel and in any order", parts_may_come_in_parallel_and_in_any_order, 0},
+    {"a part may be a range of an object", a_part_may_be_a_range_of_an_object, 0},
     {"nothing of an upload shows before its end", nothing_shows_before_the_end, 0},
     {"an upload that was aborted cannot be finished", an_upload_that_was_aborted_cannot_be_finished, NEED_GONE_UPLOAD},
     {"metadata go with the upload", metadata_go_with_the_upload, 0},

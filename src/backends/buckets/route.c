@@ -161,6 +161,23 @@ static enum err_code route_upload_part(void *impl, const char *key, const char *
     return code == ERR_OK ? store_upload_part(t.bucket->store, t.rest, upload_id, body, call, part, e) : code;
 }
 
+static enum err_code route_upload_copy(void *impl, const char *key, const char *upload_id,
+                                       const struct store_part_source *source, const struct store_call *call,
+                                       struct store_part *part, struct err *e)
+{
+    struct target t, from;
+    enum err_code code = target_of_object(impl, key, &t, e);
+    if (code == ERR_OK)
+        code = target_of_object(impl, source->from, &from, e);
+    if (code == ERR_OK && from.bucket != t.bucket)
+        code = err_set(e, ERR_UNSUPPORTED, "%s is in another bucket", source->from);
+    if (code != ERR_OK)
+        return code;
+    struct store_part_source own = *source;
+    own.from = from.rest;
+    return store_upload_copy(t.bucket->store, t.rest, upload_id, &own, call, part, e);
+}
+
 static enum err_code route_upload_finish(void *impl, const char *key, const char *upload_id,
                                          const struct store_part *parts, size_t n, const uint8_t *sha512,
                                          const struct store_cond *cond, const struct store_call *call,
@@ -282,6 +299,7 @@ const struct store_ops buckets_ops = {
     .check = route_check,
     .upload_begin = route_upload_begin,
     .upload_part = route_upload_part,
+    .upload_copy = route_upload_copy,
     .upload_finish = route_upload_finish,
     .upload_abort = route_upload_abort,
     .copy = route_copy,

@@ -206,29 +206,9 @@ struct part_copy {
 static void copy_part(void *item)
 {
     struct part_copy *p = item;
-    PARAMS(h);
-    PARAMS(query);
-    S3_ANSWER(a);
-    char etag[STORE_ETAG_SIZE + 16];
-    s3_add_source(p->k->s, p->k->c->from, etag_sent(p->k, S3_PART_SOURCE_MATCH, p->k->c->from_etag), &h);
-    params_addf(&h, "x-amz-copy-source-range", "bytes=%llu-%llu", (unsigned long long)p->offset,
-                (unsigned long long)(p->offset + p->part.size - 1));
-    params_addf(&query, "partNumber", "%u", p->part.number);
-    params_add(&query, "uploadId", p->upload_id);
-    const struct s3_request r = {.method = HTTP_PUT,
-                                 .what = "UploadPartCopy",
-                                 .key = p->k->c->to,
-                                 .source = p->k->c->from,
-                                 .query = params_list(&query),
-                                 .headers = &h,
-                                 .call = p->k->call,
-                                 .xml_error_in_200 = true,
-                                 .slow = true};
-    p->code = s3_call(p->k->s, &r, &a, &p->err);
-    if (p->code == ERR_OK)
-        p->code = s3_answer_text(&a, "CopyPartResult", "ETag", etag, sizeof(etag), &p->err);
-    if (p->code == ERR_OK && !s3_etag_copy(p->part.etag, etag))
-        p->code = err_set(&p->err, ERR_PROTO, "UploadPartCopy: the reply has no ETag");
+    const struct store_part_source source = {
+        p->k->c->from, etag_sent(p->k, S3_PART_SOURCE_MATCH, p->k->c->from_etag), p->offset};
+    p->code = s3_copy_part(p->k->s, p->k->c->to, p->upload_id, &source, p->k->call, &p->part, &p->err);
     if (p->code != ERR_OK)
         __atomic_store_n(p->stop, true, __ATOMIC_RELAXED);
 }

@@ -273,6 +273,8 @@ enum err_code s3_upload_begin(void *impl, const char *key, const struct store_me
                               const struct store_call *call, char upload_id[STORE_ID_SIZE], struct err *e);
 enum err_code s3_upload_part(void *impl, const char *key, const char *upload_id, const struct store_body *body,
                              const struct store_call *call, struct store_part *part, struct err *e);
+enum err_code s3_upload_copy(void *impl, const char *key, const char *upload_id, const struct store_part_source *source,
+                             const struct store_call *call, struct store_part *part, struct err *e);
 enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_id, const struct store_part *parts,
                                size_t n, const uint8_t *sha512, const struct store_cond *cond,
                                const struct store_call *call, struct store_version *out, struct err *e);
@@ -298,6 +300,10 @@ enum err_code s3_check_meta(void *impl, const char *key, const struct store_meta
 enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct params *headers,
                                const struct params *more, const struct store_call *call, char upload_id[STORE_ID_SIZE],
                                struct err *e) MUST_CHECK;
+/* UploadPartCopy as it is asked for; `source->etag` NULL: whatever is there. */
+enum err_code s3_copy_part(struct s3_store *s, const char *key, const char *upload_id,
+                           const struct store_part_source *source, const struct store_call *call, struct store_part *part,
+                           struct err *e) MUST_CHECK;
 /* A CRC64NVME as S3 writes it. */
 void s3_crc_text(uint64_t crc, struct buf *out);
 

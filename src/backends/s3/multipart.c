@@ -271,13 +271,16 @@ enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_i
                                const struct store_call *call, struct store_version *out, struct err *e)
 {
     struct s3_store *s = impl;
+    bool summed = true;
+    for (size_t i = 0; i < n; i++)
+        summed = summed && !parts[i].unsummed;
     const struct s3_complete c = {.key = key,
                                   .upload_id = upload_id,
                                   .parts = parts,
                                   .n = n,
                                   .sha512 = sha512,
                                   .cond = cond,
-                                  .checksums = is_sent(s3_traits_get(s->traits, S3_CRC64))};
+                                  .checksums = summed && is_sent(s3_traits_get(s->traits, S3_CRC64))};
     return s3_upload_complete(s, &c, call, out, e);
 }
 

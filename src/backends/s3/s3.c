@@ -116,6 +116,7 @@ static const struct store_ops ops = {
     .put = s3_put,
     .upload_begin = s3_upload_begin,
     .upload_part = s3_upload_part,
+    .upload_copy = s3_upload_copy,
     .upload_finish = s3_upload_finish,
     .upload_abort = s3_upload_abort,
     .copy = s3_copy,
