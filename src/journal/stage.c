@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 static enum err_code start(struct stage *s, const char *dir, uint64_t base_size, struct err *e)
 {
@@ -58,6 +59,7 @@ void stage_free(struct stage *s)
     stage_bytes_release(&s->over);
     stage_map_release(&s->live);
     stage_map_release(&s->frozen);
+    free(s->parts);
     lock_release(&s->map_lock);
     lock_release(&s->lock);
     free(s->dir);
@@ -142,7 +144,9 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
         return ERR_OK;
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    enum err_code code = reserve_locked(s, 1, e);
+    enum err_code code = stage_check_here_locked(s, offset, offset + len, e);
+    if (!code)
+        code = reserve_locked(s, 1, e);
     if (!code && s->is_frozen)
         code = open_overlay_locked(s, e);
     if (code)
@@ -152,6 +156,7 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
     code = write_pieces_locked(s, to, own, false, offset, p, len, e);
     if (!code)
         code = write_pieces_locked(s, to, own, true, offset, p, len, e);
+    stage_touch_locked(s, offset, offset + len);
     if (code)
         drop_pieces_locked(s, to, own, offset, len);
     else
@@ -180,10 +185,13 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
     if (size > s->size_max)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
     LOCK_SCOPE(&s->lock);
-    enum err_code code = reserve_locked(s, 1, e);
+    bool shrinks = size < s->live.size;
+    enum err_code code = shrinks && size > 0 ? stage_check_here_locked(s, size, s->live.size, e) : ERR_OK;
+    if (!code)
+        code = reserve_locked(s, 1, e);
     if (code)
         return code;
-    bool shrinks = size < s->live.size;
+    stage_touch_locked(s, size, UINT64_MAX);
     lock_take(&s->map_lock);
     stage_map_resize(&s->live, size);
     lock_drop(&s->map_lock);
@@ -212,9 +220,12 @@ enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool gr
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
     LOCK_SCOPE(&s->lock);
-    enum err_code code = reserve_locked(s, 2, e);
+    enum err_code code = stage_check_here_locked(s, offset, offset + len, e);
+    if (!code)
+        code = reserve_locked(s, 2, e);
     if (code)
         return code;
+    stage_touch_locked(s, offset, offset + len);
     uint64_t inside = offset >= s->live.size ? 0 : s->live.size - offset < len ? s->live.size - offset : len;
     if (inside) {
         set_live_locked(s, offset, inside, MAP_HOLE);
@@ -320,6 +331,12 @@ uint64_t stage_size(struct stage *s)
     return s->live.size;
 }
 
+uint64_t stage_disk_room(const struct stage *s)
+{
+    struct statvfs st;
+    return s->dir && fstatvfs(s->main.fd, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : UINT64_MAX;
+}
+
 uint64_t stage_frozen_size(struct stage *s)
 {
     LOCK_SCOPE(&s->map_lock);
@@ -350,6 +367,8 @@ enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen,
         return STAGE_BASE;
     case MAP_HOLE:
         return STAGE_HOLE;
+    case MAP_SENT:
+        return STAGE_SENT;
     default:
         return STAGE_END;
     }
@@ -372,6 +391,8 @@ static enum err_code read_piece_locked(struct stage *s, enum map_kind kind, uint
     case MAP_HOLE:
         memset(buf, 0, len);
         return ERR_OK;
+    case MAP_SENT:
+        return err_set(e, ERR_BUSY, "these bytes are in an upload that is under way: there was no space to keep them here");
     default:
         return ERR_OK;
     }

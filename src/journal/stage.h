@@ -40,7 +40,8 @@ enum err_code stage_abandon(struct stage *s, const char *key, const char *reason
 /* The staging file's path, constant; NULL in memory. */
 const char *stage_path(const struct stage *s);
 
-/* All or nothing. Grows the size when it writes beyond it (a gap is a HOLE). ERR_NOSPC, ERR_TOO_BIG (over the memory_max). */
+/* All or nothing. Grows the size when it writes beyond it (a gap is a HOLE). ERR_NOSPC, ERR_TOO_BIG (over the memory_max),
+ * ERR_BUSY (sent away). */
 enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
 
 /* Appends in one step: the offset it got is put into *offset. */
@@ -63,10 +64,13 @@ enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool
 
 uint64_t stage_size(struct stage *s);
 
+/* Bytes that the disk still takes; UINT64_MAX where that is not known, or in memory. */
+uint64_t stage_disk_room(const struct stage *s);
+
 /* Bytes that take local space. */
 uint64_t stage_local_bytes(struct stage *s);
 
-enum stage_extent { STAGE_HELD, STAGE_BASE, STAGE_HOLE, STAGE_END };
+enum stage_extent { STAGE_HELD, STAGE_BASE, STAGE_HOLE, STAGE_SENT /* only in an upload */, STAGE_END };
 
 /* What is at `offset` and for how many bytes; STAGE_END at or beyond the size. With `frozen` of the frozen state. */
 enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen, uint64_t *len);
@@ -81,6 +85,29 @@ enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len
 
 /* Base bytes that were fetched: only what is still BASE is taken, also in the frozen state. */
 enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
+
+/* ---- Parts that are sent while the program still writes (stage_watch.c). All but stage_send_away() and stage_come_back() wait for
+ * no disk. */
+
+/* From now on it is noted whether [start, start + len) changes. Ranges come in ascending order and do not overlap. ERR_NOMEM. */
+enum err_code stage_watch(struct stage *s, uint64_t start, uint64_t len, struct err *e) MUST_CHECK;
+
+/* Whether the watched range that begins there has changed since: up to now, or up to the freeze. True where none begins there. */
+bool stage_touched(struct stage *s, uint64_t start, bool frozen);
+
+/* The watched range that begins there is in an upload and unchanged: its local bytes go, and their space. Until
+ * stage_come_back() reading and writing them is ERR_BUSY, and truncating to an offset before their end, but to 0. False where it has
+ * changed. Not while frozen. */
+bool stage_send_away(struct stage *s, uint64_t start);
+
+/* Whether some bytes are only in an upload. */
+bool stage_is_away(struct stage *s);
+
+/* The upload is an object now: what was sent away is BASE. */
+void stage_come_back(struct stage *s);
+
+/* Watches nothing any more. */
+void stage_unwatch(struct stage *s);
 
 /* Freeze: asserts that it is not frozen. The frozen size stays readable by stage_frozen_size(). */
 enum err_code stage_freeze(struct stage *s, struct err *e) MUST_CHECK;

@@ -90,7 +90,7 @@ static enum err_code write_info(const struct stage *s, const char *key, const ch
     buf_addf(&info, ",\"size\":%llu,\"reason\":", (unsigned long long)s->live.size);
     quote(&info, reason);
     buf_addf(&info, ",\"time\":\"%s\",\"unfetched_bytes\":%llu,\"unfetched\":[", when,
-             (unsigned long long)s->live.bytes[MAP_BASE]);
+             (unsigned long long)(s->live.bytes[MAP_BASE] + s->live.bytes[MAP_SENT]));
     add_unfetched(&info, &s->live);
     buf_add_str(&info, "]}\n");
     enum err_code code = buf_check(&info, "the description of a staged file", e);

@@ -60,6 +60,8 @@ enum err_code stage_freeze(struct stage *s, struct err *e)
     code = stage_map_copy(&s->frozen, &s->live, e);
     s->is_frozen = code == ERR_OK;
     s->low = s->live.size;
+    for (size_t i = 0; i < s->n_parts; i++)
+        s->parts[i].frozen_touched = s->parts[i].touched;
     lock_drop(&s->map_lock);
     return code;
 }

@@ -11,6 +11,11 @@
 #include "journal/stage_map.h"
 #include "util/lock.h"
 
+struct stage_part { /* a range whose bytes are being sent, or were; under map_lock */
+    uint64_t start, end;
+    bool touched, frozen_touched; /* changed since it was watched; as it was at the freeze */
+};
+
 struct stage {
     struct lock lock;     /* LOCK_STAGE */
     struct lock map_lock; /* LOCK_LEAF */
@@ -21,12 +26,20 @@ struct stage {
     bool over_open;
     struct stage_map live, frozen; /* `frozen` is empty unless is_frozen; it has no OVER */
     bool is_frozen;
+    struct stage_part *parts; /* ascending */
+    size_t n_parts, parts_cap;
     uint64_t low; /* the smallest size since the freeze */
 };
 
 /* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
  * loses nothing: what could not be moved stays where it is. */
 enum err_code stage_merge_locked(struct stage *s, uint64_t budget, bool *more, struct err *e) MUST_CHECK;
+
+/* What is watched of [start, end) has changed. After the change: who sends may have read it before. */
+void stage_touch_locked(struct stage *s, uint64_t start, uint64_t end);
+
+/* ERR_BUSY where a byte of [start, end) is only in an upload. */
+enum err_code stage_check_here_locked(const struct stage *s, uint64_t start, uint64_t end, struct err *e) MUST_CHECK;
 
 /* Ends the freeze; the overlay is still to be merged. */
 void stage_unfreeze_locked(struct stage *s);

@@ -16,6 +16,7 @@ enum map_kind {
     MAP_OVER, /* in the overlay */
     MAP_BASE, /* in the version that the stage started from */
     MAP_HOLE, /* zeros */
+    MAP_SENT, /* only in parts of an upload that is under way */
     MAP_KINDS,
 };
 

@@ -1,6 +1,7 @@
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/dirs.h"
+#include "vfs/early.h"
 #include "vfs/inode.h"
 
 #include <string.h>
@@ -272,6 +273,8 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
         return;
     if (a->stage && (i->flags & INODE_LOCAL) && (i->flags & INODE_LINKED))
         return;
+    if (a->early)
+        early_drop_locked(v, TAKE(a->early));
     if (a->stage && pool_submit(v->pool, free_stage, a->stage, NULL))
         stage_free(a->stage);
     i->active = NULL;

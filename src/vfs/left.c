@@ -24,14 +24,12 @@ static void background_done(struct vfs *v)
     cond_broadcast(&v->changed);
 }
 
-static void background_submit(struct vfs *v, void (*fn)(void *arg), void *arg, enum err_code *code)
+/* The task waits for the lock before it ends. */
+static enum err_code background_submit_locked(struct vfs *v, void (*fn)(void *arg), void *arg)
 {
-    lock_take(&v->tree);
-    v->background++;
-    lock_drop(&v->tree);
-    *code = pool_submit(v->pool, fn, arg, NULL);
-    if (*code)
-        background_done(v);
+    enum err_code code = pool_submit(v->pool, fn, arg, NULL);
+    v->background += !code;
+    return code;
 }
 
 /* ---- Those that a dead mount has left */
@@ -60,10 +58,10 @@ static void abort_all(void *arg)
 
 void left_begin(struct vfs *v)
 {
-    enum err_code code;
     bool read_only = v->cfg.read_only || vfs_has(v, STORE_READ_ONLY);
-    if (v->uploads && !read_only)
-        background_submit(v, abort_all, v, &code);
+    LOCK_SCOPE(&v->tree);
+    if (v->uploads && !read_only && background_submit_locked(v, abort_all, v))
+        LOG_WARN("vfs", "uploads that were cut off are left until the next mount: out of memory");
 }
 
 void left_end(struct vfs *v)
@@ -118,14 +116,17 @@ static void ended(void *arg, const char *key, const char *upload_id, bool finish
             uploads_remove(v->uploads, upload_id);
         return;
     }
-    enum err_code code = ERR_NOMEM;
+    LOCK_SCOPE(&v->tree);
+    left_abort_locked(v, key, upload_id);
+}
+
+void left_abort_locked(struct vfs *v, const char *key, const char *upload_id)
+{
+    lock_assert_held(&v->tree);
     struct left_task *t = calloc(1, sizeof(*t));
-    if (t) {
+    if (t)
         *t = (struct left_task){v, strdup(key), strdup(upload_id)};
-        if (t->key && t->upload_id)
-            background_submit(v, abort_copy, t, &code);
-    }
-    if (!code)
+    if (t && t->key && t->upload_id && !background_submit_locked(v, abort_copy, t))
         return;
     LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: out of memory", key);
     if (t)

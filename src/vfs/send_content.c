@@ -4,6 +4,7 @@
  */
 #include "util/clock.h"
 #include "vfs/attr.h"
+#include "vfs/early.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/names.h"
@@ -27,6 +28,7 @@ struct shot {
     struct store_meta *meta;
     struct store_cond cond;
     struct cancel *cancel;
+    struct early *early; /* parts that were sent while it was written */
     bool lost; /* others have the name already */
     bool rewrite; /* from nothing: replaces whatever is there */
 };
@@ -93,7 +95,11 @@ enum err_code send_meta_locked(struct vfs *v, struct inode *i, struct store_meta
 static enum err_code put(struct vfs *v, const struct shot *s, const char *key, const struct store_cond *cond,
                          struct store_version *out, struct err *e)
 {
-    struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel};
+    struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel, .base = s->base};
+    if (strcmp(key, s->key) == 0) {
+        u.base_etag = s->base ? s->etag : NULL;
+        u.early = s->early;
+    }
     return upload_put(v, &u, out, e);
 }
 
@@ -173,7 +179,9 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     }
     if (i->content)
         content_unref(i->content);
-    i->content = NULL;
+    /* What was never fetched, or was given up, is in the new version too. */
+    bool lacks = a->stage && (!stage_complete(a->stage, false) || stage_is_away(a->stage));
+    i->content = lacks ? content_new(v->contents, s->key, version, NULL) : NULL;
     inode_changed_locked(v, i);
     if (vfs_has(v, STORE_LIST_CONTENT))
         i->flags |= INODE_STALE;
@@ -197,17 +205,25 @@ static void conflict_locked(struct vfs *v, struct inode *i, const struct shot *s
     }
 }
 
+/* Metadata that were stored when the upload was begun are what is stored. */
+static enum err_code shot_meta(struct vfs *v, struct inode *i, struct shot *s, struct err *e)
+{
+    if (s->early) {
+        s->meta = store_meta_ref(early_meta(s->early, &s->attr_gen));
+        return ERR_OK;
+    }
+    LOCK_SCOPE(&v->tree);
+    return send_meta_locked(v, i, &s->meta, e);
+}
+
 static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, struct store_version *version, struct err *e)
 {
     struct vfs_caller c = {.cancel = s->cancel};
     enum err_code code = s->lost ? ERR_OK : look_always(v, i, &c, e);
     if (!code)
+        code = shot_meta(v, i, s, e);
+    if (!code && s->lost)
         code = stage_complete_from(s->stage, s->base, true, s->cancel, e);
-    if (code)
-        return code;
-    lock_take(&v->tree);
-    code = send_meta_locked(v, i, &s->meta, e);
-    lock_drop(&v->tree);
     if (!code && s->lost)
         code = err_set(e, ERR_CONFLICT, "\"%s\" is another file now", s->key);
     if (code)
@@ -222,41 +238,54 @@ static enum err_code attempt(struct vfs *v, struct inode *i, struct shot *s, str
     return code;
 }
 
+/* With the stage frozen, until it is not. */
+static enum err_code send_frozen(struct vfs *v, struct inode *i, struct shot *s, struct store_version *version, bool *saved,
+                                 struct err *e)
+{
+    s->size = stage_frozen_size(s->stage);
+    if (s->early && !upload_by_parts(v, s->size)) /* it shrank */
+        early_end(v, i, TAKE(s->early), false);
+    enum err_code code = attempt(v, i, s, version, e);
+    *saved = code == ERR_CONFLICT && put_conflict(v, s, e) == ERR_OK;
+    struct err thaw = ERR_INIT;
+    if (stage_thaw(s->stage, &thaw))
+        LOG_ERROR("vfs", "staging file of \"%s\": %s", s->key, thaw.msg);
+    if (s->early)
+        early_end(v, i, TAKE(s->early), !code);
+    return code;
+}
+
 void send_content(struct vfs *v, struct inode *i)
 {
     struct shot s = {0};
     struct err err = ERR_INIT;
     struct store_version version;
+    bool saved = false;
+    enum err_code code = early_take(v, i, i->active->send_cancel, &s.early, &err);
     lock_take(&v->tree);
     bool gone = !inode_placed(i) || !i->active->stage;
-    enum err_code code = shot_take_locked(i, &s, &err);
+    if (!code)
+        code = shot_take_locked(i, &s, &err);
     lock_drop(&v->tree);
     if (!code && !gone)
         code = stage_freeze(s.stage, &err);
-    if (!code && !gone) {
-        s.size = stage_frozen_size(s.stage);
-        code = attempt(v, i, &s, &version, &err);
-        bool saved = code == ERR_CONFLICT && put_conflict(v, &s, &err) == ERR_OK;
-        struct err thaw = ERR_INIT;
-        if (stage_thaw(s.stage, &thaw))
-            LOG_ERROR("vfs", "staging file of \"%s\": %s", s.key, thaw.msg);
-        lock_take(&v->tree);
-        if (!code)
-            sent_locked(v, i, &s, &version);
-        else if (saved)
-            conflict_locked(v, i, &s, &err);
-        else if (code != ERR_CANCELED)
-            send_failed_locked(v, i, s.gen, s.attr_gen, &err);
-        lock_drop(&v->tree);
-    } else if (code) {
-        lock_take(&v->tree);
-        send_failed_locked(v, i, s.gen, s.attr_gen, &err);
-        lock_drop(&v->tree);
-    } else {
-        lock_take(&v->tree);
+    if (s.early && (code || gone))
+        early_end(v, i, TAKE(s.early), false);
+    if (!code && !gone)
+        code = send_frozen(v, i, &s, &version, &saved, &err);
+    lock_take(&v->tree);
+    if (!code && gone) {
         i->active->sent_gen = s.gen;
         i->active->attr_sent_gen = s.attr_gen;
-        lock_drop(&v->tree);
+    } else if (!code) {
+        sent_locked(v, i, &s, &version);
+    } else if (saved) {
+        conflict_locked(v, i, &s, &err);
+    } else if (code != ERR_CANCELED) {
+        send_failed_locked(v, i, s.gen, s.attr_gen, &err);
     }
+    lock_drop(&v->tree);
+    if (!code && !gone)
+        stage_come_back(s.stage);
     shot_release(&s);
 }

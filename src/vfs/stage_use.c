@@ -77,6 +77,8 @@ static void emptied_locked(struct vfs *v, struct inode *i)
     i->mtime = clock_now();
     a->wrote = true;
     a->hollow = true;
+    a->in_order = 0;
+    a->early_tried = a->early;
     a->gen++;
     if (!(i->flags & INODE_NEW)) /* a new file replaces nothing */
         a->rewrite_gen = a->gen;
@@ -89,10 +91,12 @@ static void emptied_locked(struct vfs *v, struct inode *i)
 static void install_locked(struct inode *i, struct stage *fresh)
 {
     i->flags |= INODE_WRITTEN;
-    if (!i->active->stage)
+    if (!i->active->stage) {
         i->active->stage = fresh;
-    else
+        i->active->in_order = stage_size(fresh) ? ACTIVE_UNORDERED : 0;
+    } else {
         stage_free(fresh);
+    }
 }
 
 static enum err_code open_pinned(struct vfs *v, struct inode *i, bool empty, struct err *e)
@@ -149,6 +153,8 @@ static enum err_code resize_pinned(struct vfs *v, struct inode *i, uint64_t size
     if (size > 0)
         stage_leave_empty_locked(v, i);
     a->hollow = i->flags & INODE_LOCAL; /* an emptiness that was asked for is sent as such */
+    if (a->in_order != ACTIVE_UNORDERED && a->in_order > size)
+        a->in_order = size;
     i->size = stage_size(a->stage);
     i->mtime = clock_now();
     a->wrote = true;
@@ -180,12 +186,12 @@ enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct
     return code;
 }
 
-enum err_code stage_complete_from(struct stage *s, struct content *content, bool frozen, struct cancel *cancel,
-                                  struct err *e)
+enum err_code stage_complete_range(struct stage *s, struct content *content, uint64_t start, uint64_t end, bool frozen,
+                                   struct cancel *cancel, struct err *e)
 {
     CLEANUP(free) char *buf = NULL;
-    uint64_t off = 0, len = 0;
-    for (enum stage_extent x; (x = stage_extent_at(s, off, frozen, &len)) != STAGE_END;) {
+    uint64_t off = start, len = 0;
+    for (enum stage_extent x; off < end && (x = stage_extent_at(s, off, frozen, &len)) != STAGE_END;) {
         if (x != STAGE_BASE) {
             off += len;
             continue;
@@ -195,6 +201,7 @@ enum err_code stage_complete_from(struct stage *s, struct content *content, bool
         if (!buf && !(buf = malloc(FILL_CHUNK)))
             return err_set(e, ERR_NOMEM, "out of memory");
         size_t n = len < FILL_CHUNK ? (size_t)len : FILL_CHUNK;
+        n = n < end - off ? n : (size_t)(end - off);
         enum err_code code = content_read_wait(content, off, buf, n, cancel, e);
         if (!code)
             code = stage_fill(s, off, buf, n, e);
@@ -204,4 +211,10 @@ enum err_code stage_complete_from(struct stage *s, struct content *content, bool
         off += n;
     }
     return ERR_OK;
+}
+
+enum err_code stage_complete_from(struct stage *s, struct content *content, bool frozen, struct cancel *cancel,
+                                  struct err *e)
+{
+    return stage_complete_range(s, content, 0, UINT64_MAX, frozen, cancel, e);
 }

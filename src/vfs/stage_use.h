@@ -27,4 +27,8 @@ enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct
 enum err_code stage_complete_from(struct stage *s, struct content *content, bool frozen, struct cancel *cancel,
                                   struct err *e) MUST_CHECK;
 
+/* The same of [start, end) only. */
+enum err_code stage_complete_range(struct stage *s, struct content *content, uint64_t start, uint64_t end, bool frozen,
+                                   struct cancel *cancel, struct err *e) MUST_CHECK;
+
 #endif

@@ -127,6 +127,8 @@ struct backing_source {
     void *arg;
 };
 
+#define ACTIVE_UNORDERED UINT64_MAX
+
 /* An inode that is open or has something the store does not have. */
 struct active {
     struct inode *inode;    /* owns this; not counted */
@@ -142,6 +144,9 @@ struct active {
     bool wrote;             /* mtime is inode->mtime, not the metadata's */
     uint64_t rewrite_gen;   /* `gen` when it was truncated to nothing: until that was put, whatever is there is replaced */
     bool hollow;            /* still empty since its creation or truncation: put with its first data or at RELEASE */
+    uint64_t in_order;      /* bytes that were written one after the other from empty on; ACTIVE_UNORDERED: not so */
+    struct early *early;    /* parts that are sent while it is written; NULL: none */
+    bool early_tried;
     bool sending;
     struct cancel *send_cancel; /* while sending */
     bool held;              /* about to be removed or renamed: of one in vfs.holds */

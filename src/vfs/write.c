@@ -1,5 +1,6 @@
 #include "util/clock.h"
 #include "vfs/base.h"
+#include "vfs/early.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
@@ -52,7 +53,7 @@ static void changed_locked(struct vfs *v, struct inode *i)
 }
 
 static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, bool append,
-                              struct err *e)
+                              const struct vfs_caller *c, struct err *e)
 {
     struct inode *i = h->inode;
     enum err_code code = check_write(v, h, size, offset, e);
@@ -63,24 +64,33 @@ static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p
     if (code)
         return code;
     /* The end of the file for O_APPEND is decided together with the write: two programs append without gap or overlap. */
-    code = append ? stage_append(s, p, size, &offset, e) : stage_write(s, offset, p, size, e);
+    bool again = true;
+    while (again) {
+        again = false;
+        code = append ? stage_append(s, p, size, &offset, e) : stage_write(s, offset, p, size, e);
+        enum err_code room = code == ERR_NOSPC && c ? early_make_room(v, i, c, &again, e) : ERR_OK;
+        if (room)
+            return room;
+    }
     if (code)
         return code;
+    bool full = early_asks(offset, size) && stage_disk_room(s) < EARLY_ROOM;
     LOCK_SCOPE(&v->tree);
     v->bytes_written += size;
     changed_locked(v, i);
+    early_wrote_locked(v, i, offset, size, full);
     return ERR_OK;
 }
 
 enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
                         const struct vfs_caller *c, struct err *e)
 {
-    return write_to(v, h, p, size, offset, h->flags & O_APPEND, e);
+    return write_to(v, h, p, size, offset, h->flags & O_APPEND, c, e);
 }
 
 enum err_code vfs_write_mapped(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, struct err *e)
 {
-    return write_to(v, h, p, size, offset, false, e);
+    return write_to(v, h, p, size, offset, false, NULL, e);
 }
 
 /* The bytes of a version that nobody has written to need no place here: only what grows or is made zeros is a change. */

@@ -356,6 +356,70 @@ static void what_was_abandoned_is_found_again_whatever_became_of_its_description
     stage_each_left("/nowhere/at/all", note_left, NULL);
 }
 
+static bool watch(struct stage *s, uint64_t start, uint64_t len)
+{
+    struct err e = ERR_INIT;
+    return stage_watch(s, start, len, &e) == ERR_OK;
+}
+
+static void a_range_that_is_watched_is_touched_by_every_change_of_it_and_no_other(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    scratch_make(&d);
+    struct stage *s = stage_new(d.path, 0, 0, &e);
+    assert_int_equal(stage_write(s, 0, "0123456789abcdefghij", 20, &e), ERR_OK);
+    assert_true(watch(s, 0, 5) && watch(s, 5, 5) && watch(s, 10, 5));
+    assert_true(stage_touched(s, 1, false)); /* none begins there */
+    assert_int_equal(stage_write(s, 15, "x", 1, &e), ERR_OK);
+    assert_false(stage_touched(s, 0, false) || stage_touched(s, 5, false) || stage_touched(s, 10, false));
+    assert_int_equal(stage_write(s, 4, "x", 1, &e), ERR_OK);
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    assert_int_equal(stage_zero(s, 9, 1, false, &e), ERR_OK);
+    assert_true(stage_touched(s, 0, true) && !stage_touched(s, 5, true));
+    assert_true(stage_touched(s, 5, false) && !stage_touched(s, 10, false));
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    assert_int_equal(stage_truncate(s, 14, &e), ERR_OK);
+    assert_true(stage_touched(s, 10, false));
+    stage_unwatch(s);
+    assert_true(stage_touched(s, 0, false));
+    stage_free(s);
+    scratch_remove(&d);
+}
+
+static void what_was_sent_away_is_busy_until_it_comes_back(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char got[20];
+    size_t n;
+    uint64_t len;
+    scratch_make(&d);
+    struct stage *s = stage_new(d.path, 0, 0, &e);
+    assert_int_equal(stage_write(s, 0, "0123456789abcdefghij", 20, &e), ERR_OK);
+    assert_true(watch(s, 0, 5) && watch(s, 5, 5));
+    assert_int_equal(stage_write(s, 7, "x", 1, &e), ERR_OK);
+    assert_false(stage_send_away(s, 5));
+    assert_false(stage_is_away(s));
+    assert_true(stage_send_away(s, 0));
+    assert_true(stage_is_away(s));
+    assert_int_equal(stage_extent_at(s, 0, false, &len), STAGE_SENT);
+    assert_int_equal(stage_local_bytes(s), 15);
+    assert_int_equal(stage_read(s, 4, got, 3, false, &n, &e), ERR_BUSY);
+    assert_int_equal(stage_read(s, 5, got, 3, false, &n, &e), ERR_OK);
+    assert_int_equal(stage_write(s, 4, "yz", 2, &e), ERR_BUSY);
+    assert_int_equal(stage_zero(s, 4, 2, false, &e), ERR_BUSY);
+    assert_int_equal(stage_truncate(s, 3, &e), ERR_BUSY);
+    assert_int_equal(stage_truncate(s, 18, &e), ERR_OK);
+    stage_come_back(s);
+    assert_false(stage_is_away(s));
+    assert_int_equal(stage_extent_at(s, 0, false, &len), STAGE_BASE);
+    assert_int_equal(len, 5);
+    assert_int_equal(stage_write(s, 4, "yz", 2, &e), ERR_OK);
+    stage_free(s);
+    scratch_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +430,8 @@ int main(void)
         cmocka_unit_test(offsets_beyond_what_a_file_can_have_are_refused),
         cmocka_unit_test(a_write_that_does_not_fit_changes_nothing),
         cmocka_unit_test(a_thaw_without_space_loses_nothing),
+        cmocka_unit_test(a_range_that_is_watched_is_touched_by_every_change_of_it_and_no_other),
+        cmocka_unit_test(what_was_sent_away_is_busy_until_it_comes_back),
         cmocka_unit_test(what_is_abandoned_is_left_with_a_description),
         cmocka_unit_test(what_is_in_memory_is_not_left_anywhere),
         cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),
