@@ -7,69 +7,90 @@
 #include <string.h>
 
 #define WAIT_MS 30000
+#define COPIES  16 /* chunks on their way at once */
 
-struct copy {
-    struct cache_block block;
+struct copies {
     struct lock lock;
     struct cond cond;
-    bool ended;
+    struct copy {
+        struct cache_block block;
+        struct copies *all;
+        bool busy;
+        char *buf;
+    } each[COPIES];
 };
 
 static void copy_done(struct cache_block *b)
 {
     struct copy *p = CONTAINER_OF(b, struct copy, block);
-    LOCK_SCOPE(&p->lock);
-    p->ended = true;
-    cond_signal(&p->cond);
+    LOCK_SCOPE(&p->all->lock);
+    p->busy = false;
+    cond_signal(&p->all->cond);
 }
 
-/* Puts one chunk and waits: the queue is the readers'. */
+static void wait_for(struct copy *p)
+{
+    LOCK_SCOPE(&p->all->lock);
+    while (p->busy)
+        (void)cond_wait(&p->all->cond, &p->all->lock, UINT64_MAX);
+}
+
+/* Waits for room: the queue is the readers'. */
 static bool put_one(struct cache_entry *n, struct copy *p)
 {
     uint64_t deadline = clock_mono_ms() + WAIT_MS;
-    p->ended = false;
+    p->busy = true;
     while (!cache_put(n, &p->block)) {
         if (clock_mono_ms() > deadline)
-            return false;
+            return p->busy = false;
         usleep(20 * 1000);
     }
-    LOCK_SCOPE(&p->lock);
-    while (!p->ended)
-        (void)cond_wait(&p->cond, &p->lock, UINT64_MAX);
     return true;
 }
 
-static bool copy_all(struct cache_entry *n, int fd, struct copy *p, char *buf, uint8_t sum[DIGEST_MAX])
+static bool copy_all(struct cache_entry *n, int fd, struct copies *all, uint8_t sum[DIGEST_MAX])
 {
     CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
-    for (uint64_t i = 0; sha && i < n->n_chunks; i++) {
+    bool good = sha != NULL;
+    for (uint64_t i = 0; good && i < n->n_chunks; i++) {
+        struct copy *p = &all->each[i % COPIES];
         uint32_t len = chunk_len(n, i);
-        p->block.index = i;
-        p->block.p = buf;
-        p->block.len = len;
-        if (!read_full(fd, buf, len, i * CACHE_CHUNK) || digest_update(sha, buf, len, NULL) != ERR_OK || !put_one(n, p))
-            return false;
+        wait_for(p);
+        p->block = (struct cache_block){.index = i, .p = p->buf, .len = len, .done = copy_done};
+        good = read_full(fd, p->buf, len, i * CACHE_CHUNK) && digest_update(sha, p->buf, len, NULL) == ERR_OK && put_one(n, p);
     }
-    return sha && digest_final(sha, sum, NULL) == ERR_OK;
+    for (unsigned i = 0; i < COPIES; i++)
+        wait_for(&all->each[i]);
+    return good && digest_final(sha, sum, NULL) == ERR_OK;
+}
+
+static bool copy(struct cache_entry *n, int fd, uint8_t sum[DIGEST_MAX])
+{
+    struct copies all = {0};
+    uint64_t n_bufs = n->n_chunks < COPIES ? n->n_chunks : COPIES;
+    char *bufs = malloc(n_bufs * CACHE_CHUNK);
+    lock_init(&all.lock, "copy into the cache", LOCK_LEAF);
+    cond_init(&all.cond);
+    for (unsigned i = 0; bufs && i < COPIES; i++)
+        all.each[i] = (struct copy){.all = &all, .buf = bufs + i % n_bufs * CACHE_CHUNK};
+    bool good = bufs && copy_all(n, fd, &all, sum);
+    cond_release(&all.cond);
+    lock_release(&all.lock);
+    free(bufs);
+    return good;
 }
 
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const uint8_t *sha512)
 {
     uint8_t sum[DIGEST_MAX];
     CLEANUP(cache_entry_unref) struct cache_entry *n = cache_entry_get(c, v);
-    CLEANUP(free) char *buf = n ? malloc(CACHE_CHUNK) : NULL;
-    if (!buf)
+    if (!n)
         return;
     if (sha512)
         cache_entry_hint(n, sha512);
     if (cache_held(n, 0, n->size) == n->size)
         return;
-    struct copy p = {.block = {.done = copy_done}};
-    lock_init(&p.lock, "copy into the cache", LOCK_LEAF);
-    cond_init(&p.cond);
-    bool copied = copy_all(n, fd, &p, buf, sum);
-    cond_release(&p.cond);
-    lock_release(&p.lock);
+    bool copied = copy(n, fd, sum);
     LOCK_SCOPE(&n->lock);
     /* It may have been written to meanwhile: then these are not the version's bytes. */
     if (n->state <= CONTENT_WHOLE && (!copied || (sha512 && memcmp(sum, sha512, CACHE_SHA512) != 0))) {

@@ -94,6 +94,10 @@ void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const u
  * content is held, the entry has it. Blocks on the disk. */
 void cache_entry_hint(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512]);
 
+/* The bytes of `to`, of which nothing is known yet, are those of `from` (after a copy or a rename). Never blocks; either may be
+ * NULL. */
+void cache_entry_same(struct cache_entry *to, struct cache_entry *from);
+
 /* A descriptor, open for reading, of a file that has exactly the version's bytes, all checked; -1 unless the whole content is
  * held as a file. Borrowed: it stays as long as the entry. The file is never written again. Blocks on the disk shortly. */
 int cache_entry_fd(struct cache_entry *n);

@@ -427,6 +427,46 @@ void entry_look_locked(struct cache_entry *n)
     look_locked(n, find);
 }
 
+/* ---- One version has the bytes of another */
+
+struct same_job {
+    struct job job;
+    struct cache_entry *to, *from;
+};
+
+static enum err_code same_in(struct cache *c, struct job *j, struct err *e)
+{
+    struct same_job *s = (struct same_job *)j;
+    lock_take(&s->from->lock);
+    entry_look_locked(s->from);
+    int64_t content = s->from->state == CONTENT_NONE ? 0 : s->from->content;
+    lock_drop(&s->from->lock);
+    return content ? index_put_version(c, s->to, content, e) : ERR_OK;
+}
+
+static void same_after(struct cache *c, struct job *j, bool committed)
+{
+    struct same_job *s = (struct same_job *)j;
+    lock_take(&s->to->lock);
+    if (committed && s->to->state == CONTENT_NONE)
+        s->to->looked = false;
+    lock_drop(&s->to->lock);
+    cache_entry_unref(s->to);
+    cache_entry_unref(s->from);
+    free(s);
+}
+
+void cache_entry_same(struct cache_entry *to, struct cache_entry *from)
+{
+    struct same_job *s = to && from && to != from && to->size == from->size ? calloc(1, sizeof(*s)) : NULL;
+    if (!s)
+        return;
+    *s = (struct same_job){.job = {.in = same_in, .after = same_after}};
+    s->to = cache_entry_ref(to);
+    s->from = cache_entry_ref(from);
+    (void)job_post(to->cache, &s->job);
+}
+
 static enum err_code find_hash(struct cache_entry *n, struct db *d, struct found *f, bool *linked, struct err *e)
 {
     bool row = false;

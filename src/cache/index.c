@@ -16,6 +16,8 @@
 #define WRITER_BUSY_MS 500
 #define READER_BUSY_MS 20
 #define READER_WAIT_MS 50
+#define OPEN_TRIES     50
+#define OPEN_TRY_MS    10
 
 /* ---- Small parts that the others share */
 
@@ -211,8 +213,11 @@ enum err_code index_open(struct cache *c, struct err *e)
     CLEANUP(close) int fd = openat(c->dirfd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(e, errno, "%s/lock", c->dir);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(e, ERR_BUSY, "another process is at %s/lock", c->dir);
+    for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; tries++) {
+        if (tries == OPEN_TRIES)
+            return err_set(e, ERR_BUSY, "another process holds %s/lock", c->dir);
+        usleep(OPEN_TRY_MS * 1000);
+    }
     struct db *d = NULL;
     bool made_anew = c->index_bad && (!c->db_file.ino || index_is_ours(c));
     struct err why = ERR_INIT;

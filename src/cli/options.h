@@ -17,6 +17,7 @@
 
 enum option_write { WRITE_THROUGH, WRITE_BACK };
 enum option_excl { EXCL_CLOSE, EXCL_OPEN };
+enum option_passthrough { PASSTHROUGH_AUTO, PASSTHROUGH_OFF };
 enum option_sse { SSE_BUCKET, SSE_S3, SSE_KMS, SSE_C };
 
 /* All values, strings owned. Numbers are in bytes and milliseconds; "inf" is UINT64_MAX. */

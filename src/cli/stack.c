@@ -6,6 +6,8 @@
 #include "backends/buckets/buckets.h"
 #include "backends/s3/s3.h"
 #include "backends/ssm/ssm.h"
+#include "cache/cache.h"
+#include "cli/cache_dir.h"
 #include "cli/sdnotify.h"
 #include "cli/sse_key.h"
 #include "fuse/notify.h"
@@ -22,6 +24,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+
+/* The mount is gone, and what was fetched is still written to the cache. */
+#define CACHE_END_MS (10 * 60 * 1000)
 
 /* Values of parameters pass through buffers that are not ours (libfuse's, libcurl's, TLS's): where the limits allow it the
  * whole process stays out of swap. */
@@ -226,13 +231,37 @@ static enum err_code build_state(struct stack *s, struct err *e)
     return state_open(&s->state, root, identity, say_waiting, s, e);
 }
 
+/* What the user has to mend is an error; without a cache everything works, only slower. */
+static enum err_code build_cache(struct stack *s, struct err *e)
+{
+    const struct options *o = s->options;
+    char dir[PATH_MAX];
+
+    if (s->source->is_ssm || !cache_dir(o, dir))
+        return ERR_OK;
+    const struct cache_config config = {.dir = dir, .size = o->cache_size, .keep_free = o->cache_free};
+    enum err_code code = cache_open(&config, &s->cache, e);
+    if (code == ERR_OK)
+        return code;
+    if (code == ERR_ACCESS || code == ERR_NOT_DIR || options_given(o, "cache"))
+        return err_prefix(e, code, "option cache");
+    LOG_WARN("mount", "no cache: %s", e->msg);
+    e->code = ERR_OK;
+    return ERR_OK;
+}
+
 static enum err_code build_vfs(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
+    char origin[512], prefix[2048];
     s->notify = notify_new(e);
     if (!s->notify)
         return e->code;
+    cache_names(s, origin, sizeof(origin), prefix, sizeof(prefix));
     const struct vfs_config config = {
+        .cache = s->cache,
+        .origin = origin,
+        .cache_prefix = prefix,
         .ttl_ms = o->ttl_ms,
         .read_only = o->read_only,
         .uid = options_given(o, "uid") ? (uid_t)o->uid : getuid(),
@@ -305,6 +334,8 @@ enum err_code stack_build(struct stack *s, struct err *e)
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)
+        code = build_cache(s, e);
+    if (code == ERR_OK)
         code = build_vfs(s, e);
     return code;
 }
@@ -312,6 +343,9 @@ enum err_code stack_build(struct stack *s, struct err *e)
 void stack_release(struct stack *s)
 {
     vfs_free(TAKE(s->vfs));
+    if (!cache_drain(s->cache, CACHE_END_MS))
+        LOG_WARN("mount", "what was read last is not in the cache: it took too long to write");
+    cache_close(TAKE(s->cache));
     notify_free(TAKE(s->notify));
     store_free(TAKE(s->store));
     aws_client_free(TAKE(s->client));

@@ -27,6 +27,7 @@ struct stack {
     struct creds_provider *creds;
     struct aws_client *client;
     struct store *store;
+    struct cache *cache; /* NULL: none */
     struct notify *notify;
     struct vfs *vfs;
     struct session *session;

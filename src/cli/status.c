@@ -7,6 +7,7 @@
 #include "fuse/session.h"
 #include "net/http.h"
 #include "awsfs/store.h"
+#include "cache/cache.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "vfs/vfs.h"
@@ -75,7 +76,8 @@ static void kernel_numbers(struct stack *s, struct buf *out)
         session_stats(s->session, &k);
     const struct number list[] = {{"requests", k.served},          {"deferred", k.deferred},
                                   {"interrupted", k.interrupted},  {"waiting", k.waiting},
-                                  {"notifications_waiting", notify_pending(s->notify)}, {"killpriv", k.killpriv}};
+                                  {"notifications_waiting", notify_pending(s->notify)}, {"killpriv", k.killpriv},
+                                  {"passthrough", k.passthrough}, {"passthrough_opens", k.passthrough_opens}};
     numbers(out, "kernel", list, ARRAY_LEN(list));
 }
 
@@ -97,6 +99,27 @@ static void file_numbers(struct stack *s, struct buf *out)
         {"files_ahead_unused", v.files_ahead_unused},
     };
     numbers(out, "files", list, ARRAY_LEN(list));
+}
+
+static void cache_numbers(struct stack *s, struct buf *out)
+{
+    struct cache_stats c;
+
+    if (!s->cache)
+        return;
+    cache_stats(s->cache, &c);
+    const struct number list[] = {
+        {"limit", c.limit},               {"used", c.used},
+        {"hits", c.hits},                 {"misses", c.misses},
+        {"bytes_saved", c.hit_bytes},     {"bytes_filled", c.filled_bytes},
+        {"bytes_dropped", c.dropped_bytes}, {"bytes_verified", c.verified_bytes},
+        {"bad", c.bad},                   {"evicted", c.evicted},
+        {"evicted_bytes", c.evicted_bytes}, {"deduplicated", c.deduplicated},
+        {"pending", c.pending},           {"rebuilt", c.rebuilt},
+    };
+    numbers(out, "cache", list, ARRAY_LEN(list));
+    if (c.trouble[0])
+        text(out, "cache_trouble", c.trouble);
 }
 
 static void network_numbers(struct stack *s, struct buf *out)
@@ -142,6 +165,7 @@ void stack_status(struct stack *s, struct buf *out)
              (unsigned long long)((clock_mono_ms() - s->since_ms) / 1000));
     kernel_numbers(s, out);
     file_numbers(s, out);
+    cache_numbers(s, out);
     network_numbers(s, out);
     struct pairs counts = {.out = out}, dirty = {.out = out}, failed = {.out = out};
     buf_add_str(out, "\"requests\":{");

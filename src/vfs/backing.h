@@ -19,9 +19,6 @@
 /* Before the first open; `source` is copied. */
 void backing_from(struct vfs *v, const struct backing_source *source);
 
-/* The same with the mount's cache as the source. */
-void backing_from_cache(struct vfs *v);
-
 /* Asks the source where an open with these flags may be served so. Releases nothing: `out` is given to backing_enter_locked() or
  * backing_release(). Without locks; may touch the disk. */
 void backing_find(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c, struct backing_file *out);

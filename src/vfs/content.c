@@ -4,6 +4,7 @@
 #include "vfs/content_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,12 +92,14 @@ static void place_free(struct place *p)
 {
     if (!p)
         return;
+    if (p->known)
+        p->side->close(p->known);
     free(p->key);
     free(p->etag);
     free(p);
 }
 
-static struct place *place_new(const char *key, const char *etag, struct err *e)
+static struct place *place_new(const struct contents *cs, const char *key, const char *etag, uint64_t size, struct err *e)
 {
     struct place *p = calloc(1, sizeof(*p));
     if (!p || !(p->key = strdup(key)) || !(p->etag = strdup(etag))) {
@@ -105,6 +108,12 @@ static struct place *place_new(const char *key, const char *etag, struct err *e)
         return NULL;
     }
     p->refs = 1;
+    p->side = &cs->side;
+    if (cs->side.open) {
+        struct store_version version = {.size = size};
+        (void)snprintf(version.etag, sizeof(version.etag), "%s", etag);
+        p->known = cs->side.open(cs->side.arg, key, &version);
+    }
     return p;
 }
 
@@ -121,7 +130,7 @@ struct content *content_new(struct contents *cs, const char *key, const struct s
         (void)err_set(e, ERR_NOMEM, "no memory for a content");
         return NULL;
     }
-    c->place = place_new(key, version->etag, e);
+    c->place = place_new(cs, key, version->etag, version->size, e);
     if (!c->place) {
         free(c);
         return NULL;
@@ -223,10 +232,12 @@ uint64_t content_size(const struct content *c)
 
 enum err_code content_relocate(struct content *c, const char *key, const char *etag, struct err *e)
 {
-    struct place *p = place_new(key, etag, e);
+    struct place *p = place_new(c->cs, key, etag, c->size, e);
     if (!p)
         return ERR_NOMEM;
     LOCK_SCOPE(&c->cs->lock);
+    if (p->known && c->place->known)
+        p->side->same(p->known, c->place->known);
     place_unref_locked(c->place);
     c->place = p;
     return ERR_OK;

@@ -32,21 +32,26 @@ struct contents *contents_new(struct store *store, uint64_t memory, bool secret,
 /* What holds bytes beside the store: the disk cache. */
 struct content_block; /* a complete block that stays in memory */
 struct content_side {
+    /* What the side knows of one version, until close(); NULL: nothing, and it wants nothing. Touches no disk, any lock of the vfs
+     * may be held; so for close() and same(). */
+    void *(*open)(void *arg, const char *key, const struct store_version *version);
+    void (*close)(void *known);
+    /* The bytes of `to`, of which nothing is known yet, are those of `from`. */
+    void (*same)(void *to, void *from);
     /* Asked before every request: how many of the `length` bytes at `offset`, a multiple of CONTENT_BLOCK, are all here
      * (`*here` true) or all not; whole blocks, at least one. A request is divided there. */
-    uint64_t (*run)(void *arg, const char *key, const struct store_version *version, uint64_t offset, uint64_t length, bool *here);
+    uint64_t (*run)(void *known, uint64_t offset, uint64_t length, bool *here);
     /* Gives bytes that run() said are here, as store_get() would; data() and done() come on any thread. An error from it, whatever
      * it is, leads to a request for what it had not given yet. */
-    enum err_code (*get)(void *arg, const struct store_version *version, const struct store_get *g, struct err *e);
+    enum err_code (*get)(void *known, const struct store_get *g, struct err *e);
     /* These bytes of that version came from the store and are complete. True: they are kept in place until
      * content_block_release(). Not called while an eighth of the memory is kept so: readers come first, and what is left out
      * is fetched again when it is next wanted (content_stats.unkept). */
-    bool (*keep)(void *arg, const char *key, const struct store_version *version, uint64_t offset, const void *p, size_t len,
-                 struct content_block *b);
-    void *arg;
+    bool (*keep)(void *known, uint64_t offset, const void *p, size_t len, struct content_block *b);
+    void *arg; /* of open() */
 };
-/* Before the first content; `side` is copied. Its functions are called without any lock and must not block; not any more once
- * contents_free() has returned, for which every block must be released. */
+/* Before the first content; `side` is copied. run(), get() and keep() are called without any lock and may wait for a local disk,
+ * for nothing else. None is called any more once contents_free() has returned, for which every block must be released. */
 void contents_beside(struct contents *cs, const struct content_side *side);
 /* Any thread; takes the contents' lock, so any lock of lower rank may be held. */
 void content_block_release(struct content_block *b);

@@ -74,25 +74,17 @@ void content_block_release(struct content_block *kept)
 static bool keep_locked(const struct fetch *f, struct block *b)
 {
     struct contents *cs = f->c->cs;
-    if (!cs->side.keep || f->beside || !block_keep_locked(b))
+    if (!f->place->known || f->beside || !block_keep_locked(b))
         return false;
     f->c->holds++;
     contents_enter_locked(cs);
     return true;
 }
 
-static struct store_version version_of(const struct fetch *f)
-{
-    struct store_version v = {.size = f->c->size};
-    (void)snprintf(v.etag, sizeof(v.etag), "%s", f->place->etag);
-    return v;
-}
-
 static void offer(const struct fetch *f, struct block *b)
 {
-    const struct content_side *side = &f->c->cs->side;
-    struct store_version v = version_of(f);
-    if (!side->keep(side->arg, f->place->key, &v, b->index * CONTENT_BLOCK, b->data, b->len, (struct content_block *)b))
+    const struct place *p = f->place;
+    if (!p->side->keep(p->known, b->index * CONTENT_BLOCK, b->data, b->len, (struct content_block *)b))
         content_block_release((struct content_block *)b);
 }
 
@@ -253,11 +245,9 @@ static struct fetch *divide(struct fetch *f)
 {
     struct contents *cs = f->c->cs;
     f->beside = false;
-    if (!cs->side.run || f->side_fails)
+    if (!f->place->known || f->side_fails)
         return NULL;
-    struct store_version v = version_of(f);
-    uint64_t run = cs->side.run(cs->side.arg, f->place->key, &v, f->blocks[f->at]->index * CONTENT_BLOCK,
-                                length_of(f, f->n), &f->beside);
+    uint64_t run = cs->side.run(f->place->known, f->blocks[f->at]->index * CONTENT_BLOCK, length_of(f, f->n), &f->beside);
     unsigned k = f->at + 1;
     while (k < f->n && length_of(f, k + 1) <= run)
         k++;
@@ -273,9 +263,8 @@ static struct fetch *divide(struct fetch *f)
 static enum err_code get(struct fetch *f, const struct store_get *g, struct err *e)
 {
     struct contents *cs = f->c->cs;
-    struct store_version v = version_of(f);
     if (f->beside)
-        return cs->side.get(cs->side.arg, &v, g, e);
+        return f->place->side->get(f->place->known, g, e);
     f->started_us = clock_mono_us();
     f->first_us = f->got = 0;
     lock_take(&cs->lock);

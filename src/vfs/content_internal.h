@@ -90,6 +90,8 @@ struct block {
 struct place {
     unsigned refs;
     char *key, *etag;
+    void *known; /* the side's; NULL: it has none of it */
+    const struct content_side *side;
 };
 
 struct content {

@@ -191,7 +191,7 @@ struct vfs {
     struct inode *root;
     struct map *by_ino;
     uint64_t next_ino, seq, last_backing;
-    char *origin;           /* with cfg.cache */
+    struct beside *beside;         /* the disk cache; NULL: none */
     struct backing_source backing; /* constant while files are open */
     uint32_t mark, last_mark; /* of the merge that is running; the last one given */
     struct active_list unsent;

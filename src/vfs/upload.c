@@ -7,6 +7,7 @@
 #include "util/digest.h"
 #include "util/secret.h"
 #include "util/str.h"
+#include "vfs/beside.h"
 #include "vfs/early.h"
 #include "vfs/plan.h"
 #include "vfs/stage_use.h"
@@ -106,7 +107,10 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
     struct upload_source source = {u->stage, 0, true};
     struct store_body body = {.size = size, .read = upload_source_read, .arg = &source, .sha512 = sha512, .crc64nvme = &crc};
     struct store_call call = {.urgent = true};
-    return store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
+    code = store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
+    if (!code)
+        beside_stored(v, u->key, out, stage_path(u->stage), sha512);
+    return code;
 }
 
 /* ---- By parts */
@@ -196,7 +200,11 @@ static enum err_code put_parts(struct vfs *v, const struct upload *u, uint64_t s
         code = hash_whole(u->stage, size, sha512, &crc, e);
     if (!code)
         code = plan_whole(&p, v->caps, size, e);
-    return code ? code : put_plan(v, u, &p, sha512, out, e);
+    if (!code)
+        code = put_plan(v, u, &p, sha512, out, e);
+    if (!code)
+        beside_stored(v, u->key, out, stage_path(u->stage), sha512);
+    return code;
 }
 
 /* What was sent while the program wrote goes into the upload as it is. */

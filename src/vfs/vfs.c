@@ -3,7 +3,7 @@
 
 #include "util/clock.h"
 #include "util/str.h"
-#include "vfs/backing.h"
+#include "vfs/beside.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
@@ -51,21 +51,6 @@ static enum err_code open_state(struct vfs *v, struct err *e)
     return code;
 }
 
-static enum err_code open_cache(struct vfs *v, struct err *e)
-{
-    if (vfs_has(v, STORE_SECRET))
-        v->cfg.cache = NULL;
-    const char *origin = v->cfg.origin;
-    v->cfg.origin = NULL; /* the caller's string */
-    if (!v->cfg.cache)
-        return ERR_OK;
-    v->origin = str_printf("%s", origin);
-    if (!v->origin)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    backing_from_cache(v);
-    return ERR_OK;
-}
-
 static enum err_code open_parts(struct vfs *v, struct err *e)
 {
     v->by_ino = map_new(ino_key);
@@ -77,6 +62,8 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->walks = walks_new(e);
     if (!v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
+    if (v->cfg.cache && !vfs_has(v, STORE_SECRET) && !(v->beside = beside_new(v, e)))
+        return ERR_NOMEM;
     contents_give_back(v->contents, v->timers, IDLE_MEMORY_MS);
     LOCK_SCOPE(&v->tree);
     v->root = inode_new_locked(v, NULL, "", "", INODE_DIR);
@@ -105,11 +92,11 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     LIST_INIT(&v->sending);
     LIST_INIT(&v->handles);
     LIST_INIT(&v->dir_handles);
-    if (open_state(v, e) || open_cache(v, e) || open_parts(v, e)) {
+    if (open_state(v, e) || open_parts(v, e)) {
         vfs_free(v);
         return NULL;
     }
-    v->cfg.state_dir = NULL; /* the caller's string */
+    v->cfg.state_dir = v->cfg.origin = v->cfg.cache_prefix = NULL; /* the caller's strings */
     left_init(v);
     left_begin(v);
     return v;
@@ -169,13 +156,13 @@ void vfs_free(struct vfs *v)
     neighbours_free(v->neighbours);
     walks_free(v->walks);
     contents_free(v->contents);
+    beside_free(v->beside);
     timers_free(v->timers);
     uploads_free(v->uploads);
     cancel_unref(v->ending);
     map_free(v->by_ino);
     cond_release(&v->changed);
     lock_release(&v->tree);
-    free(v->origin);
     free(v->stage_dir);
     free(v);
 }

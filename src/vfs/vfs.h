@@ -59,6 +59,7 @@ struct vfs_config {
     struct vfs_notify notify;
     struct cache *cache;     /* outlives the vfs; NULL, and always with STORE_SECRET: none */
     const char *origin;      /* with a cache: whose keys these are, as cache_version has it; copied */
+    const char *cache_prefix; /* goes before the store's keys there; NULL: nothing; copied */
 };
 
 /* `store` outlives the vfs. Starts its threads. Sends no request but aborting uploads that a dead mount has recorded (in the

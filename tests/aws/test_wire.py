@@ -89,7 +89,7 @@ def first_request(aws, sandbox, tmp_path):
         sandbox.env.update(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="eu-west-1", HTTPS_PROXY=aws.url,
                            AWS_CA_BUNDLE=aws.certificate)
         result = subprocess.run([os.environ["AWSFS_BIN"], source, str(tmp_path / "mnt"), "-f", "-o",
-                                 ",".join(("log=stderr", "timeout=5", "state=%s" % (tmp_path / "state")) + options)],
+                                 ",".join(("log=stderr", "cache=none", "timeout=5", "state=%s" % (tmp_path / "state")) + options)],
                                 env={**sandbox.env, **sandbox.sanitizer}, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode != 0 and "AccessDenied" in result.stderr, result.stderr
         assert SECRET not in result.stderr

@@ -21,11 +21,11 @@ def body(i):
 
 @pytest.fixture
 def small(origin, bucket, mount):
-    """small(n): a mount with n files of 4 KiB, file i in directory i mod 20, of which nothing is known yet; 10 ms a GET."""
-    def make(n):
+    """small(n, option=...): a mount with n files of 4 KiB, file i in directory i mod 20, of which nothing is known yet; 10 ms a GET."""
+    def make(n, **options):
         witness = bucket(origin)
         witness.put_many({key(i): body(i) for i in range(n)})
-        disk = mount(witness)
+        disk = mount(witness, **options)
         origin.fault({"delay_ms": 10}, kind="GetObject")
         origin.reset_counts()
         return disk
@@ -100,7 +100,7 @@ def test_a_shuffled_reader_wastes_little(origin, small, rng):
 
 
 def test_what_nobody_reads_is_given_up_and_counted(origin, small):
-    disk = small(200)
+    disk = small(200, cache="none")
     for i in range(3 * DIRS):
         check(disk, i)
     n = ahead(disk)

@@ -1,0 +1,194 @@
+#include "vfs/beside.h"
+
+#include "cache/cache.h"
+#include "util/str.h"
+#include "vfs/backing.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(CONTENT_BLOCK == CACHE_CHUNK, "a block is a chunk");
+
+struct beside {
+    struct cache *cache;
+    char *origin, *prefix;
+};
+
+/* `full` gets the key's memory. */
+static bool version_of(const struct beside *b, const char *key, const struct store_version *version, char **full,
+                       struct cache_version *out)
+{
+    *full = str_printf("%s%s", b->prefix, key);
+    *out = (struct cache_version){.origin = b->origin, .key = *full, .etag = version->etag, .size = version->size};
+    return *full != NULL;
+}
+
+static struct cache_entry *entry_of(const struct beside *b, const char *key, const struct store_version *version)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_version v;
+    return version_of(b, key, version, &full, &v) ? cache_entry_get(b->cache, &v) : NULL;
+}
+
+/* ---- For contents */
+
+static void *side_open(void *arg, const char *key, const struct store_version *version)
+{
+    return entry_of(arg, key, version);
+}
+
+static void side_close(void *known)
+{
+    cache_entry_unref(known);
+}
+
+static void side_same(void *to, void *from)
+{
+    cache_entry_same(to, from);
+}
+
+static uint64_t side_run(void *known, uint64_t offset, uint64_t length, bool *here)
+{
+    uint64_t held = cache_held(known, offset, length), lacks = CONTENT_BLOCK;
+    *here = held > 0;
+    if (held > 0)
+        return held;
+    while (lacks < length && cache_held(known, offset + lacks, 1) == 0)
+        lacks += CONTENT_BLOCK;
+    return lacks < length ? lacks : length;
+}
+
+static enum err_code side_get(void *known, const struct store_get *g, struct err *e)
+{
+    char block[CONTENT_BLOCK];
+    for (uint64_t at = 0; at < g->length; at += CONTENT_BLOCK) {
+        size_t len = g->length - at < CONTENT_BLOCK ? (size_t)(g->length - at) : CONTENT_BLOCK;
+        struct err why = ERR_INIT;
+        enum err_code code = ERR_OK;
+        if (!cache_read(known, g->offset + at, block, len))
+            code = err_set(&why, ERR_IO, "%s: not in the cache any more", g->key);
+        else if (!g->data(g->arg, block, len))
+            code = err_set(&why, ERR_CANCELED, "%s: not wanted any more", g->key);
+        if (code) {
+            g->done(g->arg, code, NULL, &why);
+            return ERR_OK;
+        }
+    }
+    g->done(g->arg, ERR_OK, NULL, NULL);
+    return ERR_OK;
+}
+
+struct kept {
+    struct cache_block chunk;
+    struct content_block *block;
+};
+
+static void kept_done(struct cache_block *chunk)
+{
+    struct kept *k = CONTAINER_OF(chunk, struct kept, chunk);
+    content_block_release(k->block);
+    free(k);
+}
+
+static bool side_keep(void *known, uint64_t offset, const void *p, size_t len, struct content_block *block)
+{
+    struct kept *k = malloc(sizeof(*k));
+    if (!k)
+        return false;
+    *k = (struct kept){.chunk = {.index = offset / CONTENT_BLOCK, .p = p, .len = (uint32_t)len, .done = kept_done}, .block = block};
+    if (cache_put(known, &k->chunk))
+        return true;
+    free(k);
+    return false;
+}
+
+/* ---- For open files */
+
+static int backing_open(void *arg, const char *key, const struct store_version *version, void **keep)
+{
+    struct cache_entry *n = entry_of(arg, key, version);
+    int fd = cache_entry_fd(n);
+    if (fd < 0)
+        cache_entry_unref(n);
+    else
+        *keep = n;
+    return fd;
+}
+
+static void backing_close(void *arg, void *keep)
+{
+    cache_entry_unref(keep);
+}
+
+/* ---- What was stored from here */
+
+struct stored {
+    struct vfs *v;
+    char *key;
+    struct store_version version;
+    int fd;
+    uint8_t sha512[CACHE_SHA512];
+};
+
+static void adopt(void *arg)
+{
+    struct stored *s = arg;
+    struct vfs *v = s->v;
+    CLEANUP(free) char *full = NULL;
+    struct cache_version version;
+    if (version_of(v->beside, s->key, &s->version, &full, &version))
+        cache_adopt(v->beside->cache, &version, s->fd, s->sha512);
+    close(s->fd);
+    free(s->key);
+    free(s);
+    LOCK_SCOPE(&v->tree);
+    v->background--;
+    cond_broadcast(&v->changed);
+}
+
+void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
+                   const uint8_t sha512[64])
+{
+    struct stored *s = v->beside && path && version->size > 0 ? malloc(sizeof(*s)) : NULL;
+    if (!s)
+        return;
+    *s = (struct stored){.v = v, .key = strdup(key), .version = *version, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
+    memcpy(s->sha512, sha512, sizeof(s->sha512));
+    lock_take(&v->tree);
+    bool queued = s->key && s->fd >= 0 && pool_submit(v->pool, adopt, s, NULL) == ERR_OK;
+    v->background += queued; /* it cannot end before the lock is dropped */
+    lock_drop(&v->tree);
+    if (queued)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->key);
+    free(s);
+}
+
+/* ---- */
+
+void beside_free(struct beside *b)
+{
+    if (!b)
+        return;
+    free(b->origin);
+    free(b->prefix);
+    free(b);
+}
+
+struct beside *beside_new(struct vfs *v, struct err *e)
+{
+    struct beside *b = calloc(1, sizeof(*b));
+    if (!b || !(b->origin = strdup(v->cfg.origin)) || !(b->prefix = strdup(v->cfg.cache_prefix ? v->cfg.cache_prefix : ""))) {
+        beside_free(b);
+        (void)err_set(e, ERR_NOMEM, "no memory for the cache");
+        return NULL;
+    }
+    b->cache = v->cfg.cache;
+    contents_beside(v->contents, &(struct content_side){.open = side_open, .close = side_close, .same = side_same, .run = side_run,
+                                                        .get = side_get, .keep = side_keep, .arg = b});
+    backing_from(v, &(struct backing_source){.open = backing_open, .close = backing_close, .arg = b});
+    return b;
+}

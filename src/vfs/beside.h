@@ -1,0 +1,21 @@
+/*
+ * The disk cache beside the store: what it holds is not asked for, what is fetched or stored from here goes to it, and whole files
+ * of it may serve open files in place of vfs_read(). Private to src/vfs.
+ */
+#ifndef VFS_BESIDE_H
+#define VFS_BESIDE_H
+
+#include "vfs/tree.h"
+
+/* Of v->cfg.cache, connected to v->contents and v->backing. NULL without memory. */
+struct beside *beside_new(struct vfs *v, struct err *e);
+
+/* After contents_free(). NULL is fine. The cache still finishes what it was given. */
+void beside_free(struct beside *b);
+
+/* The file at `path`, of version->size bytes with that SHA-512, was stored under the key: the cache gets a copy in the background.
+ * Where it is written to meanwhile the cache notices and drops it. Never waits. */
+void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
+                   const uint8_t sha512[64]);
+
+#endif

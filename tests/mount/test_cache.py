@@ -1,0 +1,246 @@
+"""The disk cache: what is downloaded once is not downloaded again, whatever becomes of the mount, and never served wrong."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from support.buckets import Parameters
+from support.work import pattern, wait_until
+
+MIB = 1024 * 1024
+
+
+def status(disk):
+    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)
+
+
+def idle(disk):
+    """Waits until the cache has written, hashed and recorded what it was given; its counters."""
+    wait_until(lambda: status(disk)["cache"]["pending"] == 0, 60)
+    return status(disk)["cache"]
+
+
+def read(path):
+    """Past the kernel's pages."""
+    with open(path, "rb") as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return f.read()
+
+
+def gets(origin):
+    return origin.requests().get("GetObject", 0)
+
+
+FILES = {"large": pattern(5 * MIB + 77, 1), "medium": pattern(300_000, 2), "small": pattern(4096, 3), "one": b"x"}
+
+
+@pytest.fixture
+def filled(origin, bucket, mount):
+    """A mount whose files were all read and are all in the cache; the server's counts are at zero."""
+    def make(files=None, **options):
+        witness = bucket(origin)
+        for key, body in (FILES if files is None else files).items():
+            witness.put(key, body)
+        disk = mount(witness, **options)
+        for key, body in (FILES if files is None else files).items():
+            assert (disk / key).read_bytes() == body
+        idle(disk)
+        origin.reset_counts()
+        return disk
+    return make
+
+
+def all_right(disk, files=None):
+    for key, body in (files or FILES).items():
+        assert read(disk / key) == body
+
+
+@pytest.mark.parametrize("how", ["umount", "kill"])
+def test_after_a_remount_nothing_is_downloaded_again(origin, filled, how):
+    disk = filled()
+    if how == "kill":
+        disk.kill9()
+        disk.start()
+    else:
+        disk.remount()
+    all_right(disk)
+    assert gets(origin) == 0
+    assert status(disk)["cache"]["bad"] == 0
+
+
+def test_a_mount_that_ends_at_once_first_writes_what_was_fetched(origin, bucket, mount):
+    witness = bucket(origin)
+    witness.put("f", FILES["large"])
+    disk = mount(witness)
+    assert (disk / "f").read_bytes() == FILES["large"]
+    disk.remount()
+    origin.reset_counts()
+    assert read(disk / "f") == FILES["large"]
+    assert gets(origin) == 0
+
+
+def test_a_prefix_of_the_bucket_finds_what_the_whole_bucket_cached(origin, bucket, mount):
+    witness = bucket(origin)
+    witness.put("dir/f", FILES["large"])
+    disk = mount(witness)
+    assert (disk / "dir" / "f").read_bytes() == FILES["large"]
+    disk.umount()
+    origin.reset_counts()
+    disk.source += "/dir"
+    disk.start()
+    assert (disk / "f").read_bytes() == FILES["large"]
+    assert gets(origin) == 0
+
+
+def test_the_same_bytes_under_another_key_or_put_again_cost_no_download(origin, filled):
+    disk = filled(ttl="0")
+    for key, body in FILES.items():
+        disk.bucket.put("copy-" + key, body)
+        disk.bucket.put(key, body)
+    origin.reset_counts()
+    all_right(disk)
+    all_right(disk, {"copy-" + key: body for key, body in FILES.items()})
+    assert gets(origin) == 0
+
+
+def test_another_version_is_fetched_and_no_byte_of_the_old_one_shows(origin, filled):
+    disk = filled(ttl="0")
+    other = {key: bytes(255 - b for b in body) for key, body in FILES.items()}
+    for key, body in other.items():
+        disk.bucket.put(key, body)
+    all_right(disk, other)
+    idle(disk)
+    disk.remount()
+    origin.reset_counts()
+    all_right(disk, other)
+    assert gets(origin) == 0
+
+
+def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
+    disk = mount(bucket(origin))
+    for key, body in FILES.items():
+        (disk / key).write_bytes(body)
+    wait_until(lambda: status(disk)["cache"]["bytes_filled"] == sum(map(len, FILES.values())), 30)
+    disk.remount()
+    all_right(disk)
+    assert gets(origin) == 0
+
+
+def test_a_rename_takes_the_cached_bytes_along(origin, filled):
+    disk = filled()
+    for key in FILES:
+        os.rename(disk / key, disk / ("new-" + key))
+    all_right(disk, {"new-" + key: body for key, body in FILES.items()})
+    idle(disk)
+    disk.remount()
+    all_right(disk, {"new-" + key: body for key, body in FILES.items()})
+    assert gets(origin) == 0
+
+
+def cache_files(disk):
+    return sorted(p for name in ("content", "part") for p in (disk.cache / name).rglob("*") if p.is_file())
+
+
+def test_a_flipped_bit_never_reaches_a_reader_and_costs_one_block(origin, filled):
+    disk = filled({"large": FILES["large"]})
+    disk.umount()
+    (file,) = cache_files(disk)
+    with open(file, "r+b") as f:
+        f.seek(2 * MIB + 5)
+        byte = f.read(1)
+        f.seek(2 * MIB + 5)
+        f.write(bytes([byte[0] ^ 4]))
+    disk.start()
+    assert read(disk / "large") == FILES["large"]
+    assert gets(origin) == 1
+    assert status(disk)["cache"]["bad"] >= 1
+    idle(disk)
+    disk.remount()
+    origin.reset_counts()
+    assert read(disk / "large") == FILES["large"]
+    assert gets(origin) == 0
+
+
+@pytest.mark.parametrize("what", ["truncated", "deleted", "zeros", "database"])
+def test_whatever_becomes_of_the_files_the_bytes_are_right(filled, what):
+    disk = filled()
+    disk.umount()
+    if what == "database":
+        (disk.cache / "index.db").write_bytes(b"garbage" * 1000)
+    for file in cache_files(disk) if what != "database" else ():
+        if what == "deleted":
+            file.unlink()
+        else:
+            os.truncate(file, 1000 if what == "truncated" else 0)
+            os.truncate(file, 1000 if what == "truncated" else 5 * MIB + 77)
+    disk.start()
+    all_right(disk)
+    idle(disk)
+    all_right(disk)
+    assert what != "database" or "moved to index.db.bad" in disk.log()
+
+
+def test_the_cache_can_be_lost_under_a_running_mount(filled):
+    disk = filled()
+    for file in cache_files(disk):
+        file.unlink()
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (disk.cache / name).unlink(missing_ok=True)
+    all_right(disk)
+    disk.remount()
+    all_right(disk)
+
+
+def test_cache_none_keeps_nothing(origin, bucket, mount):
+    witness = bucket(origin)
+    witness.put("f", FILES["medium"])
+    disk = mount(witness, cache="none")
+    assert (disk / "f").read_bytes() == FILES["medium"]
+    assert "cache" not in status(disk)
+    disk.remount()
+    origin.reset_counts()
+    assert (disk / "f").read_bytes() == FILES["medium"]
+    assert gets(origin) == 1
+
+
+def test_the_limit_holds(bucket, origin, mount):
+    witness = bucket(origin)
+    files = {"f%d" % i: pattern(4 * MIB, i) for i in range(15)}
+    for key, body in files.items():
+        witness.put(key, body)
+    disk = mount(witness, cache_size="32M")
+    for key, body in files.items():
+        assert (disk / key).read_bytes() == body
+        used = sum(p.stat().st_blocks * 512 for p in disk.cache.rglob("*") if p.is_file())
+        assert used <= 32 * MIB
+    numbers = idle(disk)
+    assert numbers["evicted"] > 0 and numbers["used"] <= 32 * MIB
+
+
+def test_the_directory_is_private_and_a_link_is_refused(bucket, origin, mount, tmp_path):
+    witness = bucket(origin)
+    disk = mount(witness, cache=tmp_path / "new" / "cache")
+    assert (tmp_path / "new" / "cache").stat().st_mode & 0o777 == 0o700
+    disk.umount()
+    (tmp_path / "link").symlink_to(tmp_path / "new" / "cache")
+    disk.options["cache"] = tmp_path / "link"
+    with pytest.raises(Exception, match="option cache: .*symbolic links are not followed"):
+        disk.start()
+
+
+def test_parameters_never_reach_the_cache(moto, mount):
+    tree = Parameters(moto)
+    tree.put("secret", "a value that must not be on a disk", kind="SecureString")
+    disk = mount(tree)
+    assert "must not be" in (disk / "secret").read_text()
+    disk.umount()
+    assert not list(disk.cache.rglob("*"))
+
+
+def test_two_mounts_share_one_cache(origin, filled, mount):
+    disk = filled()
+    other = mount(disk.bucket, cache=disk.cache)
+    all_right(other)
+    assert gets(origin) == 0
