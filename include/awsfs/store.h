@@ -104,12 +104,15 @@ struct store_object {
     struct store_version version;
     struct store_meta *meta;    /* NULL when not told (listings of S3) */
     void *content;              /* with STORE_LIST_CONTENT: version.size bytes, from secret_alloc() */
+    bool sealed;                /* with STORE_LIST_CONTENT: its bytes, and how many they are (version.size is 0), are told by a stat
+                                   with `unseal` only */
 };
 
 struct store_call {
     struct cancel *cancel;      /* NULL: cannot be interrupted */
     unsigned timeout_ms;        /* 0: the mount's */
     bool urgent;                /* somebody waits: goes before read-ahead and uploads */
+    bool unseal;                /* of a stat: the bytes are wanted, whatever it costs to have them */
 };
 
 /* A condition on what is there now. Failing: ERR_CONFLICT (also where the object of IF_MATCH is gone), after making sure that

@@ -67,6 +67,8 @@ static const struct option_row table[] = {
      .help = "type of new parameters of such names; several with blanks between"},
     {"ssm_rename", OPTION_WORD, AT(ssm_rename), FOR_SSM, "copy",
      .help = "directories are renamed also where older versions are lost"},
+    {"ssm_decrypt", OPTION_CHOICE, AT(ssm_decrypt), FOR_SSM, "list|read", .preset = "list",
+     .help = "when SecureStrings are decrypted"},
     {"ssm_rate", OPTION_NUMBER, AT(ssm_rate), FOR_SSM, .min = 1, .max = 10000, .value = "NUMBER", .preset = "10",
      .help = "requests a second"},
     {"newline", OPTION_CHOICE, AT(newline), FOR_SSM, "keep|chomp|add", .preset = "keep",
@@ -103,7 +105,6 @@ static const struct option_row table[] = {
 
     /* Later versions */
     LATER("ssm_watch"),
-    LATER("ssm_decrypt"),
 
     /* Of mount(8), fstab and systemd */
     IGNORED("rw"),

@@ -27,7 +27,7 @@ struct options {
     char *cache; /* accepted, not used yet */
     bool anonymous, dualstack, fips, insecure_tls, read_only, allow_other, requester_pays;
     bool noexec, noatime, nodiratime, sync, dirsync;
-    int addressing, write, excl, attrs, newline, offline, sse, passthrough, log_level;
+    int addressing, write, excl, attrs, newline, offline, sse, passthrough, log_level, ssm_decrypt;
     uint64_t timeout_ms, ttl_ms, memory, rename_limit, ssm_rate, dirty_limit, cache_size, cache_free;
     uint64_t uid, gid, umask, file_mode, dir_mode;
     bool sloppy;              /* set by the caller: unknown options are no error */

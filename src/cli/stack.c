@@ -185,6 +185,7 @@ static struct store *new_store(struct stack *s, struct err *e)
         .key_id = o->ssm_key,
         .tier = o->ssm_tier,
         .rules = o->ssm_rule,
+        .seal = o->ssm_decrypt == 1,
         .rename_copy = o->ssm_rename != NULL,
         .rate = (unsigned)o->ssm_rate,
         .newline = (enum ssm_newline)o->newline,

@@ -56,10 +56,12 @@ void reply_attr(struct request *r, const struct vfs_attr *attr)
  * write needs no FLUSH. */
 static struct fuse_file_info file_info(const struct request *r, struct vfs_handle *h)
 {
+    bool sealed = vfs_sealed(r->session->vfs, h);
     return (struct fuse_file_info){
         .fh = (uintptr_t)h,
         .flags = r->flags,
-        .keep_cache = 1,
+        .direct_io = sealed,
+        .keep_cache = !sealed,
         .noflush = (r->flags & O_ACCMODE) == O_RDONLY,
     };
 }

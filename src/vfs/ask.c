@@ -85,6 +85,20 @@ static void question_ask(void *item)
         q->code = ERR_OK;
 }
 
+/* Reading and listing are permissions of their own: where one is refused, what the other has found is there. Where nothing was found and
+ * listing is refused, a read-only mount takes the name for a directory, in which names that are known can be read; where something may
+ * be made, that would be in its way, and the refusal is the answer. */
+static void forgive(const struct vfs *v, struct question q[2])
+{
+    bool presume = !q[0].code && !q[0].yes && vfs_has(v, STORE_LIST_SUBTREE) && v->cfg.read_only;
+    if (q[1].code == ERR_ACCESS && (q[0].yes || presume)) {
+        q[1].code = ERR_OK;
+        q[1].yes = presume;
+    } else if (q[0].code == ERR_ACCESS && q[1].yes) {
+        q[0].code = ERR_OK;
+    }
+}
+
 /* Asks what is wanted, in parallel, and adds the answers to what was found. */
 static enum err_code ask_directly(struct ask *a, bool object, bool below, struct err *e)
 {
@@ -93,6 +107,8 @@ static enum err_code ask_directly(struct ask *a, bool object, bool below, struct
     size_t n = (size_t)object + (size_t)below;
     pool_each(a->v->pool, first, n, sizeof(q[0]), 2, question_ask, NULL);
     enum err_code code = ERR_OK;
+    if (object && below)
+        forgive(a->v, q);
     for (size_t k = 0; k < n && !code; k++)
         code = first[k].code ? err_copy(e, &first[k].err) : ERR_OK;
     if (!code && (q[0].yes || q[1].yes))
@@ -221,6 +237,11 @@ static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct er
     if (known != INODE_FILE && known != INODE_DIR)
         return ask_directly(a, true, true, e);
     enum err_code code = ask_directly(a, known == INODE_FILE, known == INODE_DIR, e);
+    if (code == ERR_ACCESS && known == INODE_DIR) { /* it was one, and there is no better word */
+        if (e)
+            *e = (struct err)ERR_INIT;
+        return found_dir_put(a->found, a->component, NULL, true, e);
+    }
     if (code || found_dir_get(a->found, a->component))
         return code;
     return ask_directly(a, known != INODE_FILE, known != INODE_DIR, e);

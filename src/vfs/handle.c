@@ -5,6 +5,7 @@
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
+#include "vfs/seal.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
 
@@ -109,6 +110,29 @@ static enum err_code open_handle(struct vfs *v, struct inode *i, int flags, cons
     return !code && excluded ? backing_part(v, i, c, e) : code;
 }
 
+/* What is brought for this open stays until its handle is there. */
+static enum err_code open_sealed(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                                 struct err *e)
+{
+    lock_take(&v->tree);
+    enum err_code code = stage_pin_locked(v, i, e);
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    code = flags & O_TRUNC ? ERR_OK : seal_break(v, i, c, e);
+    if (!code)
+        code = open_handle(v, i, flags, c, out, e);
+    LOCK_SCOPE(&v->tree);
+    stage_unpin_locked(v, i);
+    return code;
+}
+
+bool vfs_sealed(struct vfs *v, struct vfs_handle *h)
+{
+    LOCK_SCOPE(&v->tree);
+    return h->inode->flags & INODE_SEALED;
+}
+
 enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_caller *c, struct vfs_handle **out,
                        struct err *e)
 {
@@ -125,8 +149,11 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
         return code;
     code = open_refresh(v, i, c, e);
     struct vfs_handle *h = NULL;
+    lock_take(&v->tree);
+    bool sealed = i->flags & INODE_SEALED;
+    lock_drop(&v->tree);
     if (!code)
-        code = open_handle(v, i, flags, c, &h, e);
+        code = sealed ? open_sealed(v, i, flags, c, &h, e) : open_handle(v, i, flags, c, &h, e);
     if (!code && (flags & O_TRUNC))
         code = stage_open(v, i, true, e);
     inode_unref(v, i);

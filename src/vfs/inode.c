@@ -3,6 +3,7 @@
 #include "vfs/dirs.h"
 #include "vfs/early.h"
 #include "vfs/inode.h"
+#include "vfs/seal.h"
 
 #include <string.h>
 
@@ -279,6 +280,7 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
         stage_free(a->stage);
     i->active = NULL;
     free(a);
+    seal_again_locked(i);
     if (i->content && !vfs_has(v, STORE_LIST_CONTENT)) {
         /* What its gets brought along: readers were answered before their end. */
         CLEANUP(store_meta_unref) struct store_meta *meta = i->meta ? NULL : content_meta(i->content);

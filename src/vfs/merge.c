@@ -71,7 +71,8 @@ static void confirm(struct inode *i, const struct merge *m)
 
 static bool same_version(const struct inode *i, const struct store_object *o)
 {
-    return i->etag && strcmp(i->etag, o->version.etag) == 0 && i->size == o->version.size;
+    bool same_size = i->size == o->version.size || (o->sealed && (i->flags & INODE_SEALED));
+    return i->etag && strcmp(i->etag, o->version.etag) == 0 && same_size && o->sealed == ((i->flags & INODE_SEALED) != 0);
 }
 
 /* The version is the same: attributes may have been changed by others, which shows in Last-Modified. */
@@ -155,6 +156,8 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
     i = replace(v, dir, name, component, kind_of(object), self ? INODE_SELF : 0, m, e);
     if (!i)
         return ERR_NOMEM;
+    if (object->sealed)
+        i->flags |= INODE_SEALED;
     enum err_code code = inode_set_version_locked(v, i, &object->version, object->meta, e);
     if (!code)
         code = take_content(v, i, object, e);

@@ -131,7 +131,12 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
     enum err_code code = ask_is_virtual(v, name) ? ERR_OK : list_small(v, dir, c, &whole, e);
     if (code || whole)
         return code;
-    return ask_component(v, dir, name, buf_str(&component), c, e);
+    code = ask_component(v, dir, name, buf_str(&component), c, e);
+    /* Who may not ask for one name may still list all of them. */
+    if (code != ERR_ACCESS || !vfs_has(v, STORE_LIST_CONTENT) || ask_is_virtual(v, name))
+        return code;
+    struct err none = ERR_INIT;
+    return list_dir(v, dir, c, &none) == ERR_OK ? ERR_OK : code;
 }
 
 /* Attributes that the listing does not carry, where they are likely. *i may be replaced: what was looked at may have turned out

@@ -5,6 +5,7 @@
 #include "vfs/base.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
+#include "vfs/seal.h"
 #include "vfs/send.h"
 
 #include <string.h>
@@ -101,6 +102,9 @@ static void install_locked(struct inode *i, struct stage *fresh)
 
 static enum err_code open_pinned(struct vfs *v, struct inode *i, bool empty, struct err *e)
 {
+    enum err_code unsealed = empty ? ERR_OK : seal_break(v, i, NULL, e);
+    if (unsealed)
+        return unsealed;
     lock_take(&v->tree);
     struct stage *have = i->active->stage;
     uint64_t base = empty || (i->flags & INODE_NEW) ? 0 : i->size;

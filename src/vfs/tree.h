@@ -55,6 +55,7 @@ enum {
     INODE_READ = 1 << 11, /* has been read; the order of its directory, which will be made, has to be told */
     INODE_WRITTEN = 1 << 14, /* was written by this mount, or is about to be: has had a stage, or was made by backing_part() */
     INODE_PARTED = 1 << 15, /* a fresh inode has taken the name: handles that read go on, nothing of it is changed any more */
+    INODE_SEALED = 1 << 12, /* its bytes come with an open and go with the last close; in between its size is 0 */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 

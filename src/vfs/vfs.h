@@ -199,6 +199,9 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
 /* The last descriptor is gone. Never waits: what is dirty is put in the background. */
 void vfs_release(struct vfs *v, struct vfs_handle *h);
 
+/* Whether the size that was shown before the open says nothing: the kernel must ask here for every byte. */
+bool vfs_sealed(struct vfs *v, struct vfs_handle *h);
+
 /* A local file that can serve an open file in place of vfs_read(): exactly the bytes of the handle's version, all of them, checked.
  * Nobody ever changes it; it may be unlinked. */
 struct vfs_backing {

@@ -182,3 +182,84 @@ def test_a_rename_of_a_hierarchy_that_fails_leaves_it_as_it_was(origin, tree):
     origin.clear_faults()
     assert disk.parameters.names() == sorted("d/p%d" % i for i in range(25))
     wait_until(lambda: sorted(os.listdir(disk / "d")) == sorted("p%d" % i for i in range(25)), 10)
+
+
+def test_who_may_list_and_not_read_reads_what_listings_bring(origin, parameters, tree):
+    disk = tree({"d/p": "value"}, ttl=0)
+    origin.parameters(deny=[{"kind": "GetParameter"}, {"kind": "GetParameters"}])
+    assert os.listdir(disk / "d") == ["p"] and (disk / "d" / "p").read_text() == "value"
+    assert errno_of(os.stat, disk / "none") == errno.ENOENT
+    origin.parameters(deny=[{"kind": "Get*", "name": parameters.root + "*"}])
+    assert errno_of((disk / "d" / "p").read_text) == errno.EACCES
+    origin.parameters(deny=[{"kind": "PutParameter"}])
+    assert errno_of((disk / "d" / "p").write_text, "new") == errno.EACCES
+    assert disk.parameters.get("d/p") == "value"
+
+
+@pytest.mark.parametrize("ro", [False, True])
+def test_who_may_read_and_not_list_reads_the_names_he_knows(origin, parameters, mount, ro):
+    for name in ("p", "d/p", "d/deep/er"):
+        parameters.put(name, "value of " + name)
+    origin.parameters(deny=[{"kind": "GetParametersByPath"}])
+    disk = mount(parameters, ssm_rate=1000, ttl=1, **({"ro": True} if ro else {}))
+    assert errno_of(os.listdir, disk.path) == errno.EACCES
+    assert (disk / "p").read_text() == "value of p"
+    if ro:
+        assert (disk / "d" / "p").read_text() == "value of d/p" and (disk / "d" / "deep" / "er").read_text() == "value of d/deep/er"
+    else:
+        assert errno_of((disk / "d" / "p").read_text) == errno.EACCES
+
+
+@pytest.mark.parametrize("state, word", [("disabled", "InvalidKeyId"), ("denied", "AccessDenied")])
+def test_a_key_that_cannot_be_used_is_told_with_its_cause_once(origin, parameters, tree, state, word):
+    parameters.put("s", "secret", "SecureString", KeyId="alias/mine")
+    disk = tree({"p": "plain"}, ttl=0)
+    origin.parameters(keys={"alias/mine": state})
+    for _ in range(3):
+        assert errno_of((disk / "s").read_text) in (errno.EKEYREJECTED, errno.EACCES)
+    assert (disk / "p").read_text() == "plain"
+    told = [line for line in disk.log().splitlines() if word in line]
+    assert len(told) == 1 and "/s" in told[0] and "secret" not in disk.log()
+
+
+def test_with_decryption_on_read_nothing_is_decrypted_before_an_open(origin, parameters, tree):
+    parameters.put("s", "secret value", "SecureString")
+    parameters.put("p", "plain")
+    origin.parameters(keys={"alias/aws/ssm": "denied"})
+    disk = tree(ssm_decrypt="read")
+    assert sorted(os.listdir(disk.path)) == ["p", "s"] and os.stat(disk / "p").st_size == 5
+    assert os.stat(disk / "s").st_size == 0 and os.stat(disk / "s").st_mode & 0o777 == 0o600
+    assert errno_of((disk / "s").read_text) == errno.EACCES
+    origin.parameters(keys={})
+    origin.reset_counts()
+    for _ in range(2):
+        assert (disk / "s").read_text() == "secret value"
+        run("grep", "-q", "secret value", disk / "s")
+    assert origin.requests() == {"GetParameter": 4}
+    with open(disk / "s", "a") as f:
+        f.write(" grown")
+    assert parameters.get("s") == "secret value grown"
+    os.truncate(disk / "s", 6)
+    wait_until(lambda: parameters.get("s") == "secret", 10)
+    (disk / "s").write_text("new")
+    assert parameters.get("s") == "new" == (disk / "s").read_text()
+    os.rename(disk / "s", disk / "s~")
+    assert (disk / "s~").read_text() == "new"
+    os.rename(disk / "s~", disk / "t")
+    assert parameters.get("t") == "new" == (disk / "t").read_text()
+    run("sed", "-i", "s/new/newer/", disk / "t")
+    assert parameters.get("t") == "newer"
+
+
+def test_one_key_that_cannot_be_used_hides_one_value_and_no_name(origin, parameters, tree):
+    for i in range(25):
+        parameters.put("p%02d" % i, "value", "SecureString", KeyId="alias/off" if i == 13 else "alias/on")
+    origin.parameters(keys={"alias/off": "disabled"})
+    disk = tree()
+    assert len(os.listdir(disk.path)) == 25
+    assert origin.requests() == {"GetParametersByPath": 4}
+    assert errno_of((disk / "p13").read_text) == errno.EKEYREJECTED
+    for i in (0, 12, 14, 24):
+        assert (disk / ("p%02d" % i)).read_text() == "value"
+    origin.parameters(keys={})
+    assert (disk / "p13").read_text() == "value"

@@ -86,6 +86,8 @@ static bool was_throttled(const struct call_state *state, enum err_code code)
 enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const struct buf *request,
                        const struct store_call *call, struct ssm_reply *out, struct err *e)
 {
+    struct err own = ERR_INIT;
+    e = e ? e : &own;
     enum err_code code = buf_check(request, "request", e);
     if (code != ERR_OK)
         return code;
@@ -101,9 +103,14 @@ enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const
     buf_init_secret(&out->body, REPLY_MAX);
     struct call_state state = {.s = s, .reply = out};
     code = send_request(&state, op, request, call, left_ms, e);
-    if (was_throttled(&state, code))
+    bool throttled = was_throttled(&state, code);
+    if (throttled)
         pace_throttled(s->pace);
     if (code != ERR_OK)
-        return err_prefix(e, code, "%s", subject);
+        code = err_prefix(e, code, "%s", subject);
+    if (!s->quiet)
+        trouble_tell(&s->trouble, op, subject, e, throttled);
+    if (code != ERR_OK)
+        return code;
     return buf_check(&out->body, "reply", e);
 }

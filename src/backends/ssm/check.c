@@ -221,6 +221,7 @@ enum err_code ssm_check_try(void *impl, const struct check_limits *limits, struc
     if (t == NULL || c == NULL)
         return err_set(e, ERR_NOMEM, "no memory for the trials");
     c->s = s;
+    s->quiet = true;
     c->report = out;
     enum err_code code = name_scratch(c, e);
     if (code != ERR_OK)

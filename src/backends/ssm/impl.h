@@ -6,6 +6,7 @@
 #include "backends/ssm/names.h"
 #include "backends/ssm/replies.h"
 #include "backends/ssm/ssm.h"
+#include "backends/ssm/trouble.h"
 #include "util/buf.h"
 
 #include <stdatomic.h>
@@ -27,6 +28,10 @@ struct ssm {
     char *key_id;             /* of new SecureStrings; "": the account's default */
     struct rules *rules;      /* types of new parameters by name; NULL: none */
     enum ssm_newline newline;
+    struct trouble trouble;
+    bool quiet;       /* what is refused is what was to be found out */
+    bool seal;        /* SecureStrings are decrypted when they are opened, not before */
+    _Atomic(uint64_t) no_decrypt_ms; /* until then pages are asked for without decryption, which was refused */
     bool rename_copy; /* hierarchies are renamed although the histories of their parameters stay behind */
     bool read_only;
     char path[SSM_ARN_MAX];   /* "" is the root */
@@ -37,6 +42,13 @@ struct ssm {
 /* What is there under `name`: one GetParameter, whose reply is remembered (unless it has a selector). */
 enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
                        struct err *e) MUST_CHECK;
+
+/* The same, told without decryption: the value of a SecureString is not there. */
+enum err_code ssm_read_sealed(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
+                              struct err *e) MUST_CHECK;
+
+/* Whether it is a SecureString; anything that is not known to be another type is one. */
+bool ssm_is_secret(const struct ssm_param *p);
 
 /* The version of what ssm_read() brought. */
 void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out);

@@ -33,7 +33,7 @@ enum err_code ssm_probe(void *impl, const struct store_call *call, struct err *e
     struct ssm *s = impl;
     const char *path = s->path[0] ? s->path : "/";
     BUF(request, SSM_BODY_MAX);
-    ssm_request_by_path(&request, s->path, 1, NULL);
+    ssm_request_by_path(&request, s->path, 1, false, NULL);
     SSM_REPLY(reply);
     enum err_code code = ssm_call(s, "GetParametersByPath", path, &request, call, &reply, e);
     if (code == ERR_OK) {

@@ -30,11 +30,16 @@ static bool answers(const struct ssm_name *asked, const struct ssm_param *p)
     return ssm_name_equal(base, p->name);
 }
 
-enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
-                       struct err *e)
+bool ssm_is_secret(const struct ssm_param *p)
+{
+    return strcmp(p->type, "String") != 0 && strcmp(p->type, "StringList") != 0;
+}
+
+static enum err_code read_param(struct ssm *s, const struct ssm_name *name, bool decrypt, const struct store_call *call,
+                                struct ssm_param *out, struct err *e)
 {
     BUF(request, SSM_BODY_MAX);
-    ssm_request_get(&request, name->text, true);
+    ssm_request_get(&request, name->text, decrypt);
     SSM_REPLY(reply);
     enum err_code code = ssm_call(s, "GetParameter", name->text, &request, call, &reply, e);
     if (code == ERR_NOT_FOUND && !name->selector)
@@ -48,9 +53,23 @@ enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct 
     if (code != ERR_OK)
         return err_prefix(e, code, "GetParameter %s: reply (request %s)", name->text, reply.request_id);
     ssm_learn_arn(s, p.arn);
+    if (!decrypt && ssm_is_secret(&p))
+        ssm_param_seal(&p);
     *out = p;
     p = (struct ssm_param){0};
     return ERR_OK;
+}
+
+enum err_code ssm_read(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
+                       struct err *e)
+{
+    return read_param(s, name, true, call, out, e);
+}
+
+enum err_code ssm_read_sealed(struct ssm *s, const struct ssm_name *name, const struct store_call *call, struct ssm_param *out,
+                              struct err *e)
+{
+    return read_param(s, name, false, call, out, e);
 }
 
 void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out)
@@ -109,11 +128,16 @@ enum err_code ssm_object_of(const struct ssm *s, const struct ssm_param *from, c
     if (m == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
     /* Only what is known to be no secret may be read by others. */
-    bool open = strcmp(from->type, "String") == 0 || strcmp(from->type, "StringList") == 0;
-    m->mode = S_IFREG | (open ? 0644 : 0600);
+    m->mode = S_IFREG | (ssm_is_secret(from) ? 0600 : 0644);
     m->has = STORE_HAS_MODE;
     enum err_code code = set_props(m, from, e);
     struct store_version shown = *version;
+    if (from->sealed) {
+        shown.size = 0;
+        if (code == ERR_OK)
+            *out = (struct store_object){.version = shown, .meta = TAKE(m), .sealed = true};
+        return code;
+    }
     ssm_shown_size(s, *value, from->len, &shown);
     if (code == ERR_OK)
         code = show(s, value, from->len, e);
@@ -131,9 +155,17 @@ static enum err_code read_object(struct ssm *s, const char *key, const struct st
     if (code != ERR_OK)
         return code;
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
-    code = ssm_read(s, &name, call, &p, e);
+    bool unseal = call != NULL && call->unseal;
+    struct err why = ERR_INIT;
+    code = s->seal && !unseal ? ssm_read_sealed(s, &name, call, &p, &why) : ssm_read(s, &name, call, &p, &why);
+    /* A key that cannot be used keeps the value from being read, not the parameter from being seen. */
+    if ((code == ERR_KEY_REJECTED || code == ERR_ACCESS) && !s->seal && !unseal && !name.selector) {
+        struct err plain = ERR_INIT;
+        if (ssm_read_sealed(s, &name, call, &p, &plain) == ERR_OK)
+            code = ssm_is_secret(&p) ? ERR_OK : code;
+    }
     if (code != ERR_OK)
-        return code;
+        return err_copy(e, &why);
     struct store_version version;
     ssm_version_of(s, &name, &p, &version);
     return ssm_object_of(s, &p, &version, &p.value, out, e);

@@ -72,6 +72,13 @@ void ssm_param_release(struct ssm_param *p)
     *p = (struct ssm_param){0};
 }
 
+void ssm_param_seal(struct ssm_param *p)
+{
+    secret_wipe(p->value, p->len);
+    p->len = 0;
+    p->sealed = true;
+}
+
 static enum err_code parse_one(const struct json *v, struct ssm_param *out, struct err *e)
 {
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};

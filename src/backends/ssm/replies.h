@@ -23,12 +23,16 @@ struct ssm_param {
     char *selector;  /* ":3"; "" without */
     char *value;     /* secret memory, with a NUL behind it */
     size_t len;
+    bool sealed; /* its value is not told: `value` is "" */
     int64_t version;
     int64_t modified_ms; /* UTC since the epoch; 0 when not told */
 };
 
 /* Frees what it holds and zeroes it. */
 void ssm_param_release(struct ssm_param *p);
+
+/* Forgets the value, which is cipher text. */
+void ssm_param_seal(struct ssm_param *p);
 
 /* Of GetParameter. */
 enum err_code ssm_parse_param(const char *reply, size_t len, struct ssm_param *out, struct err *e) MUST_CHECK;

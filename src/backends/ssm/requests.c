@@ -34,9 +34,9 @@ static void begin_page(struct buf *out, const char *path, unsigned max, bool dec
     buf_addf(out, ",\"Recursive\":true,\"WithDecryption\":%s,\"MaxResults\":%u", decrypt ? "true" : "false", max);
 }
 
-void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token)
+void ssm_request_by_path(struct buf *out, const char *path, unsigned max, bool decrypt, const char *token)
 {
-    begin_page(out, path, max, true);
+    begin_page(out, path, max, decrypt);
     add_member(out, "NextToken", token);
     buf_add_char(out, '}');
 }

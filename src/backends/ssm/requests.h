@@ -13,7 +13,7 @@
 #define SSM_BODY_MAX  (128 << 10)
 
 /* `path` "" is the root; `token` NULL: from the beginning. */
-void ssm_request_by_path(struct buf *out, const char *path, unsigned max, const char *token);
+void ssm_request_by_path(struct buf *out, const char *path, unsigned max, bool decrypt, const char *token);
 
 /* The first page, with or without decryption: what may be listed and what may be decrypted are permissions of their own. */
 void ssm_request_page(struct buf *out, const char *path, unsigned max, bool decrypt);

@@ -28,6 +28,7 @@ static void ssm_free(void *impl)
     pool_free(s->pool);
     known_free(s->known);
     pace_free(s->pace);
+    trouble_release(&s->trouble);
     rules_free(s->rules);
     free(s->type);
     free(s->tier);
@@ -149,7 +150,9 @@ struct store *ssm_store_new(struct aws_client *client, const struct ssm_options 
         return NULL;
     }
     s->client = client;
+    trouble_init(&s->trouble);
     s->newline = o->newline;
+    s->seal = o->seal;
     s->rename_copy = o->rename_copy;
     s->read_only = o->read_only;
     if (take_options(s, o, e) != ERR_OK || start(s, o, e) != ERR_OK)

@@ -91,11 +91,12 @@ static void what_no_parameter_can_be_called_is_absent_without_a_request(void **s
 static void only_the_services_word_is_an_absence(void **state)
 {
     static const struct {
-        struct step steps[2];
+        struct step steps[3];
         enum err_code code;
     } cases[] = {
         {{REFUSED("GetParameter", "ParameterNotFound"), END}, ERR_NOT_FOUND},
-        {{REFUSED("GetParameter", "AccessDeniedException"), END}, ERR_ACCESS},
+        {{REFUSED("GetParameter", "AccessDeniedException"), REFUSED("GetParameter", "AccessDeniedException"), END},
+         ERR_ACCESS},
         {{REFUSED("GetParameter", "InternalServerError"), END}, ERR_IO},
         {{REFUSED("GetParameter", "ThrottlingException"), END}, ERR_THROTTLED},
         {{{"GetParameter", NULL, 404, "<html>", 0, 0}, END}, ERR_PROTO},
@@ -295,13 +296,14 @@ static void pages_follow_their_tokens_also_over_empty_ones(void **state)
 
 static void a_listing_that_is_none_is_an_error(void **state)
 {
-    static const struct step cases[][2] = {
+    static const struct step cases[][3] = {
         {PAGE(PARAM("/q/x", "String", "v", 1), ""), END},
         {PAGE(PARAM("/p", "String", "v", 1), ""), END},
         {{"GetParametersByPath", NULL, 200, "{\"Parameters\":{}}", 0, 0}, END},
         {{"GetParametersByPath", NULL, 200, "", 0, 0}, END},
         {{"GetParametersByPath", NULL, 503, "", 0, 0}, END},
-        {REFUSED("GetParametersByPath", "AccessDeniedException"), END},
+        {REFUSED("GetParametersByPath", "AccessDeniedException"),
+         REFUSED("GetParametersByPath", "AccessDeniedException"), END},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         STORE(s, NULL, cases[i]);
@@ -309,6 +311,31 @@ static void a_listing_that_is_none_is_an_error(void **state)
         assert_int_not_equal(list(s, "", false, NULL, &page), ERR_OK);
         fake_done();
     }
+}
+
+static void a_secret_that_cannot_be_decrypted_is_there_without_its_value(void **state)
+{
+    static const struct step steps[] = {
+        REFUSED("GetParametersByPath", "InvalidKeyId"),
+        {"GetParametersByPath", "{\"Path\":\"/p\",\"Recursive\":true,\"WithDecryption\":false,*", 200,
+         "{\"Parameters\":[" PARAM("/p/s", "SecureString", "cipher text", 4) "," PARAM("/p/x", "String", "v", 1) "]}",
+         0, 0},
+        REFUSED("GetParameter", "InvalidKeyId"),
+        GET_X("SecureString", "cipher text", 4),
+        REFUSED("GetParameter", "InvalidKeyId"),
+        END};
+    STORE(s, NULL, steps);
+    CLEANUP_RELEASE(store_page_release) struct store_page page = {0};
+    assert_int_equal(list(s, "", false, NULL, &page), ERR_OK);
+    assert_true(page.n == 2 && page.entries[0].object.sealed && !page.entries[1].object.sealed);
+    assert_true(page.entries[0].object.version.size == 0 && page.entries[0].object.content == NULL);
+    CLEANUP_RELEASE(store_object_release) struct store_object o = {0};
+    assert_int_equal(store_stat(s, "x", NULL, &o, NULL), ERR_OK);
+    assert_true(o.sealed && o.version.size == 0 && o.content == NULL && (o.meta->mode & 0777) == 0600);
+    const struct store_call call = {.unseal = true};
+    struct store_object none;
+    assert_int_equal(store_stat(s, "x", &call, &none, NULL), ERR_KEY_REJECTED);
+    fake_done();
 }
 
 static void nothing_is_below_what_no_parameter_can_be_called(void **state)
@@ -367,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_delimiter_groups_each_page),
         cmocka_unit_test(pages_follow_their_tokens_also_over_empty_ones),
         cmocka_unit_test(a_listing_that_is_none_is_an_error),
+        cmocka_unit_test(a_secret_that_cannot_be_decrypted_is_there_without_its_value),
         cmocka_unit_test(nothing_is_below_what_no_parameter_can_be_called),
         cmocka_unit_test(properties_come_from_the_reply_or_one_request),
     };

@@ -15,10 +15,10 @@
 static void requests_have_exactly_these_bytes(void **state)
 {
     BUF(b, SSM_BODY_MAX);
-    ssm_request_by_path(&b, "", 10, NULL);
+    ssm_request_by_path(&b, "", 10, true, NULL);
     assert_string_equal(buf_str(&b), "{\"Path\":\"/\",\"Recursive\":true,\"WithDecryption\":true,\"MaxResults\":10}");
     buf_clear(&b);
-    ssm_request_by_path(&b, "/prod", 1, "t\"\\");
+    ssm_request_by_path(&b, "/prod", 1, true, "t\"\\");
     assert_string_equal(buf_str(&b), "{\"Path\":\"/prod\",\"Recursive\":true,\"WithDecryption\":true,\"MaxResults\":1,"
                                      "\"NextToken\":\"t\\\"\\\\\"}");
     buf_clear(&b);
