@@ -77,7 +77,7 @@ static struct session *make_session(struct mounted *m, struct err *e)
         .nodiratime = o->nodiratime,
         .sync = o->sync,
         .dirsync = o->dirsync,
-        .passthrough = o->passthrough == PASSTHROUGH_AUTO,
+        .passthrough = o->passthrough == PASSTHROUGH_AUTO && m->stack.cache,
         .ready = on_ready,
         .stopping = on_stopping,
         .arg = m,

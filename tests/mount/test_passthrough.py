@@ -106,7 +106,7 @@ def test_with_the_option_off_the_daemon_gives_all(origin, bucket, mount):
 
 
 def test_small_files_and_those_written_here_are_not_passed_through(disk):
-    disk = disk()
+    disk = disk(ttl="0")
     (disk / "mine").write_bytes(OTHER)
     disk.bucket.put("small", OTHER[:MIB - 1])
     for name in ("mine", "small", "mine", "small"):
@@ -194,7 +194,7 @@ def test_attributes_changed_while_it_is_read_so_reach_the_object(disk):
 
 
 def test_what_is_open_so_is_not_evicted_and_a_cache_that_is_deleted_disturbs_nobody(origin, disk):
-    disk = disk(cache_size="32M")
+    disk = disk(cache_size="32M", ttl="0")
     reader = Reader(disk)
     for n in range(6):
         disk.bucket.put("other%d" % n, pattern(8 * MIB, 10 + n))
