@@ -48,13 +48,13 @@ static void get_and_wait(struct vfs *v, struct bytes *b, struct store_get *g)
     g->data = on_data;
     g->done = on_done;
     g->arg = b;
-    b->code = store_get(v->store, g, NULL);
-    if (!b->code) {
-        lock_take(&b->lock);
-        while (!b->done)
-            (void)cond_wait(&b->ended, &b->lock, UINT64_MAX);
-        lock_drop(&b->lock);
-    }
+    enum err_code refused = store_get(v->store, g, NULL);
+    lock_take(&b->lock);
+    while (!refused && !b->done)
+        (void)cond_wait(&b->ended, &b->lock, UINT64_MAX);
+    if (refused)
+        b->code = refused;
+    lock_drop(&b->lock);
     cond_release(&b->ended);
     lock_release(&b->lock);
 }
