@@ -1,7 +1,9 @@
 """Files that are whole in the cache are read from there by the kernel itself; who has one open so is never disturbed."""
+import fcntl
 import json
 import mmap
 import os
+import shutil
 import subprocess
 import threading
 
@@ -103,6 +105,34 @@ def test_with_the_option_off_the_daemon_gives_all(origin, bucket, mount):
         idle(disk)
     now = status(disk)["kernel"]
     assert (now["passthrough"], now["passthrough_opens"]) == (0, 0)
+
+
+@pytest.fixture
+def overlay(tmp_path):
+    """A directory on a stacked file system, as a container's is."""
+    lower, upper, scratch, top = (tmp_path / name for name in ("lower", "upper", "scratch", "top"))
+    for one in (lower, upper, scratch, top):
+        one.mkdir()
+    options = "lowerdir=%s,upperdir=%s,workdir=%s" % (lower, upper, scratch)
+    if subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, top], capture_output=True, check=False).returncode:
+        pytest.skip("no overlay can be mounted here")
+    yield top
+    subprocess.run(["umount", "-l", top], check=True)
+
+
+def test_from_a_cache_that_the_kernel_refuses_files_are_copied_and_the_log_says_so_once(overlay, origin, bucket, mount):
+    witness = bucket(origin)
+    for name in "fg":
+        witness.put(name, BODY)
+    disk = mount(witness, cache=overlay / "cache")
+    if not status(disk)["kernel"]["passthrough"]:
+        pytest.skip("no passthrough: " + disk.log())
+    for name in "fgfg":
+        assert (disk / name).read_bytes() == BODY
+        idle(disk)
+    assert status(disk)["kernel"]["passthrough_opens"] == 0
+    assert disk.log().count("no passthrough") == 1
+    assert origin.requests().get("GetObject", 0) > 0
 
 
 def test_small_files_and_those_written_here_are_not_passed_through(disk):
@@ -207,6 +237,52 @@ def test_what_is_open_so_is_not_evicted_and_a_cache_that_is_deleted_disturbs_nob
     subprocess.run(["find", disk.cache, "-type", "f", "-delete"], check=True)
     reader.close()
     assert (disk / "f").read_bytes() == BODY
+
+
+def test_what_programs_do_with_a_file_works_on_one_that_is_passed_through(origin, disk, tmp_path):
+    disk = disk(file_mode="0755")
+    reader = Reader(disk)
+    out = os.open(tmp_path / "sent", os.O_RDWR | os.O_CREAT)
+    while os.sendfile(out, reader.fd, os.fstat(out).st_size, len(BODY)):
+        pass
+    assert read_all(out) == BODY
+    os.close(out)
+    os.posix_fadvise(reader.fd, 0, 0, os.POSIX_FADV_WILLNEED)
+    fcntl.flock(reader.fd, fcntl.LOCK_EX)
+    assert os.lseek(reader.fd, 0, os.SEEK_DATA) == 0
+    assert os.lseek(reader.fd, 0, os.SEEK_HOLE) == len(BODY)
+    assert os.fstat(reader.fd).st_size == len(BODY)
+    direct = os.open(disk / "f", os.O_RDONLY | os.O_DIRECT)
+    page = mmap.mmap(-1, MIB)
+    assert os.preadv(direct, [page], MIB) == MIB
+    assert page[:] == BODY[MIB:2 * MIB]
+    os.close(direct)
+    again = os.open("/proc/self/fd/%d" % reader.fd, os.O_RDONLY)
+    assert read_all(again) == BODY
+    os.close(again)
+    subprocess.run(["cp", disk / "f", disk / "copy"], check=True)
+    assert disk.bucket.get("copy") == BODY
+    subprocess.run(["cp", disk / "f", tmp_path / "out"], check=True)
+    assert (tmp_path / "out").read_bytes() == BODY
+    reader.close()
+    assert origin.requests().get("GetObject", 0) == 1 # the one above, of the copy
+
+
+def test_a_program_runs_from_a_file_that_is_passed_through(disk):
+    disk = disk(file_mode="0755", ttl="0")
+    program = shutil.which("bash")
+    with open(program, "rb") as f:
+        body = f.read()
+    assert len(body) > MIB
+    disk.bucket.put("programs/bash", body)
+    for _ in range(2):
+        assert (disk / "programs/bash").read_bytes() == body
+        idle(disk)
+    opens, given = passed(disk)
+    result = subprocess.run([disk / "programs/bash", "-c", "echo $((6 * 7))"], capture_output=True, text=True, check=True)
+    assert result.stdout == "42\n"
+    now = passed(disk)
+    assert now[0] > opens and now[1] == given
 
 
 def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
