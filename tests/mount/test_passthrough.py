@@ -285,6 +285,7 @@ def test_a_program_runs_from_a_file_that_is_passed_through(disk):
     assert now[0] > opens and now[1] == given
 
 
+@pytest.mark.tsan
 def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
     disk = disk(ttl="0")
     errors, stop = [], threading.Event()
