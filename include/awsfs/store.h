@@ -64,6 +64,7 @@ struct store_caps {
     uint64_t put_target;   /* up to this size one put is the better choice */
     uint64_t part_min, part_max;
     unsigned max_parts;
+    uint64_t view_max;     /* bytes of contents that one view may be made of */
     size_t max_key;        /* bytes, of the key as seen from the store's root (a container with a short name may hold less) */
     const char *xattr_prefix; /* "user.s3.": names of store_property_*() as extended attributes */
     char name[256];        /* for people and for the state directory: "s3://bucket/prefix at https://..." */
@@ -300,6 +301,35 @@ enum err_code store_property_prepare(struct store *s, const char *key, const str
 
 /* Whether an object has room for these metadata and for POSIX attributes that they do not have yet. Sends nothing. ERR_NOSPC. */
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e) MUST_CHECK;
+
+/* ---- Names that a store makes of others: a version of an object, a directory of its versions, a view. They are found by their
+ * name only, never in the listing of the directory they are in, and cannot be changed. */
+
+enum store_form {
+    STORE_FORM_PLAIN,     /* nothing of the kind: an object or a directory, as listings tell */
+    STORE_FORM_OBJECT,    /* an object that store_stat() and store_get() know; nothing is below it */
+    STORE_FORM_DIR,       /* a directory; it is there when store_list() finds something below it */
+    STORE_FORM_FIXED_DIR, /* a directory that is always there */
+    STORE_FORM_VIEW,      /* what store_view() makes of the objects of the directory it is in */
+    STORE_FORM_TREE_VIEW, /* the same of all objects below that */
+};
+
+/* What a key is by its spelling alone: nobody is asked. Never blocks. */
+enum store_form store_form(struct store *s, const char *key);
+
+/* One object that a view is made of, borrowed. */
+struct store_view_item {
+    const char *key;               /* below the directory: "host", "db/host" */
+    struct store_version version;
+    const struct store_meta *meta;
+    const char *content;           /* version.size bytes */
+};
+
+/* Makes the view `key` ("dir/@json") of `n` items, in any order. Sends no request unless the name asks for something else than
+ * what the items are now (another version). `out`: content, size, metadata, mtime; its ETag is "". ERR_INVAL: the form has no
+ * room for one of the items, which the message names; ERR_TOO_BIG; ERR_NOT_FOUND. Release with store_object_release(). */
+enum err_code store_view(struct store *s, const char *key, const struct store_view_item *items, size_t n,
+                         const struct store_call *call, struct store_object *out, struct err *e) MUST_CHECK;
 
 /* ---- The store itself */
 

@@ -18,6 +18,7 @@ void mem_default_caps(struct store_caps *out)
         .part_min = 1024,
         .part_max = 5ULL << 30,
         .max_parts = 10000,
+        .view_max = 1 << 20,
         .max_key = 1024,
         .xattr_prefix = "user.s3.",
         .name = "mem:",
@@ -315,6 +316,8 @@ static const struct store_ops ops = {
     .remove_many = mem_remove_many,
     .property_get = mem_property_get,
     .property_set = mem_property_set,
+    .form = mem_form,
+    .view = mem_view,
     .probe = mem_probe,
     .free = mem_free,
 };

@@ -31,6 +31,7 @@ enum mem_op {
     MEM_REMOVE_MANY,
     MEM_PROPERTY_GET,
     MEM_PROPERTY_SET,
+    MEM_VIEW,
     MEM_PROBE,
     MEM_OPS,
 };

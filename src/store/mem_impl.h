@@ -77,6 +77,12 @@ struct mem_store {
     bool thread_runs, ends;
 };
 
+/* ---- mem_view.c */
+
+enum store_form mem_form(void *impl, const char *key);
+enum err_code mem_view(void *impl, const char *key, const struct store_view_item *items, size_t n,
+                       const struct store_call *call, struct store_object *out, struct err *e);
+
 /* ---- mem.c: what every call begins and ends with */
 
 /* Counts the call, lets the hook see it, then waits where a hold says so. ERR_CANCELED, ERR_TIMEOUT, or the hook's. */

@@ -49,6 +49,9 @@ struct store_ops {
     enum err_code (*property_prepare)(void *impl, const char *key, const struct store_meta *meta, const char *name,
                                       const void *value, size_t len, struct store_meta **meta_out, struct err *e);
     enum err_code (*check_meta)(void *impl, const char *key, const struct store_meta *meta, struct err *e);
+    enum store_form (*form)(void *impl, const char *key); /* NULL: every key is STORE_FORM_PLAIN */
+    enum err_code (*view)(void *impl, const char *key, const struct store_view_item *items, size_t n,
+                          const struct store_call *call, struct store_object *out, struct err *e);
     enum err_code (*probe)(void *impl, const struct store_call *call, struct err *e);
     enum err_code (*try)(void *impl, const struct check_limits *limits, struct check_report *out, struct err *e);
     void (*each_count)(void *impl, void (*fn)(void *arg, const char *kind, uint64_t count), void *arg);

@@ -28,6 +28,7 @@ enum {
     N_REMOVE_MANY,
     N_PROPERTY_GET,
     N_PROPERTY_SET,
+    N_VIEW,
     N_PROBE,
     N_TRY,
     N_KINDS
@@ -49,6 +50,7 @@ static const char *const kinds[N_KINDS] = {
     [N_REMOVE_MANY] = "remove many",
     [N_PROPERTY_GET] = "property get",
     [N_PROPERTY_SET] = "property set",
+    [N_VIEW] = "view",
     [N_PROBE] = "probe",
     [N_TRY] = "try",
 };
@@ -394,6 +396,29 @@ enum err_code store_check_move(struct store *s, const char *key, const struct st
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e)
 {
     return s->ops->check_meta == NULL ? ERR_OK : s->ops->check_meta(s->impl, key, meta, e);
+}
+
+enum store_form store_form(struct store *s, const char *key)
+{
+    return s->ops->form != NULL ? s->ops->form(s->impl, key) : STORE_FORM_PLAIN;
+}
+
+enum err_code store_view(struct store *s, const char *key, const struct store_view_item *items, size_t n,
+                         const struct store_call *call, struct store_object *out, struct err *e)
+{
+    if (s->ops->view == NULL)
+        return unsupported(N_VIEW, key, e);
+    enum err_code code = store_check_key(&s->caps, key, e);
+    if (code != ERR_OK)
+        return code;
+    started(s, N_VIEW);
+    CLEANUP_RELEASE(store_object_release) struct store_object object = {0};
+    code = s->ops->view(s->impl, key, items, n, call, &object, e);
+    if (code == ERR_OK) {
+        *out = object;
+        memset(&object, 0, sizeof(object));
+    }
+    return ended(N_VIEW, key, code, e);
 }
 
 enum err_code store_probe(struct store *s, const struct store_call *call, struct err *e)

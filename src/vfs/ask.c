@@ -14,14 +14,10 @@
 #include "vfs/merge.h"
 #include "vfs/names.h"
 #include "vfs/resolve.h"
+#include "vfs/view.h"
 #include "vfs/walk.h"
 
 #include <string.h>
-
-bool ask_is_virtual(const struct vfs *v, const char *name)
-{
-    return vfs_has(v, STORE_SELF_NAMES) && strchr(name, '@') && name[0] != '@';
-}
 
 static bool is_self(const struct vfs *v, const char *name)
 {
@@ -34,6 +30,8 @@ struct ask {
     const char *name, *component, *prefix, *key;
     const struct vfs_caller *caller;
     uint64_t seq, start_ms;
+    enum store_form form;
+    bool fixed;              /* the directory is one in which nothing can be made */
     uint32_t walk;           /* the listing goes without delimiter; 0: with one */
     bool beside;             /* a HEAD goes with the listing: what it tells decides what its directory is */
     char *from, *last;       /* of the page that was listed: NULL: nothing was; not the end */
@@ -232,7 +230,11 @@ static enum err_code ask_container(struct ask *a, struct err *e)
 /* Without positioned listings: what is known of the name says which question comes first. */
 static enum err_code ask_by_kind(struct ask *a, enum inode_kind known, struct err *e)
 {
-    if (ask_is_virtual(a->v, a->name) || is_self(a->v, a->name))
+    if (a->form == STORE_FORM_FIXED_DIR)
+        return found_dir_put(a->found, a->component, NULL, true, e);
+    if (a->form == STORE_FORM_DIR)
+        return ask_directly(a, false, true, e);
+    if (a->form == STORE_FORM_OBJECT || is_self(a->v, a->name))
         return ask_directly(a, true, false, e);
     if (known != INODE_FILE && known != INODE_DIR)
         return ask_directly(a, true, true, e);
@@ -258,6 +260,7 @@ static enum err_code ask_store(struct ask *a, enum inode_kind known, struct err 
 static enum err_code merge_answer_locked(struct ask *a, struct err *e)
 {
     struct vfs *v = a->v;
+    v->made_any |= a->form != STORE_FORM_PLAIN;
     struct merge m = {.seq = a->seq, .start_ms = a->start_ms, .prefix = a->prefix, .from = a->from,
                       .last_key = a->last, .only = a->component, .pages = a->from, .walk = a->walk};
     enum err_code code = merge_locked(v, a->dir, a->found, &m, e);
@@ -273,8 +276,10 @@ static enum err_code merge_answer_locked(struct ask *a, struct err *e)
     if (!found)
         return merge_absent_locked(v, a->dir, a->name, a->component, &m, e);
     struct inode *i = inode_child_locked(a->dir, a->name);
-    if (i && ask_is_virtual(v, a->name))
+    if (i && a->form != STORE_FORM_PLAIN) {
         i->flags |= INODE_VIRTUAL;
+        i->fixed = true;
+    }
     return ERR_OK;
 }
 
@@ -305,6 +310,8 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     struct inode *known = inode_child_locked(dir, name);
     enum inode_kind kind = known ? known->kind : INODE_NONE;
     a.seq = ++v->seq;
+    a.form = view_form_locked(v, dir, name);
+    a.fixed = dir->fixed;
     a.beside = *component && !known && look_beside_locked(v, dir);
     a.walk = *component && walk_fits_locked(v, dir) ? walk_number_locked(v) : 0;
     lock_drop(&v->tree);
@@ -318,7 +325,7 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
         buf_add_str(&key, component);
     a.key = buf_str(&key);
     enum err_code code = check_key(&a, e);
-    if (code && !ask_is_virtual(v, name)) /* no such key can exist */
+    if (code && a.form == STORE_FORM_PLAIN && !a.fixed) /* no such key can exist */
         return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;
     if (!(a.found = found_dir_new()))
         return err_set(e, ERR_NOMEM, "out of memory");

@@ -4,9 +4,6 @@
 
 #include "vfs/tree.h"
 
-/* "name@3": answered by the store for one name, never listed. */
-bool ask_is_virtual(const struct vfs *v, const char *name);
-
 /* Asks the store and brings the tree in line with what it says, neighbours that come with it included. Waits; without the lock,
  * `dir` referenced by the caller. That there is no such name, or can be none, is no error. ERR_CONFLICT: the directory is being
  * moved; the store's errors. */

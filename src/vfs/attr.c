@@ -4,6 +4,7 @@
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/resolve.h"
+#include "vfs/view.h"
 
 #include <string.h>
 
@@ -28,7 +29,8 @@ static mode_t permissions(const struct vfs *v, const struct inode *i)
         return 0600 & ~v->cfg.umask;
     mode_t bits = m && (m->has & STORE_HAS_MODE) ? m->mode & MODE_BITS
                                                   : i->kind == INODE_DIR ? v->cfg.dir_mode : v->cfg.file_mode;
-    if (i->flags & INODE_VIRTUAL)
+    /* The store tells the mode of a version: its owner may not write it, but set attributes, which takes the same bit. */
+    if (i->fixed && i->kind == INODE_DIR)
         bits &= (mode_t)~0222;
     return bits & ~v->cfg.umask;
 }
@@ -60,7 +62,8 @@ void attr_fill_locked(struct vfs *v, struct inode *i, struct vfs_attr *out)
     st->st_blocks = (st->st_size + 511) / 512;
     fill_times(i, st);
     bool pending = (i->flags & (INODE_NEW | INODE_LOCAL)) || inode_unsent(i) || !i->parent;
-    out->valid_ms = ttl_left_ms(v, pending ? clock_mono_ms() : i->checked_ms);
+    /* What is made of others changes with them, sooner than the kernel could be told. */
+    out->valid_ms = (i->flags & INODE_VIRTUAL) ? 0 : ttl_left_ms(v, pending ? clock_mono_ms() : i->checked_ms);
 }
 
 enum err_code attr_entry_locked(struct vfs *v, struct inode *i, struct vfs_entry *out, struct err *e)
@@ -113,7 +116,8 @@ enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const
     } else if (!code) {
         struct inode *none = inode_child_locked(dir, name);
         uint64_t since = none ? none->checked_ms : dir->dir->listed_ms;
-        *out = (struct vfs_entry){.valid_ms = ttl_left_ms(v, since)};
+        bool made = view_form_locked(v, dir, name) != STORE_FORM_PLAIN;
+        *out = (struct vfs_entry){.valid_ms = made ? 0 : ttl_left_ms(v, since)};
     }
     if (i)
         inode_unref_locked(v, i);

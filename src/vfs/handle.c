@@ -79,7 +79,7 @@ static enum err_code check_open_locked(struct vfs *v, const struct inode *i, int
         return ERR_OK;
     if (v->cfg.read_only || vfs_has(v, STORE_READ_ONLY))
         return err_set(e, ERR_READ_ONLY, "mounted read-only");
-    return (i->flags & INODE_VIRTUAL) ? err_set(e, ERR_ACCESS, "a version is read-only") : ERR_OK;
+    return i->fixed ? err_set(e, ERR_ACCESS, "\"%s\" cannot be written", i->name) : ERR_OK;
 }
 
 /* With ttl=0 the lookup that came just before has asked. */

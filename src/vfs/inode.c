@@ -281,7 +281,8 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
     i->active = NULL;
     free(a);
     seal_again_locked(i);
-    if (i->content && !vfs_has(v, STORE_LIST_CONTENT)) {
+    bool spent = (i->flags & INODE_VIEW) && !(i->flags & INODE_LINKED);
+    if (i->content && (spent || !vfs_has(v, STORE_LIST_CONTENT))) {
         /* What its gets brought along: readers were answered before their end. */
         CLEANUP(store_meta_unref) struct store_meta *meta = i->meta ? NULL : content_meta(i->content);
         if (meta)

@@ -76,8 +76,10 @@ static enum err_code place_find(struct vfs *v, uint64_t parent, const char *name
         return code;
     }
     lock_take(&v->tree);
-    bool removed = inode_removed_locked(p->dir);
+    bool removed = inode_removed_locked(p->dir), fixed = p->dir->fixed;
     lock_drop(&v->tree);
+    if (fixed)
+        return err_set(e, ERR_READ_ONLY, "nothing can be made there");
     if (removed)
         return err_set(e, ERR_NOT_FOUND, "the directory was removed");
     p->local = !is_dir && store_stays_local(v->store, name);

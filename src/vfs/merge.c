@@ -120,6 +120,7 @@ static struct inode *replace(struct vfs *v, struct inode *dir, const char *name,
     if (old)
         inode_expel_locked(v, old);
     i->flags |= flags;
+    i->fixed = dir->fixed;
     i->checked_ms = m->start_ms;
     i->changed_seq = m->seq;
     i->mark = v->mark;

@@ -52,6 +52,8 @@ static enum err_code find(struct vfs *v, uint64_t parent, const char *name, cons
         code = resolve(v, *dir, name, c, out, e);
     if (!code && !*out)
         code = err_set(e, ERR_NOT_FOUND, "\"%s\" does not exist", name);
+    if (!code && (*out)->fixed)
+        code = err_set(e, ERR_PERM, "\"%s\" cannot be removed by itself", name);
     return code;
 }
 
@@ -81,15 +83,12 @@ static enum err_code unlink_found(struct vfs *v, struct inode *dir, struct inode
     if (i->kind == INODE_DIR)
         return err_set(e, ERR_IS_DIR, "is a directory");
     lock_take(&v->tree);
-    bool fixed = i->flags & INODE_VIRTUAL;
     bool there = (i->flags & INODE_LINKED) && i->parent == dir;
     /* A put that failed, or was stopped, may have been done all the same. */
     bool in_store = i->active->tried || !(i->flags & (INODE_NEW | INODE_LOCAL));
     CLEANUP(free) char *key = inode_key_dup_locked(i);
     CLEANUP(free) char *etag = i->etag && !(i->flags & INODE_NEW) ? strdup(i->etag) : NULL;
     lock_drop(&v->tree);
-    if (fixed)
-        return err_set(e, ERR_PERM, "a version cannot be removed by itself");
     if (!there)
         return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", key ? key : "");
     if (!key)

@@ -214,10 +214,7 @@ static enum err_code rename_file(struct vfs *v, struct rename *r, const struct v
     bool to_local = store_stays_local(v->store, r->name), from_local;
     lock_take(&v->tree);
     from_local = r->from->flags & INODE_LOCAL;
-    bool fixed = r->from->flags & INODE_VIRTUAL;
     lock_drop(&v->tree);
-    if (fixed)
-        return err_set(e, ERR_PERM, "a version cannot be renamed");
     if (from_local && to_local) {
         LOCK_SCOPE(&v->tree);
         return rename_move_locked(v, r, e);
@@ -289,6 +286,10 @@ static enum err_code find_both(struct vfs *v, uint64_t parent, const char *name,
         code = err_set(e, ERR_NOT_FOUND, "\"%s\" does not exist", name);
     if (!code)
         code = resolve(v, r->to_dir, r->name, c, &r->target, e);
+    if (!code && (r->from->fixed || (r->target && r->target->fixed)))
+        code = err_set(e, ERR_PERM, "\"%s\" to \"%s\": a version or a view stays where it is", name, r->name);
+    if (!code && r->to_dir->fixed)
+        code = err_set(e, ERR_READ_ONLY, "nothing can be put there");
     return code;
 }
 

@@ -10,6 +10,7 @@
 #include "vfs/names.h"
 #include "vfs/ranges.h"
 #include "vfs/resolve.h"
+#include "vfs/view.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -39,13 +40,13 @@ enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char 
     if (!utf8_valid(name, strlen(name)))
         return err_set(e, ERR_BAD_NAME, "a name that is not UTF-8");
     struct inode *i = inode_child_locked(dir, name);
-    if (i && inode_fresh_locked(v, i)) {
+    if (i && inode_fresh_locked(v, i) && !(i->flags & INODE_VIEW)) {
         if (look_needed_locked(v, i) || look_undecided_locked(v, i))
             return ERR_AGAIN;
         *out = i->kind == INODE_NONE ? NULL : i;
         return ERR_OK;
     }
-    if (i || ask_is_virtual(v, name) || holds_containers(v, dir))
+    if (i || view_form_locked(v, dir, name) != STORE_FORM_PLAIN || holds_containers(v, dir))
         return ERR_AGAIN;
     return dir_fresh_locked(v, dir) ? ERR_OK : absent_in_range_locked(v, dir, name, e);
 }
@@ -125,15 +126,18 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
         return list_dir(v, dir, c, e);
     if (meaning == NAME_LITERAL)
         buf_add_str(&component, name);
-    if (!ask_is_virtual(v, name) && list_small_due(v, dir))
+    lock_take(&v->tree);
+    bool plain = view_form_locked(v, dir, name) == STORE_FORM_PLAIN;
+    lock_drop(&v->tree);
+    if (plain && list_small_due(v, dir))
         return ask_both(v, dir, name, buf_str(&component), c, e);
     bool whole = false;
-    enum err_code code = ask_is_virtual(v, name) ? ERR_OK : list_small(v, dir, c, &whole, e);
+    enum err_code code = plain ? list_small(v, dir, c, &whole, e) : ERR_OK;
     if (code || whole)
         return code;
     code = ask_component(v, dir, name, buf_str(&component), c, e);
     /* Who may not ask for one name may still list all of them. */
-    if (code != ERR_ACCESS || !vfs_has(v, STORE_LIST_CONTENT) || ask_is_virtual(v, name))
+    if (code != ERR_ACCESS || !vfs_has(v, STORE_LIST_CONTENT) || !plain)
         return code;
     struct err none = ERR_INIT;
     return list_dir(v, dir, c, &none) == ERR_OK ? ERR_OK : code;
@@ -161,6 +165,11 @@ enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const 
 {
     *out = NULL;
     struct inode *i = NULL;
+    lock_take(&v->tree);
+    enum store_form form = view_form_locked(v, dir, name);
+    lock_drop(&v->tree);
+    if (form_is_view(form))
+        return view_resolve(v, dir, name, form == STORE_FORM_TREE_VIEW, c, out, e);
     lock_take(&v->tree);
     enum err_code code = resolve_known_locked(v, dir, name, &i, e);
     struct inode *child = inode_child_locked(dir, name);

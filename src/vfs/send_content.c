@@ -12,6 +12,7 @@
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
 #include "vfs/upload.h"
+#include "vfs/view.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +186,7 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     inode_changed_locked(v, i);
     if (vfs_has(v, STORE_LIST_CONTENT))
         i->flags |= INODE_STALE;
+    view_outdate_locked(v, i);
     for (struct inode *p = i->parent; p; p = p->parent)
         p->flags &= (uint16_t)~INODE_LOCAL;
     v->bytes_sent += version->size;

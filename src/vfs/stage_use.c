@@ -178,7 +178,7 @@ enum err_code stage_resize(struct vfs *v, struct inode *i, uint64_t size, struct
         return err_set(e, ERR_TOO_BIG, "larger than this store can hold");
     lock_take(&v->tree);
     enum err_code code = i->kind == INODE_DIR ? err_set(e, ERR_IS_DIR, "is a directory")
-                         : i->kind != INODE_FILE || (i->flags & INODE_VIRTUAL) ? err_set(e, ERR_PERM, "cannot be resized")
+                         : i->kind != INODE_FILE || i->fixed ? err_set(e, ERR_PERM, "cannot be resized")
                                                                                : stage_pin_locked(v, i, e);
     lock_drop(&v->tree);
     if (code)

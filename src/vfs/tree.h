@@ -45,7 +45,7 @@ enum {
     INODE_LINKED = 1 << 0,  /* in its parent's map */
     INODE_NEW = 1 << 1,     /* not in the store yet */
     INODE_LOCAL = 1 << 2,   /* stays out of the store: an editor's file, a directory that only exists here */
-    INODE_VIRTUAL = 1 << 3, /* "name@3": found by lookup only, never listed, read-only */
+    INODE_VIRTUAL = 1 << 3, /* "name@3": found by lookup only, never listed */
     INODE_SELF = 1 << 4,    /* dir/@self: the object beside the directory */
     INODE_STALE = 1 << 5,   /* to be asked for again whatever its age */
     INODE_ASKED = 1 << 6,   /* a lookup has just asked: the open that follows need not */
@@ -56,6 +56,7 @@ enum {
     INODE_WRITTEN = 1 << 14, /* was written by this mount, or is about to be: has had a stage, or was made by backing_part() */
     INODE_PARTED = 1 << 15, /* a fresh inode has taken the name: handles that read go on, nothing of it is changed any more */
     INODE_SEALED = 1 << 12, /* its bytes come with an open and go with the last close; in between its size is 0 */
+    INODE_VIEW = 1 << 13,  /* a rendering (view.h) */
     INODE_OUR_MTIME = 1 << 8, /* Last-Modified is our guess of a write of ours; the next listing tells it exactly */
 };
 
@@ -65,6 +66,7 @@ struct inode {
     unsigned refs;          /* the parent's map, lookups > 0, children, handles, work under way */
     uint16_t flags;
     uint8_t kind;
+    bool fixed;             /* cannot be changed, and nothing below it: a version, what is made of others */
     uint32_t mark;          /* the merge that last saw it */
     struct inode *parent;   /* counted; NULL for the root */
     char *name;
@@ -172,6 +174,8 @@ struct deferred {
 TAILQ_HEAD(deferred_list, deferred);
 
 #define VFS_REFUSED_SLOTS 32
+#define VIEWS_KEPT 32
+#define VIEWS_KEPT_BYTES (32u << 20)
 
 struct refused { /* refused.c */
     uint64_t id;
@@ -201,6 +205,11 @@ struct vfs {
     struct handle_list handles;      /* open files and directories: the end releases them */
     struct dir_handle_list dir_handles;
     struct refused refused[VFS_REFUSED_SLOTS];
+    struct inode *views[VIEWS_KEPT]; /* counted; view.c */
+    size_t n_views;
+    bool made_any; /* a name made of others was looked for */
+    uint64_t views_bytes;
+    uint64_t view_refused_id, view_refused_ms; /* what was logged last */
     unsigned background;    /* tasks under way that use the vfs */
     struct cancel *ending;  /* fired when the vfs ends: what the next mount can do as well is given up */
     struct deferred_list deferred; /* those of them that a drain waits for, in order of seq */

@@ -9,6 +9,7 @@
 #include "vfs/neighbours.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
+#include "vfs/view.h"
 #include "vfs/walk.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ static void free_tree(struct vfs *v)
     LOCK_SCOPE(&v->tree);
     for (struct active *a; (a = TAILQ_FIRST(&v->unsent));)
         send_give_up_locked(v, a->inode, true);
+    views_drop_locked(v);
     inode_detach_children_locked(v, v->root);
     size_t cursor = 0;
     for (struct inode *i; (i = map_next(v->by_ino, &cursor));) {

@@ -6,6 +6,7 @@
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/send.h"
+#include "vfs/view.h"
 
 #include <string.h>
 #include <sys/xattr.h>
@@ -197,6 +198,7 @@ static enum err_code property_set(struct vfs *v, struct inode *i, const char *pr
     if (!code) {
         i->flags |= INODE_STALE;
         inode_set_meta_locked(i, NULL);
+        view_outdate_locked(v, i);
     }
     return code;
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define TIMEOUT_MS 60000 /* of the wait for the rate limit, where the caller names none */
-#define REPLY_MAX  (1 << 20)
+#define REPLY_MAX  (4 << 20) /* 50 versions, each byte of their values an escape of six */
 
 void ssm_reply_release(struct ssm_reply *r)
 {

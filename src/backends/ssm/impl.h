@@ -34,6 +34,7 @@ struct ssm {
     _Atomic(uint64_t) no_decrypt_ms; /* until then pages are asked for without decryption, which was refused */
     bool rename_copy; /* hierarchies are renamed although the histories of their parameters stay behind */
     bool read_only;
+    uint8_t salt[16]; /* of this process alone */
     char path[SSM_ARN_MAX];   /* "" is the root */
 };
 
@@ -52,6 +53,12 @@ bool ssm_is_secret(const struct ssm_param *p);
 
 /* The version of what ssm_read() brought. */
 void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out);
+
+/* That of a version that is not the current one, or of what is none of this account's. */
+void ssm_version_plain(const struct ssm_param *p, struct store_version *out);
+
+/* Sorts a page's entries, and keeps the first of those with one key. */
+void ssm_page_order(struct store_page *p);
 
 /* Makes `out` tell the size of that value as it is shown. */
 void ssm_shown_size(const struct ssm *s, const char *value, size_t len, struct store_version *out);
@@ -93,6 +100,9 @@ enum err_code ssm_property_get(void *impl, const char *key, const struct store_o
 enum err_code ssm_property_set(void *impl, const char *key, const struct store_meta *meta, const char *name,
                                const void *value, size_t len, const struct store_call *call,
                                struct store_meta **meta_out, struct err *e);
+enum store_form ssm_form(void *impl, const char *key);
+enum err_code ssm_view(void *impl, const char *key, const struct store_view_item *items, size_t n,
+                       const struct store_call *call, struct store_object *out, struct err *e);
 enum err_code ssm_probe(void *impl, const struct store_call *call, struct err *e);
 
 #endif

@@ -7,6 +7,8 @@
  * meets its mark again and is refused.
  */
 #include "backends/ssm/call.h"
+#include "backends/ssm/derived.h"
+#include "backends/ssm/history.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/requests.h"
 #include "backends/ssm/token.h"
@@ -35,7 +37,7 @@ static enum err_code make_object(struct ssm *s, const char *key, struct ssm_para
                                  struct err *e)
 {
     struct ssm_name name;
-    enum err_code code = ssm_name_join(s->path, key, strlen(key), &name, e);
+    enum err_code code = ssm_name_for_read(s->path, key, &name, e);
     if (code != ERR_OK)
         return code;
     struct store_version version;
@@ -43,14 +45,26 @@ static enum err_code make_object(struct ssm *s, const char *key, struct ssm_para
     return ssm_object_of(s, p, &version, &p->value, out, e);
 }
 
+/* The key of a parameter's name, to be freed. ERR_PROTO: it is not below what is listed. */
+static enum err_code make_key(struct ssm *s, const struct store_list *l, const char *name, char **out, struct err *e)
+{
+    bool public = ssm_is_public(l->prefix);
+    const char *key = ssm_key_of(public ? "" : s->path, name);
+    if (key == NULL)
+        return err_set(e, ERR_PROTO, "%s is not below %s", name, s->path[0] ? s->path : "/");
+    *out = str_printf("%s%s", public ? "@" : "", key);
+    return *out ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+}
+
 /* Turns a parameter into an entry, or into a common prefix where it is grouped. The entry's key stays NULL where it
  * does not belong. */
 static enum err_code make_entry(struct ssm *s, const struct store_list *l, struct ssm_param *p, struct store_entry *out,
                                 struct err *e)
 {
-    const char *key = ssm_key_of(s->path, p->name);
-    if (key == NULL)
-        return err_set(e, ERR_PROTO, "%s is not below %s", p->name, s->path[0] ? s->path : "/");
+    CLEANUP(free) char *key = NULL;
+    enum err_code code = make_key(s, l, p->name, &key, e);
+    if (code != ERR_OK)
+        return code;
     ssm_learn_arn(s, p->arn);
     if (!str_starts(key, l->prefix))
         return ERR_OK;
@@ -58,7 +72,7 @@ static enum err_code make_entry(struct ssm *s, const struct store_list *l, struc
     CLEANUP(free) char *own = slash ? str_ndup(key, (size_t)(slash + 1 - key)) : strdup(key);
     if (own == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    enum err_code code = slash ? ERR_OK : make_object(s, key, p, &out->object, e);
+    code = slash ? ERR_OK : make_object(s, key, p, &out->object, e);
     if (code != ERR_OK)
         return code;
     out->is_prefix = slash != NULL;
@@ -71,8 +85,7 @@ static int compare(const void *a, const void *b)
     return strcmp(((const struct store_entry *)a)->key, ((const struct store_entry *)b)->key);
 }
 
-/* Sorts, and keeps the first of those with one key. */
-static void put_in_order(struct store_page *p)
+void ssm_page_order(struct store_page *p)
 {
     if (p->n == 0)
         return;
@@ -102,7 +115,7 @@ static enum err_code fill_page(struct ssm *s, const struct store_list *l, struct
             return code;
         page.n += page.entries[page.n].key != NULL;
     }
-    put_in_order(&page);
+    ssm_page_order(&page);
     enum err_code code = from->next ? ssm_token_make(l->token, from->next, &page.next, e) : ERR_OK;
     if (code != ERR_OK)
         return code;
@@ -159,6 +172,13 @@ enum err_code ssm_list(void *impl, const struct store_list *l, const struct stor
 {
     struct ssm *s = impl;
     struct ssm_name path;
+    size_t base;
+    const char *version;
+    if (ssm_history_parse(l->prefix, &base, &version))
+        return ssm_history_list(s, l, call, out, e);
+    /* Some of what AWS provides are trees of ten thousands. Whether anything is below a name can be asked. */
+    if (ssm_is_public(l->prefix) && l->max_keys == 0)
+        return err_set(e, ERR_UNSUPPORTED, "%s is not listed: its names are to be known", l->prefix);
     if (!listing_path(s, l->prefix, &path)) {
         *out = (struct store_page){0};
         return ERR_OK;

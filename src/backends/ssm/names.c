@@ -1,5 +1,6 @@
 #include "backends/ssm/names.h"
 
+#include "backends/ssm/derived.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 
@@ -79,8 +80,7 @@ enum err_code ssm_name_join(const char *path, const char *key, size_t key_len, s
     return ERR_OK;
 }
 
-/* A version (digits) or a label (which begins with a letter, '.', '_' or '-'). */
-static bool selector_legal(const char *s)
+bool ssm_selector_legal(const char *s)
 {
     size_t len = strlen(s);
     if (len == 0 || len > SSM_LABEL_MAX)
@@ -97,6 +97,27 @@ static bool selector_legal(const char *s)
 
 static enum err_code make_readable(const char *path, const char *key, struct ssm_name *out, struct err *e)
 {
+    size_t base;
+    const char *version;
+    if (ssm_history_parse(key, &base, &version) && version != NULL) {
+        BUF(as_version, SSM_NAME_SIZE);
+        buf_add(&as_version, key, base);
+        buf_addf(&as_version, "@%s", version);
+        enum err_code code = buf_check(&as_version, key, e);
+        return code == ERR_OK ? make_readable(path, buf_str(&as_version), out, e) : code;
+    }
+    if (str_starts(key, SSM_SECRETS)) {
+        if (!ssm_secret_name(key, out->text, sizeof(out->text)))
+            return err_set(e, ERR_INVAL, "%s: no secret has this name (a slash in it is %%2F)", key);
+        out->selector = strchr(out->text, ':') != NULL;
+        return ERR_OK;
+    }
+    if (ssm_is_public(key)) {
+        if (!str_starts(key, SSM_PUBLIC "service/"))
+            return err_set(e, ERR_INVAL, "%s: AWS provides nothing there", key);
+        path = "";
+        key++;
+    }
     const char *slash = strrchr(key, '/');
     const char *at = strrchr(slash ? slash : key, '@');
     enum err_code code = ssm_name_join(path, key, at ? (size_t)(at - key) : strlen(key), out, e);
@@ -105,7 +126,7 @@ static enum err_code make_readable(const char *path, const char *key, struct ssm
         code = check_components(out->text, &levels, e);
     if (code != ERR_OK || !at)
         return code;
-    if (!selector_legal(at + 1))
+    if (!ssm_selector_legal(at + 1))
         return err_set(e, ERR_INVAL, "%s: neither a version nor a label behind '@'", key);
     size_t len = strlen(out->text);
     snprintf(out->text + len, sizeof(out->text) - len, ":%s", at + 1);

@@ -1,6 +1,7 @@
 #include "backends/ssm/attrs.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
+#include "backends/ssm/labels.h"
 #include "store/meta.h"
 #include "util/str.h"
 
@@ -52,9 +53,12 @@ static enum err_code get_described(struct ssm *s, const char *key, const struct 
     enum err_code code = ssm_name_for_read(s->path, key, &its, e);
     if (code != ERR_OK)
         return code;
-    if (its.selector)
-        return err_set(e, ERR_NO_ATTR, "%s: only the current version has %s", key, name);
     int64_t number = object ? known_version_number(object->version.etag) : -1;
+    const char *listed = its.selector && object && object->meta ? store_meta_prop(object->meta, name, NULL) : NULL;
+    if (listed != NULL)
+        return append(key, name, listed, out, e);
+    if (its.selector)
+        return version_told(s, key, name, number, call, out, e);
     CLEANUP(ssm_described_free) struct ssm_described *d = NULL;
     code = ssm_describe(s, its.text, number, call, &d, e);
     if (code != ERR_OK)
@@ -79,6 +83,13 @@ enum err_code ssm_property_get(void *impl, const char *key, const struct store_o
     const char *prop = told_with_value(name);
     if (object != NULL && object->version.etag[0] == '\0')
         return append(key, name, attrs_prepared(object->meta, name), out, e);
+    const char *listed = object != NULL && object->meta != NULL && strcmp(name, "labels") == 0
+                             ? store_meta_prop(object->meta, name, NULL)
+                             : NULL;
+    if (listed != NULL)
+        return append(key, name, listed, out, e);
+    if (labels_known(name))
+        return labels_get(impl, key, name, object ? known_version_number(object->version.etag) : 0, call, out, e);
     if (strcmp(name, "tags") == 0 || str_starts(name, SSM_TAG_PREFIX))
         return get_tags(impl, key, name, call, out, e);
     if (prop == NULL && told_by_description(&shape, name) == NULL)
@@ -102,6 +113,10 @@ enum err_code ssm_property_set(void *impl, const char *key, const struct store_m
                                const void *value, size_t len, const struct store_call *call,
                                struct store_meta **meta_out, struct err *e)
 {
+    if (labels_known(name)) {
+        *meta_out = NULL;
+        return labels_set(impl, key, name, value, len, call, e);
+    }
     if (!attrs_known(name))
         return err_set(e, ERR_PERM, "%s: %s cannot be changed", key, name);
     *meta_out = NULL;

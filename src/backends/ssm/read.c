@@ -4,9 +4,12 @@
 #include "backends/ssm/requests.h"
 #include "store/meta.h"
 #include "util/cancel.h"
+#include "util/digest.h"
 #include "util/pool.h"
 #include "util/secret.h"
+#include "util/str.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,9 +23,17 @@ void ssm_learn_arn(struct ssm *s, const char *arn)
         atomic_store_explicit(&s->arn_prefix, len, memory_order_relaxed);
 }
 
-/* Whether the reply is about what was asked: its name is the one in front of a selector. */
+/* What stands for a secret of Secrets Manager. */
+static bool is_reference(const char *name)
+{
+    return str_starts(name, "/aws/reference/");
+}
+
+/* Whether the reply is about what was asked: its name is the one in front of a selector. A secret's is another one. */
 static bool answers(const struct ssm_name *asked, const struct ssm_param *p)
 {
+    if (is_reference(asked->text))
+        return true;
     char base[SSM_NAME_SIZE];
     size_t len = strcspn(asked->text, ":");
     memcpy(base, asked->text, len);
@@ -72,9 +83,30 @@ enum err_code ssm_read_sealed(struct ssm *s, const struct ssm_name *name, const 
     return read_param(s, name, false, call, out, e);
 }
 
+void ssm_version_plain(const struct ssm_param *p, struct store_version *out)
+{
+    known_version_plain(p, out);
+}
+
+/* A secret's version is always 0, and its date need not change with it. What tells two apart is the value: its digest with
+ * something in front that only this process knows. */
+static void version_of_secret(struct ssm *s, const struct ssm_param *p, struct store_version *out)
+{
+    uint8_t digest[32];
+    char hex[2 * 8 + 1];
+    known_version_plain(p, out);
+    size_t len = strlen(out->etag);
+    if (hmac_sha256(s->salt, sizeof(s->salt), p->value, p->len, digest, NULL) != ERR_OK)
+        return;
+    hex_encode(digest, 8, hex);
+    snprintf(out->etag + len, sizeof(out->etag) - len, "-%s", hex);
+}
+
 void ssm_version_of(struct ssm *s, const struct ssm_name *name, const struct ssm_param *p, struct store_version *out)
 {
-    if (name->selector)
+    if (is_reference(name->text))
+        version_of_secret(s, p, out);
+    else if (name->selector)
         known_version_plain(p, out);
     else
         known_saw(s->known, name->text, p, out);

@@ -1,6 +1,7 @@
 #include "backends/ssm/replies.h"
 
 #include "backends/ssm/names.h"
+#include "backends/ssm/replies_impl.h"
 #include "util/json.h"
 #include "util/secret.h"
 #include "util/str.h"
@@ -79,7 +80,7 @@ void ssm_param_seal(struct ssm_param *p)
     p->sealed = true;
 }
 
-static enum err_code parse_one(const struct json *v, struct ssm_param *out, struct err *e)
+enum err_code ssm_parse_one(const struct json *v, struct ssm_param *out, struct err *e)
 {
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
     enum err_code code = take_text(v, "Name", NAME_MAX_BYTES, true, &p.name, e);
@@ -112,7 +113,7 @@ enum err_code ssm_parse_param(const char *reply, size_t len, struct ssm_param *o
     const struct json *v = json_get(json_root(doc), "Parameter");
     if (v == NULL)
         return err_set(e, ERR_PROTO, "Parameter is missing");
-    return parse_one(v, out, e);
+    return ssm_parse_one(v, out, e);
 }
 
 void ssm_page_release(struct ssm_page *p)
@@ -123,8 +124,7 @@ void ssm_page_release(struct ssm_page *p)
     *p = (struct ssm_page){0};
 }
 
-/* NULL when there is none: absent, null or "". */
-static enum err_code take_token(const struct json *root, char **out, struct err *e)
+enum err_code ssm_parse_token(const struct json *root, char **out, struct err *e)
 {
     CLEANUP(free) char *token = NULL;
     enum err_code code = take_text(root, "NextToken", SSM_TOKEN_MAX, false, &token, e);
@@ -145,9 +145,9 @@ enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out
         return err_set(e, ERR_PROTO, "Parameters has %zu elements, at most %d were asked for", json_len(list),
                        SSM_PAGE_MAX);
     CLEANUP_RELEASE(ssm_page_release) struct ssm_page page = {0};
-    enum err_code code = take_token(json_root(doc), &page.next, e);
+    enum err_code code = ssm_parse_token(json_root(doc), &page.next, e);
     for (size_t i = 0; code == ERR_OK && i < json_len(list); i++) {
-        code = parse_one(json_at(list, i), &page.params[i], e);
+        code = ssm_parse_one(json_at(list, i), &page.params[i], e);
         page.n += code == ERR_OK;
     }
     if (code != ERR_OK)
@@ -256,7 +256,7 @@ enum err_code ssm_parse_described(const char *reply, size_t len, const char *nam
         return err_set(e, ERR_PROTO, "Parameters is missing or no list");
     CLEANUP(free) char *token = NULL;
     CLEANUP(ssm_described_free) struct ssm_described *found = NULL;
-    enum err_code code = take_token(json_root(doc), &token, e);
+    enum err_code code = ssm_parse_token(json_root(doc), &token, e);
     for (size_t i = 0; code == ERR_OK && found == NULL && i < json_len(list); i++) {
         const char *its = json_get_str(json_at(list, i), "Name");
         if (its == NULL)

@@ -92,15 +92,21 @@ void ssm_request_delete(struct buf *out, const char *name)
     buf_add_char(out, '}');
 }
 
-static void add_names(struct buf *out, const char *const *names, size_t n)
+/* Elements and the array's end. */
+static void add_list(struct buf *out, const char *const *names, size_t n)
 {
-    buf_add_str(out, "{\"Names\":[");
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_add_char(out, ',');
         add_string(out, names[i]);
     }
     buf_add_char(out, ']');
+}
+
+static void add_names(struct buf *out, const char *const *names, size_t n)
+{
+    buf_add_str(out, "{\"Names\":[");
+    add_list(out, names, n);
 }
 
 void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n)
@@ -147,4 +153,22 @@ void ssm_request_remove_tag(struct buf *out, const char *name, const char *tag)
     buf_add_str(out, ",\"TagKeys\":[");
     add_string(out, tag);
     buf_add_str(out, "]}");
+}
+
+void ssm_request_history(struct buf *out, const char *name, unsigned max, bool decrypt, const char *token)
+{
+    buf_add_str(out, "{\"Name\":");
+    add_string(out, name);
+    buf_addf(out, ",\"WithDecryption\":%s,\"MaxResults\":%u", decrypt ? "true" : "false", max);
+    add_member(out, "NextToken", token);
+    buf_add_char(out, '}');
+}
+
+void ssm_request_labels(struct buf *out, const char *name, int64_t number, const char *const *labels, size_t n)
+{
+    buf_add_str(out, "{\"Name\":");
+    add_string(out, name);
+    buf_addf(out, ",\"ParameterVersion\":%lld,\"Labels\":[", (long long)number);
+    add_list(out, labels, n);
+    buf_add_char(out, '}');
 }

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SSM_PAGE_MAX  10 /* parameters of a GetParametersByPath, and names of a DeleteParameters */
 #define SSM_TAGS_MAX  50 /* of a parameter */
@@ -20,6 +21,15 @@ void ssm_request_page(struct buf *out, const char *path, unsigned max, bool decr
 
 /* `name` may have a selector. `decrypt` false: of a SecureString the cipher text. */
 void ssm_request_get(struct buf *out, const char *name, bool decrypt);
+
+/* At most SSM_PAGE_MAX names, decrypted; each may have a selector. */
+void ssm_request_get_many(struct buf *out, const char *const *names, size_t n);
+
+/* `token` NULL: from the beginning. */
+void ssm_request_history(struct buf *out, const char *name, unsigned max, bool decrypt, const char *token);
+
+/* Of LabelParameterVersion and UnlabelParameterVersion. */
+void ssm_request_labels(struct buf *out, const char *name, int64_t number, const char *const *labels, size_t n);
 
 /* Of one name; `token` NULL: from the beginning. */
 void ssm_request_describe(struct buf *out, const char *name, const char *token);
@@ -39,9 +49,6 @@ struct ssm_put {
     bool tell_empty; /* description and pattern are sent also when "", which takes away what there was */
 };
 void ssm_request_put(struct buf *out, const struct ssm_put *p);
-
-/* Up to SSM_PAGE_MAX names, decrypted. */
-void ssm_request_get_many(struct buf *out, const char *const *names, size_t n);
 
 void ssm_request_delete(struct buf *out, const char *name);
 void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n);

@@ -7,6 +7,7 @@
 #include "backends/ssm/known.h"
 #include "backends/ssm/pace.h"
 #include "backends/ssm/rules.h"
+#include "backends/ssm/view.h"
 #include "store/ops.h"
 #include "util/pool.h"
 #include "util/str.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define RATE_DEFAULT 10
 #define BURST        40
@@ -62,6 +64,8 @@ static const struct store_ops ops = {
     .property_get = ssm_property_get,
     .property_set = ssm_property_set,
     .property_prepare = attrs_prepare,
+    .form = ssm_form,
+    .view = ssm_view,
     .probe = ssm_probe,
     .try = ssm_check_try,
     .each_count = ssm_each_count,
@@ -121,6 +125,8 @@ static enum err_code start(struct ssm *s, const struct ssm_options *o, struct er
     s->pace = pace_new(o->rate ? o->rate : RATE_DEFAULT, BURST, e);
     if (s->pace == NULL)
         return ERR_NOMEM;
+    if (getrandom(s->salt, sizeof(s->salt), 0) != (ssize_t)sizeof(s->salt))
+        return err_set(e, ERR_IO, "no random numbers");
     s->pool = pool_new("ssm get", GET_THREADS, e);
     return s->pool ? ERR_OK : ERR_NOMEM;
 }
@@ -136,6 +142,7 @@ static void fill_caps(const struct ssm *s, const struct ssm_options *o, struct s
         .max_object = max,
         .put_max = max,
         .put_target = max,
+        .view_max = VIEW_VALUES_MAX,
         .max_key = SSM_ARN_MAX - strlen(s->path) - 1,
         .xattr_prefix = "user.ssm.",
     };

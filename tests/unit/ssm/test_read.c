@@ -362,7 +362,7 @@ static void properties_come_from_the_reply_or_one_request(void **state)
     static const char *const want[][2] = {
         {"type", "SecureString"}, {"version", "3"},     {"data_type", "text"}, {"data-type", "text"},
         {"key_id", "alias/k"},    {"tier", "Standard"}, {"description", NULL}, {"last_modified_user", NULL},
-        {"selector", NULL},       {"nonsense", NULL},   {"labels", NULL}};
+        {"selector", NULL},       {"nonsense", NULL}};
     STORE(s, NULL, steps);
     CLEANUP_RELEASE(store_object_release) struct store_object o = {0};
     assert_int_equal(store_stat(s, "x", NULL, &o, NULL), ERR_OK);
