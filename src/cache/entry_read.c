@@ -43,9 +43,12 @@ struct bad_chunk_job {
     uint64_t chunk;
 };
 
+/* What was remembered of a WHOLE is not believed again: the next one to open it checks it all. */
 static enum err_code bad_chunk_in(struct cache *c, struct job *j, struct err *e)
 {
-    return ERR_OK;
+    struct db_stmt *s = db_use(c->db, SQL_STAMP);
+    db_bind_int(s, 1, ((struct bad_chunk_job *)j)->content);
+    return db_step(c->db, s, NULL, e);
 }
 
 /* The writer's list is its own: so it puts the entry there itself. */
@@ -92,9 +95,7 @@ static void bad_chunk_locked(struct cache_entry *n, uint64_t chunk)
     if (bit_put(n->checked, chunk, false))
         n->n_checked--;
     struct group *g = n->groups[chunk / GROUP_CHUNKS];
-    if (n->state != CONTENT_PART)
-        return;
-    if (g)
+    if (g && n->state == CONTENT_PART)
         g->mask &= ~(1ull << (chunk % GROUP_CHUNKS));
     post_bad_chunk_locked(n, chunk);
 }

@@ -14,8 +14,8 @@
 #include <sys/file.h>
 
 #define WRITER_BUSY_MS 500
-#define READER_BUSY_MS 20
-#define READER_WAIT_MS 50
+#define READER_BUSY_MS 250
+#define READER_WAIT_MS 500
 #define OPEN_TRIES     50
 #define OPEN_TRY_MS    10
 

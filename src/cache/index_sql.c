@@ -79,8 +79,13 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_GET_NOTE] = "SELECT body FROM note WHERE origin = ?1 AND key = ?2 AND etag = ?3 AND size = ?4",
     [SQL_TRIM_NOTES] = "DELETE FROM note WHERE (origin, key, etag, size) IN"
                        " (SELECT origin, key, etag, size FROM note ORDER BY used LIMIT 256)",
+    [SQL_PAGE] = "SELECT v.origin, v.key, v.etag, v.size, v.content, c.state, max(c.disk, ifnull(length(c.body), 0)), c.pinned,"
+                 " o.name FROM version v JOIN content c ON c.id = v.content LEFT JOIN origin o ON o.id = v.origin"
+                 " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3"
+                 " ORDER BY v.origin, v.key, v.etag, v.size LIMIT ?5",
+    [SQL_PIN] = "UPDATE content SET pinned = ?2 WHERE id = ?1 AND state < 3 AND pinned <> ?2",
+    [SQL_MAY_GO] = "SELECT 1 FROM content WHERE id = ?1 AND state < 3 AND (pinned = 0 OR ?2)",
     [SQL_STATE] = "SELECT epoch, swept FROM state",
     [SQL_SWEPT] = "UPDATE state SET swept = 1",
     [SQL_KNOWN_HASH] = "SELECT id FROM content WHERE hash = ?1",
-    [SQL_MD5] = "UPDATE content SET md5 = ?2 WHERE id = ?1 AND state IN (1, 2)",
 };

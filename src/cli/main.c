@@ -1,4 +1,5 @@
 /* awsfs, and mount.awsfs by the name it is called by. */
+#include "cli/cache_command.h"
 #include "cli/check.h"
 #include "cli/client.h"
 #include "cli/environment.h"
@@ -22,6 +23,8 @@ static void help(FILE *out)
           "       awsfs flush DIR                                waits until all is written\n"
           "       awsfs status [DIR] [--json]                    what the mounts of this user do\n"
           "       awsfs check SOURCE [-o OPTION[,OPTION...]] [--json]  whether a mount would work, and what is missing\n"
+          "       awsfs cache show|verify|pin|unpin|evict|clear [s3://BUCKET[/PREFIX]] [-o cache=DIR] [--json]\n"
+          "       awsfs cache warm PATH [--json]                 reads what is below PATH, in a mount, into the cache\n"
           "       awsfs --help | --version\n"
           "\n"
           "SOURCE is s3://bucket, s3://bucket/prefix, s3:// (all buckets), ssm:/path or ssm: (all parameters).\n"
@@ -166,6 +169,30 @@ static int command_check(int argc, char **argv)
     return r.source ? check_run(&r) : malformed("SOURCE is missing after ", "check", EXIT_MALFORMED);
 }
 
+static int command_cache(int argc, char **argv)
+{
+    const char *lists[LISTS_MAX], *value;
+    struct cache_request r = {.lists = lists, .usage_status = EXIT_MALFORMED, .fail_status = EXIT_FAILED};
+
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            r.json = true;
+        } else if ((value = flag_value(argc, argv, &i, 'o'))) {
+            if (add_list(lists, &r.n_lists, value, argv[i], EXIT_MALFORMED))
+                return EXIT_MALFORMED;
+        } else if (r.what || argv[i][0] == '-') {
+            return malformed("unknown argument ", argv[i], EXIT_MALFORMED);
+        } else if (r.command) {
+            r.what = argv[i];
+        } else {
+            r.command = argv[i];
+        }
+    }
+    if (!r.command)
+        return malformed("show, verify, warm, pin, unpin, evict or clear is missing after ", "cache", EXIT_MALFORMED);
+    return cache_command_run(&r);
+}
+
 static int with_dir(int argc, char **argv, int (*command)(const char *dir))
 {
     if (argc != 3)
@@ -202,12 +229,14 @@ int main(int argc, char **argv)
         return command_status(argc, argv);
     if (strcmp(argv[1], "check") == 0)
         return command_check(argc, argv);
+    if (strcmp(argv[1], "cache") == 0)
+        return command_cache(argc, argv);
     if (strcmp(argv[1], "flush") == 0)
         return with_dir(argc, argv, client_flush);
     if (strcmp(argv[1], "umount") == 0)
         return with_dir(argc, argv, client_umount);
     if (is_no_source(argv[1])) {
-        fprintf(stderr, "awsfs: \"%s\" is no command (umount, flush, status, check) and no SOURCE (%s)\n", argv[1], SOURCE_FORMS);
+        fprintf(stderr, "awsfs: \"%s\" is no command (umount, flush, status, check, cache) and no SOURCE (%s)\n", argv[1], SOURCE_FORMS);
         return EXIT_MALFORMED;
     }
     return command_mount(argc, argv);

@@ -24,7 +24,7 @@ enum option_sse { SSE_BUCKET, SSE_S3, SSE_KMS, SSE_C };
 struct options {
     char *endpoint, *region, *profile, *state, *log, *config;
     char *sse_c_key_file, *sse_kms_key, *storage_class, *acl, *ssm_type, *ssm_key, *ssm_tier, *ssm_rule, *ssm_rename;
-    char *cache; /* accepted, not used yet */
+    char *cache; /* a directory, or "none" */
     bool anonymous, dualstack, fips, insecure_tls, read_only, allow_other, requester_pays;
     bool noexec, noatime, nodiratime, sync, dirsync;
     int addressing, write, excl, attrs, newline, offline, sse, passthrough, log_level, ssm_decrypt;

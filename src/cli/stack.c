@@ -232,7 +232,7 @@ static enum err_code build_state(struct stack *s, struct err *e)
     return state_open(&s->state, root, identity, say_waiting, s, e);
 }
 
-/* What the user has to mend is an error; without a cache everything works, only slower. */
+/* A directory that the user named must do; without the default one everything works, only slower. */
 static enum err_code build_cache(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
@@ -244,7 +244,7 @@ static enum err_code build_cache(struct stack *s, struct err *e)
     enum err_code code = cache_open(&config, &s->cache, e);
     if (code == ERR_OK)
         return code;
-    if (code == ERR_ACCESS || code == ERR_NOT_DIR || options_given(o, "cache"))
+    if (options_given(o, "cache"))
         return err_prefix(e, code, "option cache");
     LOG_WARN("mount", "no cache: %s", e->msg);
     e->code = ERR_OK;

@@ -371,7 +371,7 @@ def cut_off(account, disk, name):
     (disk / name / "big").write_bytes(os.urandom(20 << 20))
     account.server.fault("hang", kind="CompleteMultipartUpload")
     account.server.reset_counts()
-    writer = subprocess.Popen(["cp", disk / name / "big", disk / name / "cut"])
+    writer = subprocess.Popen(["dd", "status=none", "bs=1M", "if=%s" % (disk / name / "big"), "of=%s" % (disk / name / "cut")])
     wait_until(lambda: account.server.requests().get("CompleteMultipartUpload", 0) > 0, what="the complete")
     disk.kill9()
     writer.kill()

@@ -267,7 +267,7 @@ def test_a_word_that_is_neither_command_nor_source_is_answered_with_both(cli, wo
     result = cli.run(*words)
     line = one_line(result)
     assert result.returncode == 2
-    assert '"%s"' % words[0] in line and "umount, flush, status, check" in line and "s3://bucket" in line
+    assert '"%s"' % words[0] in line and "umount, flush, status, check, cache" in line and "s3://bucket" in line
 
 
 @pytest.mark.parametrize("words", [["s3://bucket", "/mnt"], ["check", "s3://bucket"]], ids=" ".join)
