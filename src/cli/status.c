@@ -52,7 +52,19 @@ static void one_file(void *arg, const struct vfs_unsent *file)
         text(p->out, "file", file->file);
     if (*file->time)
         text(p->out, "time", file->time);
+    if (file->age_ms)
+        buf_addf(p->out, "\"age_ms\":%llu,\"attempts\":%u,", (unsigned long long)file->age_ms, file->attempts);
     buf_addf(p->out, "\"bytes\":%llu}", (unsigned long long)file->size);
+}
+
+static void one_conflict(void *arg, const struct vfs_conflict *c)
+{
+    struct pairs *p = arg;
+
+    buf_add_str(p->out, p->n++ ? ",{" : "{");
+    text(p->out, "path", c->path);
+    text(p->out, "kept", c->kept);
+    buf_addf(p->out, "\"time\":%lld}", (long long)c->when.tv_sec);
 }
 
 struct number {
@@ -167,12 +179,14 @@ void stack_status(struct stack *s, struct buf *out)
     file_numbers(s, out);
     cache_numbers(s, out);
     network_numbers(s, out);
-    struct pairs counts = {.out = out}, dirty = {.out = out}, failed = {.out = out};
+    struct pairs counts = {.out = out}, dirty = {.out = out}, failed = {.out = out}, conflicts = {.out = out};
     buf_add_str(out, "\"requests\":{");
     store_each_count(s->store, one_count, &counts);
     buf_add_str(out, "},\"dirty\":[");
     vfs_each_unsent(s->vfs, false, one_file, &dirty);
     buf_add_str(out, "],\"failed\":[");
     vfs_each_unsent(s->vfs, true, one_file, &failed);
+    buf_add_str(out, "],\"conflicts\":[");
+    vfs_each_conflict(s->vfs, one_conflict, &conflicts);
     buf_add_str(out, "]}");
 }

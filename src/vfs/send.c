@@ -29,6 +29,8 @@ void send_dirty_locked(struct vfs *v, struct inode *i)
     bool unsent = inode_unsent(i) && inode_placed(i);
     if (unsent && !a->queued) {
         TAILQ_INSERT_TAIL(&v->unsent, a, link);
+        a->since_ms = clock_mono_ms();
+        a->attempts = 0;
         inode_ref_locked(i);
         a->queued = true;
     } else if (!unsent && a->queued) {
@@ -114,6 +116,7 @@ void send_start_locked(struct vfs *v, struct inode *i)
     /* The task waits for this lock before it touches the inode. */
     inode_ref_locked(i);
     a->tried |= active_dirty(a);
+    a->attempts++;
     send_begin_locked(v, i, cancel);
     v->background++;
 }

@@ -4,6 +4,7 @@
  */
 #include "util/clock.h"
 #include "vfs/attr.h"
+#include "vfs/conflicts.h"
 #include "vfs/early.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
@@ -119,7 +120,7 @@ static void conflict_key(const char *key, unsigned attempt, struct buf *out)
 }
 
 /* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. */
-static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct err *failure)
+static enum err_code put_conflict(struct vfs *v, const struct inode *i, const struct shot *s, struct err *failure)
 {
     if (stage_frozen_size(s->stage) == 0)
         return ERR_OK; /* there is nothing to keep */
@@ -141,6 +142,7 @@ static enum err_code put_conflict(struct vfs *v, const struct shot *s, struct er
     }
     LOG_WARN("vfs", "\"%s\" was changed by others meanwhile (%s): what was written here is \"%s\"", s->key, failure->msg,
              buf_str(&key));
+    conflict_note(v, i, buf_str(&key));
     return ERR_OK;
 }
 
@@ -248,7 +250,7 @@ static enum err_code send_frozen(struct vfs *v, struct inode *i, struct shot *s,
     if (s->early && !upload_by_parts(v, s->size)) /* it shrank */
         early_end(v, i, TAKE(s->early), false);
     enum err_code code = attempt(v, i, s, version, e);
-    *saved = code == ERR_CONFLICT && put_conflict(v, s, e) == ERR_OK;
+    *saved = code == ERR_CONFLICT && put_conflict(v, i, s, e) == ERR_OK;
     struct err thaw = ERR_INIT;
     if (stage_thaw(s->stage, &thaw))
         LOG_ERROR("vfs", "staging file of \"%s\": %s", s->key, thaw.msg);

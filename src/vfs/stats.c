@@ -1,4 +1,5 @@
 /* What status shows: counters, and what is not in the store. */
+#include "util/clock.h"
 #include "util/str.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
@@ -40,7 +41,8 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
 
 struct note {
     char *path, *file;
-    uint64_t size;
+    uint64_t size, age_ms;
+    unsigned attempts;
     char error[ERR_MSG_SIZE];
 };
 
@@ -49,7 +51,8 @@ static bool note_locked(const struct active *a, struct note *out)
     BUF(path, KEY_BUF_MAX);
     inode_path_locked(a->inode, &path);
     const char *file = a->stage ? stage_path(a->stage) : NULL;
-    *out = (struct note){.path = buf_take(&path), .file = strdup(file ? file : ""), .size = a->inode->size};
+    *out = (struct note){.path = buf_take(&path), .file = strdup(file ? file : ""), .size = a->inode->size,
+                         .age_ms = clock_mono_ms() - a->since_ms, .attempts = a->attempts};
     if (send_has_failed(a))
         memcpy(out->error, a->failure.msg, sizeof(out->error));
     return out->path && out->file;
@@ -91,7 +94,7 @@ struct teller {
 static void tell_left(void *arg, const struct stage_left *left)
 {
     const struct teller *t = arg;
-    struct vfs_unsent file = {left->path, left->path, left->reason, left->time, left->size};
+    struct vfs_unsent file = {left->path, left->path, left->reason, left->time, left->size, 0, 0};
     CLEANUP(free) char *path = *left->key ? str_printf("/%s", left->key) : NULL;
     if (path)
         file.path = path;
@@ -105,7 +108,8 @@ void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const str
     struct note *notes;
     size_t n = take_notes(v, failed, &notes);
     for (size_t k = 0; k < n; k++) {
-        struct vfs_unsent file = {notes[k].path, notes[k].file, notes[k].error, "", notes[k].size};
+        struct vfs_unsent file = {notes[k].path, notes[k].file, notes[k].error, "", notes[k].size, notes[k].age_ms,
+                                  notes[k].attempts};
         fn(arg, &file);
         note_release(&notes[k]);
     }

@@ -153,6 +153,8 @@ struct active {
     bool sending;
     struct cancel *send_cancel; /* while sending */
     bool held;              /* about to be removed or renamed: of one in vfs.holds */
+    uint64_t since_ms;      /* when it became unsent */
+    unsigned attempts;      /* to send it, since then */
     bool tried;             /* a put was begun: it may have been done though it failed */
     bool looking;           /* a HEAD for what others stored with the object is under way */
     struct err failure;     /* of failed_gen or attr_failed_gen */
@@ -176,6 +178,13 @@ TAILQ_HEAD(deferred_list, deferred);
 #define VFS_REFUSED_SLOTS 32
 #define VIEWS_KEPT 32
 #define VIEWS_KEPT_BYTES (32u << 20)
+#define VFS_CONFLICTS 32
+
+/* Bytes that were put beside an object that others changed (conflicts.c). */
+struct conflict {
+    char *path, *kept; /* the file; the key of what was written here */
+    struct timespec when;
+};
 
 struct refused { /* refused.c */
     uint64_t id;
@@ -210,6 +219,8 @@ struct vfs {
     bool made_any; /* a name made of others was looked for */
     uint64_t views_bytes;
     uint64_t view_refused_id, view_refused_ms; /* what was logged last */
+    struct conflict conflicts[VFS_CONFLICTS]; /* the last ones, number n at n % VFS_CONFLICTS */
+    uint64_t n_conflicts;
     unsigned background;    /* tasks under way that use the vfs */
     struct cancel *ending;  /* fired when the vfs ends: what the next mount can do as well is given up */
     struct deferred_list deferred; /* those of them that a drain waits for, in order of seq */

@@ -5,6 +5,7 @@
 #include "util/str.h"
 #include "vfs/beside.h"
 #include "vfs/handle.h"
+#include "vfs/conflicts.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
 #include "vfs/send.h"
@@ -161,6 +162,7 @@ void vfs_free(struct vfs *v)
     beside_free(v->beside);
     timers_free(v->timers);
     uploads_free(v->uploads);
+    conflicts_release(v);
     cancel_unref(v->ending);
     map_free(v->by_ino);
     cond_release(&v->changed);

@@ -265,10 +265,20 @@ struct vfs_unsent {
     const char *error; /* "": has not failed */
     const char *time;  /* of what was left in the state directory: when */
     uint64_t size;
+    uint64_t age_ms;   /* since it was changed; 0 of what was left */
+    unsigned attempts; /* to send it, since then */
 };
 
 /* Files that are not in the store yet or, with `failed`, could not be put there: those still open, and those left in the state
  * directory by this mount or an earlier one. Called with no lock held; may read local files. */
 void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const struct vfs_unsent *file), void *arg);
+
+/* What was written here and others changed meanwhile: where the bytes are, for the last of them, oldest first. Called with no lock
+ * held. Returns how many there were in all. */
+struct vfs_conflict {
+    const char *path, *kept; /* below the mount; the key of the bytes that were written here */
+    struct timespec when;
+};
+uint64_t vfs_each_conflict(struct vfs *v, void (*fn)(void *arg, const struct vfs_conflict *c), void *arg);
 
 #endif
