@@ -48,8 +48,10 @@ static bool put_one(struct cache_entry *n, struct copy *p)
     return true;
 }
 
-static bool copy_all(struct cache_entry *n, int fd, struct copies *all, uint8_t sum[DIGEST_MAX])
+static bool copy_all(struct cache_entry *n, int fd, struct copies *all, const struct cache_sums *sums)
 {
+    uint8_t sum[DIGEST_MAX];
+    uint64_t crc = 0;
     CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
     bool good = sha != NULL;
     for (uint64_t i = 0; good && i < n->n_chunks; i++) {
@@ -58,13 +60,17 @@ static bool copy_all(struct cache_entry *n, int fd, struct copies *all, uint8_t 
         wait_for(p);
         p->block = (struct cache_block){.index = i, .p = p->buf, .len = len, .done = copy_done};
         good = read_full(fd, p->buf, len, i * CACHE_CHUNK) && digest_update(sha, p->buf, len, NULL) == ERR_OK && put_one(n, p);
+        if (good && sums->crc64nvme)
+            crc = crc64nvme(crc, p->buf, len);
     }
     for (unsigned i = 0; i < COPIES; i++)
         wait_for(&all->each[i]);
-    return good && digest_final(sha, sum, NULL) == ERR_OK;
+    good = good && digest_final(sha, sum, NULL) == ERR_OK;
+    return good && (!sums->sha512 || memcmp(sum, sums->sha512, CACHE_SHA512) == 0) &&
+           (!sums->crc64nvme || crc == *sums->crc64nvme);
 }
 
-static bool copy(struct cache_entry *n, int fd, uint8_t sum[DIGEST_MAX])
+static bool copy(struct cache_entry *n, int fd, const struct cache_sums *sums)
 {
     struct copies all = {0};
     uint64_t n_bufs = n->n_chunks < COPIES ? n->n_chunks : COPIES;
@@ -73,27 +79,26 @@ static bool copy(struct cache_entry *n, int fd, uint8_t sum[DIGEST_MAX])
     cond_init(&all.cond);
     for (unsigned i = 0; bufs && i < COPIES; i++)
         all.each[i] = (struct copy){.all = &all, .buf = bufs + i % n_bufs * CACHE_CHUNK};
-    bool good = bufs && copy_all(n, fd, &all, sum);
+    bool good = bufs && copy_all(n, fd, &all, sums);
     cond_release(&all.cond);
     lock_release(&all.lock);
     free(bufs);
     return good;
 }
 
-void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const uint8_t *sha512)
+void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
 {
-    uint8_t sum[DIGEST_MAX];
     CLEANUP(cache_entry_unref) struct cache_entry *n = cache_entry_get(c, v);
     if (!n)
         return;
-    if (sha512)
-        cache_entry_hint(n, sha512);
+    if (sums->sha512)
+        cache_entry_hint(n, sums->sha512);
     if (cache_held(n, 0, n->size) == n->size)
         return;
-    bool copied = copy(n, fd, sum);
+    bool copied = copy(n, fd, sums);
     LOCK_SCOPE(&n->lock);
     /* It may have been written to meanwhile: then these are not the version's bytes. */
-    if (n->state <= CONTENT_WHOLE && (!copied || (sha512 && memcmp(sum, sha512, CACHE_SHA512) != 0))) {
+    if (n->state <= CONTENT_WHOLE && !copied) {
         entry_bad_content(c, n->content);
         entry_forget_locked(n);
     }

@@ -86,9 +86,15 @@ struct cache_block {
  * comes later. May be called under locks below LOCK_CACHE. */
 bool cache_put(struct cache_entry *n, struct cache_block *b);
 
-/* What was stored under the version is in the open file `fd` (from its beginning, v->size bytes): copies it, unless its
- * SHA-512 turns out not to be `sha512` (64 bytes, NULL: not known). Blocks on the disk and hashes. */
-void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const uint8_t *sha512);
+/* What is known of the bytes that were stored: NULL where it is not. */
+struct cache_sums {
+    const uint8_t *sha512; /* 64 bytes */
+    const uint64_t *crc64nvme;
+};
+
+/* What was stored under the version is in the open file `fd` (from its beginning, v->size bytes): copies it, unless a sum turns
+ * out to be another. Blocks on the disk and hashes. */
+void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
 
 /* The server itself said that the version's bytes have this SHA-512 (a full-object checksum, nothing less): where such a
  * content is held, the entry has it. Blocks on the disk. */

@@ -128,7 +128,9 @@ struct stored {
     char *key;
     struct store_version version;
     int fd;
+    bool hashed;
     uint8_t sha512[CACHE_SHA512];
+    uint64_t crc;
 };
 
 static void adopt(void *arg)
@@ -138,7 +140,8 @@ static void adopt(void *arg)
     CLEANUP(free) char *full = NULL;
     struct cache_version version;
     if (version_of(v->beside, s->key, &s->version, &full, &version))
-        cache_adopt(v->beside->cache, &version, s->fd, s->sha512);
+        cache_adopt(v->beside->cache, &version, s->fd,
+                    &(struct cache_sums){s->hashed ? s->sha512 : NULL, s->hashed ? NULL : &s->crc});
     close(s->fd);
     free(s->key);
     free(s);
@@ -148,13 +151,16 @@ static void adopt(void *arg)
 }
 
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
-                   const uint8_t sha512[64])
+                   const uint8_t *sha512, uint64_t crc64nvme)
 {
     struct stored *s = v->beside && path && version->size > 0 ? malloc(sizeof(*s)) : NULL;
     if (!s)
         return;
     *s = (struct stored){.v = v, .key = strdup(key), .version = *version, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
-    memcpy(s->sha512, sha512, sizeof(s->sha512));
+    s->hashed = sha512 != NULL;
+    s->crc = crc64nvme;
+    if (sha512)
+        memcpy(s->sha512, sha512, sizeof(s->sha512));
     lock_take(&v->tree);
     bool queued = s->key && s->fd >= 0 && pool_submit(v->pool, adopt, s, NULL) == ERR_OK;
     v->background += queued; /* it cannot end before the lock is dropped */

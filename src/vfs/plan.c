@@ -139,6 +139,14 @@ struct part_task {
     struct err err;
 };
 
+uint64_t plan_crc(const struct plan *p)
+{
+    uint64_t crc = 0;
+    for (size_t k = 0; k < p->n; k++)
+        crc = crc64nvme_combine(crc, p->parts[k].part.crc64nvme, p->parts[k].part.size);
+    return crc;
+}
+
 static enum err_code send_bytes(struct part_task *t, struct store_part *part)
 {
     const struct upload *u = t->u;

@@ -34,6 +34,9 @@ uint64_t plan_growing_start(const struct store_caps *caps, size_t k);
 /* Sends the parts that are not done, several at once; the first failure is returned. Without locks. */
 enum err_code plan_send(struct vfs *v, const struct upload *u, const char *id, struct plan *p, struct err *e) MUST_CHECK;
 
+/* The CRC-64/NVME of the whole, from those of its parts, which were all sent from here. */
+uint64_t plan_crc(const struct plan *p);
+
 /* How many parts of one file go at once. */
 unsigned plan_parallel(const struct vfs *v);
 

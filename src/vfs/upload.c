@@ -109,7 +109,7 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
     struct store_call call = {.urgent = true};
     code = store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
     if (!code)
-        beside_stored(v, u->key, out, stage_path(u->stage), sha512);
+        beside_stored(v, u->key, out, stage_path(u->stage), sha512, crc);
     return code;
 }
 
@@ -203,7 +203,7 @@ static enum err_code put_parts(struct vfs *v, const struct upload *u, uint64_t s
     if (!code)
         code = put_plan(v, u, &p, sha512, out, e);
     if (!code)
-        beside_stored(v, u->key, out, stage_path(u->stage), sha512);
+        beside_stored(v, u->key, out, stage_path(u->stage), sha512, crc);
     return code;
 }
 
@@ -212,7 +212,11 @@ static enum err_code put_early(struct vfs *v, const struct upload *u, uint64_t s
 {
     CLEANUP_RELEASE(plan_release) struct plan p = {0};
     enum err_code code = early_plan(u->early, &p, size, e);
-    return code ? code : finish(v, u, early_id(u->early), &p, NULL, out, e);
+    if (!code)
+        code = finish(v, u, early_id(u->early), &p, NULL, out, e);
+    if (!code && stage_local_bytes(u->stage) >= size)
+        beside_stored(v, u->key, out, stage_path(u->stage), NULL, plan_crc(&p));
+    return code;
 }
 
 enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_version *out, struct err *e)

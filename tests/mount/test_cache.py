@@ -129,6 +129,18 @@ def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
     assert gets(origin) == 0
 
 
+def test_a_large_file_sent_while_it_was_written_is_in_the_cache(origin, bucket, mount):
+    disk = mount(bucket(origin))
+    body = pattern(70 * MIB + 5, 4)
+    with open(disk / "f", "wb") as f:
+        for start in range(0, len(body), MIB):
+            f.write(body[start:start + MIB])
+    assert origin.requests()["CreateMultipartUpload"] > 0
+    disk.remount()
+    assert read(disk / "f") == body
+    assert gets(origin) == 0
+
+
 def test_a_rename_takes_the_cached_bytes_along(origin, filled):
     disk = filled()
     for key in FILES:

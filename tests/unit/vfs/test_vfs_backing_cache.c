@@ -59,7 +59,7 @@ static void hold(struct rig *r, struct place *p, const char *key, const char *te
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     expect_ok(r, store_stat(r->store, key, NULL, &o, &r->err));
     const struct cache_version v = {.origin = ORIGIN, .key = key, .etag = o.version.etag, .size = strlen(text)};
-    cache_adopt(p->cache, &v, fd, NULL);
+    cache_adopt(p->cache, &v, fd, &(struct cache_sums){0});
     assert_true(cache_drain(p->cache, 20000));
     store_object_release(&o);
     close(fd);
