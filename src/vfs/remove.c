@@ -8,6 +8,7 @@
 #include "vfs/ranges.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
+#include "vfs/view.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ void removed_locked(struct vfs *v, struct inode *dir, struct inode *i)
         i->active->attr_sent_gen = i->active->attr_gen;
         send_dirty_locked(v, i);
     }
+    view_outdate_locked(v, i);
     inode_detach_locked(v, i);
     if (i->active)
         inode_settle_locked(v, i);

@@ -14,6 +14,7 @@
 #include "vfs/rename.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
+#include "vfs/view.h"
 
 #include <linux/fs.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
         free(name);
         return err_set(e, ERR_NOMEM, "out of memory");
     }
+    view_outdate_locked(v, i);
     if (r->target)
         removed_locked(v, r->to_dir, r->target);
     inode_ref_locked(i);
@@ -47,6 +49,7 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
     }
     enum err_code code = inode_link_locked(v, i, e);
     inode_changed_locked(v, i);
+    view_outdate_locked(v, i);
     if (i->dir)
         rename_below_locked(v, i);
     if (!mark || inode_link_locked(v, mark, NULL))

@@ -1,5 +1,6 @@
 """What a mount of parameters asks for, counted on tests/origin, which has the service's rate, pages and permissions."""
 import errno
+import json
 import os
 import threading
 import time
@@ -263,3 +264,44 @@ def test_one_key_that_cannot_be_used_hides_one_value_and_no_name(origin, paramet
         assert (disk / ("p%02d" % i)).read_text() == "value"
     origin.parameters(keys={})
     assert (disk / "p13").read_text() == "value"
+
+
+def test_views_of_thousands_of_parameters_cost_no_request_and_a_label_one_for_ten(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/d/p", 3000)
+    parameters.ssm.label_parameter_version(Name=parameters.root + "/d/p000007", ParameterVersion=1, Labels=["live"])
+    disk = tree()
+    os.listdir(disk.path)
+    assert origin.requests() == {"GetParametersByPath": 300}
+    origin.reset_counts()
+    assert json.loads((disk / "d" / "@json").read_text()) == {"p%06d" % i: "value %d" % i for i in range(3000)}
+    assert len((disk / "d" / "@env").read_text().splitlines()) == 3000
+    assert len(json.loads((disk / "@tree.json").read_text())["d"]) == 3000
+    assert origin.requests() == {}
+    assert json.loads((disk / "d" / "@json@live").read_text()) == {"p000007": "value 7"}
+    assert (disk / "d" / "@json@live").read_text()
+    assert origin.requests() == {"GetParameters": 300}
+
+
+def test_what_is_sealed_is_part_of_views_and_histories(origin, parameters, tree):
+    parameters.put("d/p", "plain")
+    parameters.put("d/s", "first secret", "SecureString")
+    parameters.put("d/s", "second secret", "SecureString")
+    disk = tree(ssm_decrypt="read")
+    assert sorted(os.listdir(disk / "d")) == ["p", "s"]
+    assert json.loads((disk / "d" / "@json").read_text()) == {"p": "plain", "s": "second secret"}
+    assert os.stat(disk / "d" / "@json").st_mode & 0o777 == 0o400
+    assert os.stat(disk / "d" / "s@history" / "1").st_size == 0
+    assert (disk / "d" / "s@history" / "1").read_text() == "first secret"
+    assert (disk / "d" / "s@2").read_text() == "second secret"
+
+
+def test_labels_and_versions_are_those_of_the_service(origin, parameters, tree):
+    for value in ("one", "two", "three"):
+        parameters.put("p", value)
+    disk = tree()
+    os.setxattr(disk / "p@1", "user.ssm.labels", b"l1 l2 l3 l4 l5 l6 l7 l8 l9 l10")
+    assert errno_of(os.setxattr, disk / "p", "user.ssm.label.l11", b"1") == errno.EDQUOT
+    os.setxattr(disk / "p", "user.ssm.label.l1", b"3")
+    assert (disk / "p@l1").read_text() == "three"
+    assert len(os.getxattr(disk / "p@1", "user.ssm.labels").split(b",")) == 9
+    assert sorted(os.listdir(disk / "p@history")) == ["1", "2", "3"]

@@ -160,6 +160,25 @@ def test_a_new_version_shows_at_once_among_the_versions(tree):
     assert sorted(os.listdir(disk / "p@history")) == ["1", "2"]
 
 
+def test_what_goes_or_moves_takes_its_versions_along_at_once(tree):
+    disk = tree({"d/p": ["one", "two"], "d/q": ["other"]})
+    assert (disk / "d" / "p@1").read_text() == "one" and len(os.listdir(disk / "d" / "p@history")) == 2
+    (disk / "d" / "p").unlink()
+    assert errno_of(os.stat, disk / "d" / "p@1") == errno.ENOENT
+    assert errno_of(os.stat, disk / "d" / "p@history") == errno.ENOENT
+    assert errno_of(os.stat, disk / "d" / "r@1") == errno.ENOENT
+    (disk / "d" / "q").rename(disk / "d" / "r")
+    assert (disk / "d" / "r@1").read_text() == "other"
+    assert errno_of(os.stat, disk / "d" / "q@1") == errno.ENOENT
+
+
+def test_a_view_has_no_attributes_of_a_parameter(tree):
+    disk = tree({"p": ["one"]})
+    for name in ("type", "description", "labels", "label.x"):
+        assert errno_of(attribute, disk / "@json", name) == errno.ENODATA
+    assert errno_of(os.setxattr, disk / "@json", "user.ssm.labels", b"x") in (errno.EPERM, errno.EACCES)
+
+
 def test_views_of_a_label_or_a_version_are_fetched_ten_at_once(tree, recorder):
     disk = tree({"d/p%02d" % i: ["old%d" % i, "new%d" % i] for i in range(25)})
     for i in range(0, 25, 2):

@@ -55,6 +55,13 @@ bool ssm_secret_name(const char *key, char *out, size_t size)
     return !decoded.failed && n > 0 && (size_t)n < size;
 }
 
+bool ssm_is_view(const char *key)
+{
+    struct view view;
+    const char *slash = strrchr(key, '/');
+    return view_parse(slash ? slash + 1 : key, &view) && !str_starts(key, SSM_SECRETS);
+}
+
 static bool is_digits(const char *s)
 {
     return s[0] != '\0' && strspn(s, "0123456789") == strlen(s);

@@ -17,6 +17,9 @@ bool ssm_is_public(const char *key);
  * False: no secret can have it, or there is no room. */
 bool ssm_secret_name(const char *key, char *out, size_t size);
 
+/* Whether the key is a view's ("dir/@json"). */
+bool ssm_is_view(const char *key);
+
 /* A version (digits) or a label (which begins with a letter, '.', '_' or '-'). */
 bool ssm_selector_legal(const char *selector);
 

@@ -1,4 +1,5 @@
 #include "backends/ssm/attrs.h"
+#include "backends/ssm/derived.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/known.h"
 #include "backends/ssm/labels.h"
@@ -80,6 +81,8 @@ enum err_code ssm_property_get(void *impl, const char *key, const struct store_o
                                const struct store_call *call, struct buf *out, struct err *e)
 {
     static const struct ssm_described shape;
+    if (ssm_is_view(key))
+        return err_set(e, ERR_NO_ATTR, "%s is no parameter", key);
     const char *prop = told_with_value(name);
     if (object != NULL && object->version.etag[0] == '\0')
         return append(key, name, attrs_prepared(object->meta, name), out, e);
@@ -113,6 +116,8 @@ enum err_code ssm_property_set(void *impl, const char *key, const struct store_m
                                const void *value, size_t len, const struct store_call *call,
                                struct store_meta **meta_out, struct err *e)
 {
+    if (ssm_is_view(key))
+        return err_set(e, ERR_PERM, "%s is no parameter", key);
     if (labels_known(name)) {
         *meta_out = NULL;
         return labels_set(impl, key, name, value, len, call, e);
