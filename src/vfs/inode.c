@@ -325,8 +325,9 @@ bool inode_fresh_locked(const struct vfs *v, const struct inode *i)
 
 bool dir_fresh_locked(const struct vfs *v, const struct inode *dir)
 {
+    /* It is kept here, also after what was known in it is gone: that says nothing of names that are not known. */
     if (dir->flags & INODE_LOCAL)
-        return true;
+        return dir->dir->listed;
     return dir->dir->listed && within_ttl(v, dir->dir->listed_ms);
 }
 

@@ -408,6 +408,8 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
         return code;
     sweep(v, dir, mark, m);
     struct dir *d = dir->dir;
+    if (dir->changed_seq <= m->seq && map_size(d->children) > d->negative)
+        dir->flags &= (uint16_t)~INODE_LOCAL; /* not only here, then */
     if (m->seq >= d->listed_seq) {
         d->listed = true;
         d->listed_ms = m->start_ms;

@@ -127,6 +127,18 @@ static void a_directory_that_only_exists_here_stays_until_rmdir(void **state)
     rig_stop(&r);
 }
 
+static void what_was_not_listed_is_still_there_after_the_only_known_name_was_removed(void **state)
+{
+    struct rig r;
+    rig_start(&r, &tree_kind);
+    others_put(&r, "d/p", "one");
+    others_put(&r, "d/q", "other");
+    expect_ok(&r, vfs_unlink(r.v, walk(&r, "d"), "p", &r.who, &r.err));
+    expect_file(&r, "d/q", "other");
+    expect_names(&r, "d", "q\n");
+    rig_stop(&r);
+}
+
 static void what_was_written_is_read_back_from_the_next_listing(void **state)
 {
     struct rig r;
@@ -155,6 +167,7 @@ int main(void)
         cmocka_unit_test(self_is_still_there_after_the_ttl_and_goes_when_others_remove_it),
         cmocka_unit_test(self_is_found_without_a_listing),
         cmocka_unit_test(a_directory_that_only_exists_here_stays_until_rmdir),
+        cmocka_unit_test(what_was_not_listed_is_still_there_after_the_only_known_name_was_removed),
         cmocka_unit_test(what_was_written_is_read_back_from_the_next_listing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
