@@ -108,7 +108,7 @@ def test_throttling_is_waited_out_without_a_storm(origin, parameters, tree):
     assert len(os.listdir(disk.path)) == 100
     asked = origin.requests()["GetParametersByPath"]
     assert asked - origin.counts()["throttled"] == 10 and asked <= 40
-    assert len([line for line in disk.log().splitlines() if "hrottl" in line]) <= 1
+    assert len([line for line in disk.log().splitlines() if "throttled: " in line]) <= 1
 
 
 def test_concurrent_updates_of_one_parameter_are_tried_again(origin, tree):
