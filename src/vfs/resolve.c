@@ -126,9 +126,7 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
         return list_dir(v, dir, c, e);
     if (meaning == NAME_LITERAL)
         buf_add_str(&component, name);
-    lock_take(&v->tree);
-    bool plain = view_form_locked(v, dir, name) == STORE_FORM_PLAIN;
-    lock_drop(&v->tree);
+    bool plain = view_form(v, dir, name) == STORE_FORM_PLAIN;
     if (plain && list_small_due(v, dir))
         return ask_both(v, dir, name, buf_str(&component), c, e);
     bool whole = false;
@@ -165,9 +163,7 @@ enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const 
 {
     *out = NULL;
     struct inode *i = NULL;
-    lock_take(&v->tree);
-    enum store_form form = view_form_locked(v, dir, name);
-    lock_drop(&v->tree);
+    enum store_form form = view_form(v, dir, name);
     if (form_is_view(form))
         return view_resolve(v, dir, name, form == STORE_FORM_TREE_VIEW, c, out, e);
     lock_take(&v->tree);

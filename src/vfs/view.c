@@ -15,13 +15,22 @@
 enum store_form view_form_locked(const struct vfs *v, const struct inode *dir, const char *name)
 {
     lock_assert_held(&v->tree);
-    bool odd = strchr(name, '@') || dir->fixed;
-    if (!vfs_has(v, STORE_SELF_NAMES) || !odd || strcmp(name, SELF_NAME) == 0)
+    if (!vfs_has(v, STORE_SELF_NAMES) || strcmp(name, SELF_NAME) == 0)
+        return STORE_FORM_PLAIN;
+    if (!strchr(name, '@') && !dir->fixed)
         return STORE_FORM_PLAIN;
     BUF(key, KEY_BUF_MAX);
     inode_key_locked(dir, &key);
     buf_add_str(&key, name);
     return key.failed ? STORE_FORM_PLAIN : store_form(v->store, buf_str(&key));
+}
+
+enum store_form view_form(struct vfs *v, const struct inode *dir, const char *name)
+{
+    if (!vfs_has(v, STORE_SELF_NAMES))
+        return STORE_FORM_PLAIN;
+    LOCK_SCOPE(&v->tree);
+    return view_form_locked(v, dir, name);
 }
 
 /* ---- What is kept */

@@ -10,8 +10,9 @@
 
 #include "vfs/tree.h"
 
-/* What a name in a directory is by its spelling. With the lock. */
+/* What a name in a directory is by its spelling. With the lock, or without. */
 enum store_form view_form_locked(const struct vfs *v, const struct inode *dir, const char *name);
+enum store_form view_form(struct vfs *v, const struct inode *dir, const char *name);
 
 static inline bool form_is_view(enum store_form form)
 {

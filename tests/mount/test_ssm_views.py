@@ -7,6 +7,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import threading
 
 import dotenv
 import pytest
@@ -285,3 +286,54 @@ def test_systemd_takes_a_view_as_an_environment_file(tree):
     out = subprocess.run(["systemd-run", "--quiet", "--pipe", "--wait", "-p", "EnvironmentFile=%s" % (disk / "@env"), "printenv", "-0"],
                          capture_output=True, check=True).stdout.decode().split("\0")
     assert 'A=one "two" $three' in out and "B=x\ny" in out
+
+
+def test_readers_beside_writers_never_see_two_states_in_one_view(tree):
+    """Every write changes two values together with the text between them, one after the other: a view has both of one moment."""
+    disk = tree({"d/a": "0" * 500, "d/b": "x" * 3000, "d/c": "0" * 500})
+    stop, problems, seen = threading.Event(), [], set()
+
+    def reads():
+        while not stop.is_set():
+            try:
+                with open(disk / "d" / "@json", "rb", buffering=0) as f:
+                    size = os.fstat(f.fileno()).st_size
+                    pieces = iter(lambda: f.read(700), b"")
+                    text = b"".join(pieces)
+                values = json.loads(text)
+                if len(text) != size or set(map(len, values.values())) != {500, 3000} or int(values["a"]) - int(values["c"]) not in (0, 1):
+                    problems.append(text)
+                seen.add(values["a"])
+            except (OSError, ValueError) as error:
+                problems.append(repr(error))
+
+    readers = [threading.Thread(target=reads) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 16):
+        for name in ("a", "c"):
+            (disk / "d" / name).write_text("%0500d" % number)
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not problems, problems[:3]
+    assert len(seen) > 1
+    assert int(json.loads((disk / "d" / "@json").read_text())["c"]) == 15
+
+
+def test_nothing_of_a_view_is_on_a_disk_or_in_the_log(tree):
+    disk = tree(log_level="debug")
+    marker = "marker-%032x" % random.getrandbits(128)
+    disk.parameters.put("s", "one %s\n\u4e2d" % marker, "SecureString")
+    disk.parameters.put("1st", marker, "SecureString")
+    for view in VIEWS:
+        if view in ("env", "export", "dotenv", "docker", "tfvars"):
+            assert errno_of(open, disk / ("@" + view)) == errno.EINVAL
+        else:
+            assert marker.encode() in (disk / ("@" + view)).read_bytes()
+    assert marker.encode() in (disk / "@json@1").read_bytes()
+    assert marker in (disk / "s@history" / "1").read_text()
+    disk.umount()
+    found = [path for top in (disk.state, disk.cache, disk.log_file.parent) for path in top.rglob("*")
+             if path.is_file() and marker.encode() in path.read_bytes()]
+    assert found == [] and "1st" in disk.log()

@@ -160,6 +160,27 @@ static void an_object_beside_a_directory_is_part_of_its_parents_view(void **stat
     rig_stop(&r);
 }
 
+static void a_view_of_more_than_the_store_takes_is_refused(void **state)
+{
+    struct rig r;
+    rig_start(&r, &tree_kind);
+    char *text = calloc(1, 400001);
+    assert_non_null(text);
+    memset(text, 'x', 400000);
+    others_put(&r, "d/a", text);
+    others_put(&r, "d/b", text);
+    struct vfs_entry entry;
+    assert_int_equal(look(&r, "d/@all", &entry), ERR_OK);
+    assert_int_equal(entry.attr.st.st_size, 2 * 400003);
+    others_put(&r, "e/a", text);
+    others_put(&r, "e/b/c", text);
+    others_put(&r, "e/d", text);
+    assert_int_equal(look(&r, "e/@tree", &entry), ERR_TOO_BIG);
+    assert_int_equal(look(&r, "e/@all", &entry), ERR_OK);
+    free(text);
+    rig_stop(&r);
+}
+
 static void nothing_made_of_others_can_be_changed(void **state)
 {
     struct rig r;
@@ -210,6 +231,7 @@ int main(void)
         cmocka_unit_test(views_of_many_directories_do_not_pile_up),
         cmocka_unit_test(what_has_no_place_in_a_view_is_an_error_of_it),
         cmocka_unit_test(an_object_beside_a_directory_is_part_of_its_parents_view),
+        cmocka_unit_test(a_view_of_more_than_the_store_takes_is_refused),
         cmocka_unit_test(nothing_made_of_others_can_be_changed),
         cmocka_unit_test(after_a_write_here_its_versions_are_asked_for_again),
     };
