@@ -205,6 +205,19 @@ def test_a_server_that_cannot_begin_a_listing_at_a_name_shows_every_name(origin,
     assert len(os.listdir(disk / "d")) == 2500
 
 
+def test_a_server_that_cannot_begin_a_listing_at_a_name_is_never_asked_for_what_is_below_the_names_before_it(
+        origin, bucket, mount, lacking):
+    lacking(ignore=["start-after"])
+    witness = bucket(origin)
+    origin.synthetic(bucket=witness.name, prefix="a/f", count=20000, size=3)
+    witness.put_many({"y/g%d" % i: b"x" for i in range(3)})
+    disk = mount(witness, fresh=True)
+    origin.reset_counts()
+    assert (disk / "y" / "g1").read_bytes() == b"x"
+    assert not (disk / "z").exists()
+    assert origin.requests()["ListObjectsV2"] <= 5
+
+
 @pytest.mark.parametrize("place", ["virtual", "path"])
 def test_addressing_auto_finds_where_the_bucket_must_be_named(origin, bucket, mount, lacking, place):
     witness = bucket(origin)

@@ -343,6 +343,38 @@ static void a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again(voi
     rig_stop(&r);
 }
 
+/* Others change the tree between one find and the next. */
+static void beyond_the_ttl_a_walk_shows_what_others_have_made_of_the_tree(void **state)
+{
+    struct seen *plain = calloc(1, sizeof(*plain)), *walked = calloc(1, sizeof(*walked));
+    for (unsigned seed = 1; seed <= 12; seed++) {
+        struct rig r;
+        rig_start(&r, &(struct rig_kind){.page_size = 7 + seed, .ttl_ms = 500, .attrs = VFS_ATTRS_LIST});
+        unsigned numbers = seed;
+        put_mean_keys(&r, &numbers, 60);
+        find_below(&r, "", walked);
+        seen_release(walked);
+        char found[1100];
+        for (unsigned k = 0; k < 12; k++)
+            if (find_key(&r, k % 2 ? "a" : "/", found))
+                others_remove(&r, found);
+        put_mean_keys(&r, &numbers, 20);
+        usleep(520 * 1000); /* all of it is older than the ttl */
+        find_below(&r, "", walked);
+        rig_unmount(&r);
+        r.cfg.ttl_ms = 300000;
+        rig_mount(&r);
+        refuse_walks(&r);
+        find_below(&r, "", plain);
+        expect_same(plain, walked);
+        seen_release(walked);
+        seen_release(plain);
+        rig_stop(&r);
+    }
+    free(plain);
+    free(walked);
+}
+
 struct lookup {
     struct rig *r;
     const char *path;
@@ -411,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_directory_with_posix_metadata_ends_what_others_share),
         cmocka_unit_test(a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again),
         cmocka_unit_test(a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_one_round_trip),
+        cmocka_unit_test(beyond_the_ttl_a_walk_shows_what_others_have_made_of_the_tree),
         cmocka_unit_test(who_may_list_only_with_a_delimiter_is_served_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
