@@ -69,8 +69,10 @@ def writes(scale):
     new = [("new/f%05d" % i) for i in range(scale.new_few)]
     more = [("new/g%05d" % i) for i in range(scale.new_many)]
     return Scenario("new-files", "write", (
-        Row("new-one", "200 new files of 4 KiB, one writer", Files(new, 1, "create"), "mkdir new", ("curl 1",), "new-one"),
-        Row("new-many", "1000 new files, 16 writers", Files(more, 16, "create"), "", ("curl 16",), "new-many"),
+        Row("new-one", "200 new files of 4 KiB, one writer", Files(new, 1, "create"), "mkdir new", ("curl 1",), "new-one",
+            (Bound("seconds", 1.1, floor="curl 1"), Bound("requests", scale.new_few + 2))),
+        Row("new-many", "1000 new files, 16 writers", Files(more, 16, "create"), "", ("curl 16",), "new-many",
+            (Bound("seconds", 2.0 * scale.new_many / 1000),)),
         Row("remove", "rm -r of those", Remove("new"), earlier="remove"),
     ), delay_ms=10, warm=tuple(WARM))
 
@@ -78,7 +80,7 @@ def writes(scale):
 def write_big(scale):
     return Scenario("write-big", "write", (
         Row("write-big", "write 1 GiB until it is in S3", Write("big", scale.big), floors=("curl 4",), earlier="write-big",
-            durable=("big", scale.big)),
+            durable=("big", scale.big), bounds=(Bound("seconds", 1.2, floor="curl 4"), Bound("requests", scale.big / (8 * MIB) + 4))),
     ))
 
 
