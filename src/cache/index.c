@@ -172,7 +172,7 @@ static enum err_code open_one(struct cache *c, struct db **out, struct err *e)
         code = check_kind(d, e);
     if (!code)
         code = db_exec(d, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-2000;"
-                          "PRAGMA wal_autocheckpoint=512; PRAGMA journal_size_limit=4194304", e);
+                          "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=4194304", e);
     if (!code)
         code = read_state(c, d, e);
     if (!code)

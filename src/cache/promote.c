@@ -17,7 +17,7 @@
 
 #define QUIET_MS  300   /* nobody has read for so long */
 #define PATIENCE  10000 /* or it has waited for so long */
-#define NICE      19
+#define NICE      15
 
 void entry_idle_locked(struct cache_entry *n)
 {
@@ -262,7 +262,8 @@ static struct cache_entry *next(struct cache *c)
 void *idle_main(void *arg)
 {
     struct cache *c = arg;
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    id_t self = (id_t)syscall(SYS_gettid);
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICE);
     while (!stopping(c)) {
         struct cache_entry *n = next(c);
         if (n) {

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#define NICE          10
+#define NICE          10 /* behind those who read */
 #define RETRY_MS      50
 #define RETRIES       60
 #define LOOK_MS       2000 /* after the database, and at what failed */
@@ -238,7 +238,15 @@ static void mend_index(struct cache *c)
     lock_drop(&c->lock);
 }
 
-/* With nothing else to do: files that were in use, and a log that has grown. */
+/* A checkpoint syncs, and so waits for the files that were just written: with nothing else to do, or when it must be. */
+static bool checkpoint_due(struct cache *c)
+{
+    uint64_t bytes = dir_wal_bytes(c);
+    LOCK_SCOPE(&c->lock);
+    return bytes > WAL_ROOM / 4 * 3 || (bytes > WAL_ROOM / 8 && !c->puts);
+}
+
+/* Files that were in use, and a log that has grown. */
 static void tidy(struct cache *c)
 {
     lock_take(&c->lock);
@@ -248,7 +256,7 @@ static void tidy(struct cache *c)
     if (reap && c->db)
         space_reap(c);
     struct err e = ERR_INIT;
-    if (c->db && dir_wal_bytes(c) > WAL_ROOM / 2 && db_exec(c->db, "PRAGMA wal_checkpoint(TRUNCATE)", &e) != ERR_OK)
+    if (c->db && checkpoint_due(c) && db_exec(c->db, "PRAGMA wal_checkpoint(TRUNCATE)", &e) != ERR_OK)
         LOG_DEBUG("cache", "%s: %s", c->dir, e.msg);
     if (c->db)
         (void)space_make(c, 0); /* cache_size= may be less than it was */
@@ -275,7 +283,8 @@ static void *writer_main(void *arg)
 {
     struct cache *c = arg;
     uint8_t (*sums)[CACHE_SHA512] = calloc(BATCH_CHUNKS, CACHE_SHA512);
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    id_t self = (id_t)syscall(SYS_gettid);
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICE);
     for (;;) {
         struct batch b = {.sums = sums};
         if (!sums || !wait_for_work(c, &b))
