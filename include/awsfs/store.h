@@ -357,6 +357,11 @@ enum store_verdict { STORE_UNKNOWN, STORE_YES, STORE_NO };
 void store_each_trait(struct store *s, void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
                       void *arg);
 
+/* From now on `changed` is told of each key that others have changed, as soon as the store hears of it; `listed`: it was made or removed,
+ * or may have been. Any thread, must not block. `changed` NULL: it is not called any more when this returns. Stores that hear of nothing
+ * never call it. ERR_NOMEM, ERR_INVAL. */
+enum err_code store_watch(struct store *s, void (*changed)(void *arg, const char *key, bool listed), void *arg, struct err *e) MUST_CHECK;
+
 /* No call may be under way. NULL is fine. */
 void store_free(struct store *s);
 

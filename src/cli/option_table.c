@@ -69,6 +69,8 @@ static const struct option_row table[] = {
      .help = "directories are renamed also where older versions are lost"},
     {"ssm_decrypt", OPTION_CHOICE, AT(ssm_decrypt), FOR_SSM, "list|read", .preset = "list",
      .help = "when SecureStrings are decrypted"},
+    {"ssm_watch", OPTION_URL, AT(ssm_watch), FOR_SSM, .value = "URL",
+     .help = "an SQS queue with Parameter Store Change events, of this mount alone"},
     {"ssm_rate", OPTION_NUMBER, AT(ssm_rate), FOR_SSM, .min = 1, .max = 10000, .value = "NUMBER", .preset = "10",
      .help = "requests a second"},
     {"newline", OPTION_CHOICE, AT(newline), FOR_SSM, "keep|chomp|add", .preset = "keep",
@@ -104,7 +106,6 @@ static const struct option_row table[] = {
     KERNEL_FLAG("dirsync", dirsync),
 
     /* Later versions */
-    LATER("ssm_watch"),
 
     /* Of mount(8), fstab and systemd */
     IGNORED("rw"),

@@ -23,7 +23,7 @@ enum option_sse { SSE_BUCKET, SSE_S3, SSE_KMS, SSE_C };
 /* All values, strings owned. Numbers are in bytes and milliseconds; "inf" is UINT64_MAX. */
 struct options {
     char *endpoint, *region, *profile, *state, *log, *config;
-    char *sse_c_key_file, *sse_kms_key, *storage_class, *acl, *ssm_type, *ssm_key, *ssm_tier, *ssm_rule, *ssm_rename;
+    char *sse_c_key_file, *sse_kms_key, *storage_class, *acl, *ssm_type, *ssm_key, *ssm_tier, *ssm_rule, *ssm_rename, *ssm_watch;
     char *cache; /* a directory, or "none" */
     bool anonymous, dualstack, fips, insecure_tls, read_only, allow_other, requester_pays;
     bool noexec, noatime, nodiratime, sync, dirsync;

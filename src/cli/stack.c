@@ -186,6 +186,8 @@ static struct store *new_store(struct stack *s, struct err *e)
         .tier = o->ssm_tier,
         .rules = o->ssm_rule,
         .seal = o->ssm_decrypt == 1,
+        .queue = o->ssm_watch,
+        .queue_client = s->queue_client,
         .rename_copy = o->ssm_rename != NULL,
         .rate = (unsigned)o->ssm_rate,
         .newline = (enum ssm_newline)o->newline,
@@ -200,8 +202,33 @@ static struct store *new_store(struct stack *s, struct err *e)
     return buckets_store_new(s->client, &buckets, e);
 }
 
+/* A queue's URL says where it is: "https://sqs.eu-west-1.amazonaws.com/123456789012/name". Elsewhere it is asked for there, and signed
+ * for the parameters' region. */
+static enum err_code build_queue_client(struct stack *s, struct err *e)
+{
+    const char *queue = s->options->ssm_watch;
+    const char *host = queue ? strstr(queue, "://") : NULL;
+    const char *path = host ? strchr(host + 3, '/') : NULL;
+    char region[64];
+
+    if (!queue)
+        return ERR_OK;
+    if (!path || !strchr(path + 1, '/'))
+        return err_set(e, ERR_INVAL, "ssm_watch=: must be a queue's URL, as in https://sqs.eu-west-1.amazonaws.com/123456789012/name");
+    aws_client_region(s->client, region, sizeof(region));
+    if (str_starts(host, "://sqs.") && strstr(host, ".amazonaws."))
+        snprintf(region, sizeof(region), "%.*s", (int)strcspn(host + 7, "."), host + 7);
+    CLEANUP(free) char *endpoint = str_printf("%.*s", (int)(path - queue), queue);
+    const struct aws_client_config config = {.service = "sqs", .endpoint = endpoint, .region = region, .profile = s->options->profile,
+                                             .max_attempts = 1};
+    s->queue_client = endpoint ? aws_client_new(s->engine, s->creds, &config, e) : NULL;
+    return s->queue_client ? ERR_OK : e->code ? e->code : err_set(e, ERR_NOMEM, "no memory");
+}
+
 static enum err_code build_store(struct stack *s, struct err *e)
 {
+    if (build_queue_client(s, e) != ERR_OK)
+        return e->code;
     s->store = new_store(s, e);
     return s->store ? ERR_OK : e->code;
 }
@@ -349,6 +376,7 @@ void stack_release(struct stack *s)
     cache_close(TAKE(s->cache));
     notify_free(TAKE(s->notify));
     store_free(TAKE(s->store));
+    aws_client_free(TAKE(s->queue_client));
     aws_client_free(TAKE(s->client));
     creds_provider_free(TAKE(s->creds));
     http_engine_free(TAKE(s->engine));

@@ -26,6 +26,7 @@ struct stack {
     struct http_engine *engine;
     struct creds_provider *creds;
     struct aws_client *client;
+    struct aws_client *queue_client; /* of ssm_watch; NULL: none */
     struct store *store;
     struct cache *cache; /* NULL: none */
     struct notify *notify;

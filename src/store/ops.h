@@ -59,6 +59,7 @@ struct store_ops {
     void (*each_trait)(void *impl,
                        void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
                        void *arg);
+    enum err_code (*watch)(void *impl, void (*changed)(void *arg, const char *key, bool listed), void *arg, struct err *e);
     void (*free)(void *impl);
 };
 

@@ -393,6 +393,11 @@ enum err_code store_check_move(struct store *s, const char *key, const struct st
     return s->caps.flags & STORE_SLOW_COPY ? err_set(e, ERR_CROSS, "%s: this store cannot rename a hierarchy", key) : ERR_OK;
 }
 
+enum err_code store_watch(struct store *s, void (*changed)(void *arg, const char *key, bool listed), void *arg, struct err *e)
+{
+    return s->ops->watch == NULL ? ERR_OK : s->ops->watch(s->impl, changed, arg, e);
+}
+
 enum err_code store_check_meta(struct store *s, const char *key, const struct store_meta *meta, struct err *e)
 {
     return s->ops->check_meta == NULL ? ERR_OK : s->ops->check_meta(s->impl, key, meta, e);

@@ -116,6 +116,14 @@ static enum err_code ask_both(struct vfs *v, struct inode *dir, const char *name
     return w[0].code ? err_copy(e, &w[0].err) : ERR_OK;
 }
 
+/* Known to be outdated, whatever a listing within ttl has told. */
+static bool is_stale(struct vfs *v, struct inode *dir, const char *name)
+{
+    LOCK_SCOPE(&v->tree);
+    const struct inode *i = inode_child_locked(dir, name);
+    return i && (i->flags & INODE_STALE);
+}
+
 static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct err *e)
 {
     BUF(component, 1024);
@@ -130,7 +138,7 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
     if (plain && list_small_due(v, dir))
         return ask_both(v, dir, name, buf_str(&component), c, e);
     bool whole = false;
-    enum err_code code = plain ? list_small(v, dir, c, &whole, e) : ERR_OK;
+    enum err_code code = plain && !is_stale(v, dir, name) ? list_small(v, dir, c, &whole, e) : ERR_OK;
     if (code || whole)
         return code;
     code = ask_component(v, dir, name, buf_str(&component), c, e);

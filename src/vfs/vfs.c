@@ -4,6 +4,7 @@
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/beside.h"
+#include "vfs/changed.h"
 #include "vfs/handle.h"
 #include "vfs/conflicts.h"
 #include "vfs/inode.h"
@@ -101,6 +102,10 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     v->cfg.state_dir = v->cfg.origin = v->cfg.cache_prefix = NULL; /* the caller's strings */
     left_init(v);
     left_begin(v);
+    if (store_watch(store, changed_key, v, e)) {
+        vfs_free(v);
+        return NULL;
+    }
     return v;
 }
 
@@ -147,6 +152,8 @@ void vfs_free(struct vfs *v)
     lock_take(&v->tree);
     v->closing = true;
     lock_drop(&v->tree);
+    struct err ignored = ERR_INIT;
+    (void)!store_watch(v->store, NULL, NULL, &ignored);
     release_open(v);
     neighbours_end(v);
     walks_end(v);

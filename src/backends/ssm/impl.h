@@ -16,6 +16,7 @@ struct known;
 struct pace;
 struct pool;
 struct rules;
+struct watch;
 
 /* Constant after its creation but for what has a lock of its own. */
 struct ssm {
@@ -28,6 +29,9 @@ struct ssm {
     char *key_id;             /* of new SecureStrings; "": the account's default */
     struct rules *rules;      /* types of new parameters by name; NULL: none */
     enum ssm_newline newline;
+    struct aws_client *queue_client;
+    char *queue;          /* NULL: nobody tells of changes */
+    struct watch *watch;
     struct trouble trouble;
     bool quiet;       /* what is refused is what was to be found out */
     bool seal;        /* SecureStrings are decrypted when they are opened, not before */

@@ -8,6 +8,7 @@
 #include "backends/ssm/pace.h"
 #include "backends/ssm/rules.h"
 #include "backends/ssm/view.h"
+#include "backends/ssm/watch.h"
 #include "store/ops.h"
 #include "util/pool.h"
 #include "util/str.h"
@@ -27,6 +28,8 @@ static void ssm_free(void *impl)
     struct ssm *s = impl;
     if (s == NULL)
         return;
+    watch_stop(s->watch);
+    free(s->queue);
     pool_free(s->pool);
     known_free(s->known);
     pace_free(s->pace);
@@ -50,6 +53,16 @@ static void ssm_each_count(void *impl, void (*fn)(void *arg, const char *kind, u
     aws_client_each_count(s->client, fn, arg);
 }
 
+static enum err_code ssm_watch(void *impl, void (*changed)(void *arg, const char *key, bool listed), void *arg, struct err *e)
+{
+    struct ssm *s = impl;
+    watch_stop(TAKE(s->watch));
+    if (s->queue == NULL || changed == NULL)
+        return ERR_OK;
+    s->watch = watch_start(s->queue_client, s->queue, s->path, changed, arg, e);
+    return s->watch ? ERR_OK : ERR_NOMEM;
+}
+
 static const struct store_ops ops = {
     .list = ssm_list,
     .stat = ssm_stat,
@@ -69,6 +82,7 @@ static const struct store_ops ops = {
     .probe = ssm_probe,
     .try = ssm_check_try,
     .each_count = ssm_each_count,
+    .watch = ssm_watch,
     .free = ssm_free,
 };
 
@@ -160,6 +174,12 @@ struct store *ssm_store_new(struct aws_client *client, const struct ssm_options 
     trouble_init(&s->trouble);
     s->newline = o->newline;
     s->seal = o->seal;
+    s->queue_client = o->queue_client;
+    s->queue = o->queue ? strdup(o->queue) : NULL;
+    if (o->queue && !s->queue) {
+        (void)err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
     s->rename_copy = o->rename_copy;
     s->read_only = o->read_only;
     if (take_options(s, o, e) != ERR_OK || start(s, o, e) != ERR_OK)

@@ -33,6 +33,8 @@ struct ssm_options {
     const char *key_id;    /* KMS key of new SecureStrings; NULL: the account's default */
     const char *tier;      /* "Standard" (NULL), "Advanced", "Intelligent-Tiering" */
     const char *rules;     /* "GLOB:TYPE GLOB:TYPE": the type of new parameters by their names; NULL: none */
+    const char *queue;     /* URL of an SQS queue with "Parameter Store Change" events, for this store alone; NULL: none */
+    struct aws_client *queue_client; /* for service "sqs"; outlives the store */
     bool seal;             /* SecureStrings are decrypted for those who open them (stat with `unseal`), not listed with their values */
     bool rename_copy;      /* hierarchies are renamed also where that loses older versions */
     unsigned rate;         /* requests a second, bursts of 40; 0: 10 */
