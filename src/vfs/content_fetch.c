@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* With so little else under way a request's first byte tells the latency of the link. */
+#define ALONE_BYTES (2u * 1024 * 1024)
+
 static struct fetch *fetch_new_locked(struct content *c, bool urgent)
 {
     struct fetch *f = calloc(1, sizeof(*f));
@@ -187,7 +190,7 @@ static void fetch_end(struct fetch *f, enum err_code code, const struct store_ob
     lock_take(&cs->lock);
     code = judge(f, code, e);
     if (!code && !f->beside)
-        link_note(&cs->link, f->first_us - f->started_us, now_us - f->first_us, f->got, now_us);
+        link_note(&cs->link, f->alone, f->first_us - f->started_us, now_us - f->first_us, f->got);
     *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += f->filled;
     if (!code && object && object->meta) {
         store_meta_unref(f->c->meta);
@@ -269,6 +272,7 @@ static enum err_code get(struct fetch *f, const struct store_get *g, struct err 
     f->first_us = f->got = 0;
     lock_take(&cs->lock);
     cs->stats.requests++;
+    f->alone = cs->fetching <= g->length + ALONE_BYTES;
     lock_drop(&cs->lock);
     return store_get(cs->store, g, e);
 }

@@ -116,6 +116,7 @@ struct fetch {
     bool urgent, too_much, canceled;
     bool beside;     /* the side gives its bytes */
     bool side_fails; /* it was to, and did not */
+    bool alone;      /* little else was under way when it started */
     unsigned n, at;  /* blocks; the one that is being filled */
     uint64_t started_us, first_us, got; /* times, and bytes after the first of them: the request's own thread's */
     uint32_t filled; /* bytes of that one */

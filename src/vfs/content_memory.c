@@ -369,7 +369,7 @@ static bool may_fetch_locked(const struct contents *cs, uint64_t need, enum room
 {
     if (why == ROOM_FILL || (why == ROOM_DEMAND && cs->fetching == 0))
         return true;
-    uint64_t share = why == ROOM_DEMAND ? cs->limit / 4 * 3 : cs->limit / 8 * 5;
+    uint64_t share = why == ROOM_DEMAND ? cs->limit / 8 * 7 : cs->limit / 4 * 3;
     return cs->fetching + need <= share;
 }
 
@@ -377,7 +377,7 @@ uint64_t memory_ahead_locked(const struct contents *cs)
 {
     uint64_t busy = cs->used - cs->read_bytes;
     uint64_t left = busy < cs->limit ? cs->limit - busy : 0;
-    uint64_t most = cs->limit / 8 * 5, share = cs->fetching < most ? most - cs->fetching : 0;
+    uint64_t most = cs->limit / 4 * 3, share = cs->fetching < most ? most - cs->fetching : 0;
     return left < share ? left : share;
 }
 

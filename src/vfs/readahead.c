@@ -9,9 +9,9 @@
 #define DISORDER    MIB
 #define RANGE_MIN   MIB
 #define RANGE_MAX   (4 * MIB)
-#define PARALLEL    40 /* of the engine's 48 downloads at once */
+#define PARALLEL    28 /* of a window */
+#define LATENCY_MIN 8000 /* below, a window of WINDOW_FREE carries more than any link */
 #define LATENCY_MAX (10u * 1000 * 1000)
-#define PERIOD_US   (10u * 1000 * 1000)
 #define RATE_MAX    100000u
 #define LEAPS_MAX   16 /* of scattered reads; */
 #define LEAPS_BACK  64 /* of backward ones */
@@ -30,17 +30,13 @@ static uint32_t follow(uint32_t old, int64_t sample, int down, int up)
     return old == 0 ? (uint32_t)sample : (uint32_t)(old + gap / (gap < 0 ? down : up));
 }
 
-void link_note(struct readahead_link *l, uint64_t first_us, uint64_t rest_us, uint64_t bytes, uint64_t now_us)
+void link_note(struct readahead_link *l, bool alone, uint64_t first_us, uint64_t rest_us, uint64_t bytes)
 {
-    uint32_t first = (uint32_t)clamp_sample(first_us, LATENCY_MAX);
-    if (now_us - l->period_us >= PERIOD_US) {
-        l->least_before = l->least;
-        l->least = 0;
-        l->period_us = now_us;
+    if (alone) {
+        uint32_t first = (uint32_t)clamp_sample(first_us, LATENCY_MAX);
+        l->latency_us = l->alone_us && l->alone_us < first ? l->alone_us : first;
+        l->alone_us = first;
     }
-    if (l->least == 0 || first < l->least)
-        l->least = first;
-    l->latency_us = l->least_before && l->least_before < l->least ? l->least_before : l->least;
     if (bytes < WINDOW_MIN)
         return;
     int64_t rate = clamp_sample(bytes / (rest_us ? rest_us : 1), RATE_MAX);
@@ -123,7 +119,7 @@ static void look_again(struct readahead_stream *s, const struct readahead_read *
     uint64_t limit = clamp(r->share, WINDOW_MIN, WINDOW_MAX);
     uint64_t us = r->now_us > s->mark_us ? r->now_us - s->mark_us : 1;
     uint64_t request_us = l->latency_us + range_of(s->window, l) / (l->peak ? l->peak : 1);
-    bool late = s->waited && (s->next - s->mark) * request_us / us > s->window / 2;
+    bool late = s->waited && l->latency_us >= LATENCY_MIN && (s->next - s->mark) * request_us / us > s->window / 2;
     if (s->window < WINDOW_FREE || late)
         s->window = (uint32_t)clamp((late ? 4ull : 2ull) * s->window, 0, limit);
     if (s->window > limit)

@@ -44,14 +44,14 @@ struct readahead {
 
 /* What is known of the connections to a store. 0: nothing yet. */
 struct readahead_link {
-    uint32_t latency_us; /* from a request to its first byte, at best in the last ten seconds */
+    uint32_t latency_us; /* from a request to its first byte: the lesser of the last two that were alone */
+    uint32_t alone_us;   /* the last one of them */
     uint32_t rate, peak; /* bytes a microsecond of one connection: usually, and at best */
-    uint32_t least, least_before; /* latencies, of this period and the one before */
-    uint64_t period_us;
 };
 
-/* Notes how long a request took to its first byte, and then to its `bytes` in all. */
-void link_note(struct readahead_link *l, uint64_t first_us, uint64_t rest_us, uint64_t bytes, uint64_t now_us);
+/* Notes how long a request took to its first byte, and then for `bytes` more. `alone`: hardly anything else was under way when it
+ * started, so the first byte waited for none of our own. */
+void link_note(struct readahead_link *l, bool alone, uint64_t first_us, uint64_t rest_us, uint64_t bytes);
 
 struct readahead_read {
     uint64_t offset, len, size; /* `size` of the file */

@@ -111,7 +111,7 @@ static void reads_that_wait_for_memory_go_in_order_of_arrival(void **state)
     struct reading r[8];
     mem_store_hold(f.m, MEM_GET, "k");
     for (unsigned i = 0; i < 8; i++)
-        start_read(&r[i], f.c, 1, i * 4 * MIB, i == 7 ? 100 : 3 * MIB, NULL, NULL);
+        start_read(&r[i], f.c, 1, i * 4 * MIB, i == 7 ? MIB : 3 * MIB, NULL, NULL);
     for (unsigned i = 0; i < 7; i++) {
         assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 5000));
         assert_int_equal(mem_store_held(f.m, MEM_GET), 1);
