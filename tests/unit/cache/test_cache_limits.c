@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #define MIB (1024ull * 1024)
 
@@ -175,6 +176,38 @@ static void what_is_removed_while_open_counts_until_it_is_closed(void **state)
     assert_int_equal(count_files("content") + count_files("part"), 1);
 }
 
+static void a_full_disk_drops_what_is_new_and_serves_what_is_held(void **state)
+{
+    if (mount("none", cache_dir, "tmpfs", 0, "size=24m,mode=0700") != 0)
+        skip(); /* wants root */
+    struct cache *c = open_cache(256 * MIB);
+    struct cache_version first = numbered(0, 3 * MIB);
+    char key[32];
+    snprintf(key, sizeof(key), "first");
+    first.key = key;
+    fill(c, &first, 0);
+    assert_true(holds(c, &first, 0));
+    for (unsigned i = 1; i < 12; i++) {
+        struct cache_version v = numbered(i, 3 * MIB), small = numbered(100 + i, 50000);
+        char small_key[32];
+        snprintf(small_key, sizeof(small_key), "small%u", i);
+        small.key = small_key;
+        fill_chunks(c, &v, i, 0, 24);
+        fill_chunks(c, &small, i, 0, 1);
+        (void)cache_drain(c, 2000);
+        (void)held_chunks(c, &v, i);
+        (void)held_chunks(c, &small, i);
+    }
+    assert_true(stats_of(c).dropped_bytes > 0);
+    (void)held_chunks(c, &first, 0);
+    assert_int_equal(stats_of(c).bad, 0);
+    cache_close(c);
+    c = open_cache(256 * MIB);
+    (void)held_chunks(c, &first, 0);
+    cache_close(c);
+    assert_int_equal(umount2(cache_dir, MNT_DETACH), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -187,6 +220,7 @@ int main(void)
         T(one_large_scan_does_not_drive_out_what_is_used_again),
         T(a_smaller_cache_size_evicts_at_the_next_opening),
         T(what_must_stay_free_stays_free),
+        T(a_full_disk_drops_what_is_new_and_serves_what_is_held),
         T(what_is_removed_while_open_counts_until_it_is_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
