@@ -22,6 +22,10 @@ struct limits {
     unsigned depth;
     unsigned elements;
     size_t text[DEPTH_MAX + 1]; /* bytes of the open element at each depth */
+    const struct xml_reader *reader; /* NULL: a document is made */
+    struct buf *behind;         /* text behind the last tag */
+    enum err_code code;         /* of the reader */
+    struct err *err;
 };
 
 /* `struct xml_doc` is libxml2's xmlDoc and `struct xml_node` its xmlNode. */
@@ -48,6 +52,30 @@ static void on_doctype(void *arg, const xmlChar *name, const xmlChar *external_i
     stop(arg, "it has a DOCTYPE");
 }
 
+static void told(xmlParserCtxt *ctxt, enum err_code code)
+{
+    struct limits *l = ctxt->_private;
+    buf_clear(l->behind);
+    l->code = code;
+    if (code)
+        stop(ctxt, "its reader stopped");
+}
+
+static void tell_begin(xmlParserCtxt *ctxt, const char *name)
+{
+    struct limits *l = ctxt->_private;
+    told(ctxt, l->reader->begin(l->reader->arg, l->depth, name, l->err));
+}
+
+static void tell_end(xmlParserCtxt *ctxt, unsigned depth, const char *name)
+{
+    struct limits *l = ctxt->_private;
+    if (l->behind->failed)
+        told(ctxt, err_set(l->err, ERR_NOMEM, "out of memory"));
+    else
+        told(ctxt, l->reader->end(l->reader->arg, depth, name, buf_str(l->behind), l->err));
+}
+
 /* Attributes and namespaces are dropped: nobody asks for them. */
 static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int n_namespaces,
                      const xmlChar **namespaces, int n_attributes, int n_defaulted, const xmlChar **attributes)
@@ -66,7 +94,10 @@ static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, cons
     }
     l->elements++;
     l->text[++l->depth] = 0;
-    xmlSAX2StartElementNs(ctxt, name, NULL, NULL, 0, NULL, 0, 0, NULL);
+    if (l->reader)
+        tell_begin(ctxt, (const char *)name);
+    else
+        xmlSAX2StartElementNs(ctxt, name, NULL, NULL, 0, NULL, 0, 0, NULL);
 }
 
 static void on_end(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri)
@@ -76,7 +107,10 @@ static void on_end(void *arg, const xmlChar *name, const xmlChar *prefix, const 
     if (l->broken || l->depth == 0)
         return;
     l->depth--;
-    xmlSAX2EndElementNs(ctxt, name, NULL, NULL);
+    if (l->reader)
+        tell_end(ctxt, l->depth + 1, (const char *)name);
+    else
+        xmlSAX2EndElementNs(ctxt, name, NULL, NULL);
 }
 
 static void on_text(void *arg, const xmlChar *text, int len)
@@ -90,7 +124,10 @@ static void on_text(void *arg, const xmlChar *text, int len)
         stop(ctxt, "an element's text is too long");
         return;
     }
-    xmlSAX2Characters(ctxt, text, len);
+    if (l->reader)
+        buf_add(l->behind, text, (size_t)len);
+    else
+        xmlSAX2Characters(ctxt, text, len);
 }
 
 static void set_handlers(xmlParserCtxt *ctxt)
@@ -156,7 +193,7 @@ static const char *prescan(const char *p, size_t len)
     return NULL;
 }
 
-static struct xml_doc *refuse(struct err *e, const char *why)
+static xmlDoc *refuse(struct err *e, const char *why)
 {
     err_set(e, ERR_PROTO, "XML reply refused: %s", why);
     return NULL;
@@ -164,7 +201,8 @@ static struct xml_doc *refuse(struct err *e, const char *why)
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 
-struct xml_doc *xml_parse(const char *p, size_t len, struct err *e)
+/* NULL with the error, a reader's excepted. */
+static xmlDoc *parse(const char *p, size_t len, struct limits *limits, struct err *e)
 {
     if (len == 0)
         return refuse(e, "it is empty");
@@ -175,13 +213,12 @@ struct xml_doc *xml_parse(const char *p, size_t len, struct err *e)
         return refuse(e, why);
 
     pthread_once(&library_once, xmlInitParser);
-    struct limits limits = {0};
     xmlParserCtxt *ctxt = xmlNewParserCtxt();
     if (!ctxt) {
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    ctxt->_private = &limits;
+    ctxt->_private = limits;
     set_handlers(ctxt);
     /* The encoding is given, so that a declaration in the reply cannot choose another one than the scan above assumed.
      */
@@ -189,14 +226,30 @@ struct xml_doc *xml_parse(const char *p, size_t len, struct err *e)
     xmlDoc *doc = xmlCtxtReadMemory(ctxt, p, (int)len, NULL, "UTF-8", options);
     bool no_memory = ctxt->errNo == XML_ERR_NO_MEMORY;
     xmlFreeParserCtxt(ctxt);
-    if (doc && !limits.broken && xmlDocGetRootElement(doc))
-        return (struct xml_doc *)doc;
+    if (doc && !limits->broken && (limits->reader ? limits->elements > 0 : xmlDocGetRootElement(doc) != NULL))
+        return doc;
     xmlFreeDoc(doc);
     if (no_memory) {
         err_set(e, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    return refuse(e, limits.broken ? limits.broken : "it is malformed or cut off");
+    return limits->code ? NULL : refuse(e, limits->broken ? limits->broken : "it is malformed or cut off");
+}
+
+struct xml_doc *xml_parse(const char *p, size_t len, struct err *e)
+{
+    struct limits limits = {0};
+    return (struct xml_doc *)parse(p, len, &limits, e);
+}
+
+enum err_code xml_read(const char *p, size_t len, const struct xml_reader *r, struct err *e)
+{
+    BUF(behind, TEXT_MAX + 1);
+    struct err local = ERR_INIT;
+    struct limits limits = {.reader = r, .behind = &behind, .err = &local};
+    xmlDoc *doc = parse(p, len, &limits, &local);
+    xmlFreeDoc(doc);
+    return doc ? ERR_OK : err_copy(e, &local);
 }
 
 void xml_doc_free(struct xml_doc *d)

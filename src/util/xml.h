@@ -18,6 +18,17 @@ struct xml_doc *xml_parse(const char *p, size_t len, struct err *e);
 void xml_doc_free(struct xml_doc *d);
 CLEANUP_DEFINE(struct xml_doc, xml_doc_free)
 
+/* The same reply without a document: for long ones. `end` is called at the end of every element, in the order of the reply: `depth`
+ * counts from 1 for the root, `text` (with a NUL) is what stands behind the last tag before the end, all of it where there is no
+ * element inside. Borrowed for the call. `begin` is called at the start of every element. What they return, unless ERR_OK, ends
+ * the reading and is returned; ERR_PROTO as xml_parse(). What was told before an error may be of a reply that is none. */
+struct xml_reader {
+    enum err_code (*begin)(void *arg, unsigned depth, const char *name, struct err *e);
+    enum err_code (*end)(void *arg, unsigned depth, const char *name, const char *text, struct err *e);
+    void *arg;
+};
+enum err_code xml_read(const char *p, size_t len, const struct xml_reader *r, struct err *e) MUST_CHECK;
+
 const struct xml_node *xml_root(const struct xml_doc *d);
 const char *xml_name(const struct xml_node *n);
 

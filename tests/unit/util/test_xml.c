@@ -13,9 +13,77 @@
 
 #include <cmocka.h>
 
+/* What is read element by element: "<name", then "text>" where no element is inside, else ">". */
+struct told {
+    struct buf out;
+    unsigned depth, left;
+    bool leaf;
+};
+
+static enum err_code on_begin(void *arg, unsigned depth, const char *name, struct err *e)
+{
+    struct told *t = arg;
+    assert_int_equal(depth, ++t->depth);
+    buf_addf(&t->out, "<%s ", name);
+    t->leaf = true;
+    return ERR_OK;
+}
+
+static enum err_code on_end(void *arg, unsigned depth, const char *name, const char *text, struct err *e)
+{
+    struct told *t = arg;
+    assert_int_equal(depth, t->depth--);
+    buf_addf(&t->out, "%s>", t->leaf ? text : "");
+    t->leaf = false;
+    return t->left-- > 0 ? ERR_OK : err_set(e, ERR_TOO_BIG, "enough of %s", name);
+}
+
+static void tell(const struct xml_node *n, struct buf *out)
+{
+    buf_addf(out, "<%s %s", xml_name(n), xml_first(n) ? "" : xml_text(n));
+    for (const struct xml_node *c = xml_first(n); c; c = xml_following(c))
+        tell(c, out);
+    buf_add_str(out, ">");
+}
+
+/* Both ways to read a reply say the same of it. */
+static struct xml_doc *parse_both(const char *text, size_t len, struct err *e)
+{
+    struct told t = {.out = {.max = 8 << 20}, .left = UINT32_MAX};
+    const struct xml_reader reader = {on_begin, on_end, &t};
+    BUF(expected, 8 << 20);
+    struct err local = ERR_INIT;
+    struct xml_doc *d = xml_parse(text, len, &local);
+    struct err other = ERR_INIT;
+    enum err_code code = xml_read(text, len, &reader, &other);
+    assert_int_equal(code, d ? ERR_OK : local.code);
+    assert_string_equal(other.msg, local.msg);
+    if (d) {
+        tell(xml_root(d), &expected);
+        assert_string_equal(buf_str(&t.out), buf_str(&expected));
+    } else {
+        (void)err_copy(e, &local);
+    }
+    buf_release(&t.out);
+    return d;
+}
+
 static struct xml_doc *parse(const char *text, struct err *e)
 {
-    return xml_parse(text, strlen(text), e);
+    return parse_both(text, strlen(text), e);
+}
+
+static void a_reader_can_stop(void **state)
+{
+    for (unsigned left = 0; left < 4; left++) {
+        struct told t = {.out = {.max = 4096}, .left = left};
+        const struct xml_reader reader = {on_begin, on_end, &t};
+        const char *text = "<a><b>x</b><c>y</c></a>";
+        struct err e = ERR_INIT;
+        assert_int_equal(xml_read(text, strlen(text), &reader, &e), left < 3 ? ERR_TOO_BIG : ERR_OK);
+        assert_string_equal(e.msg, left == 0 ? "enough of b" : left == 1 ? "enough of c" : left == 2 ? "enough of a" : "");
+        buf_release(&t.out);
+    }
 }
 
 static void a_listing_is_walked(void **state)
@@ -117,8 +185,8 @@ static void malformed_replies_are_refused(void **state)
         assert_int_equal(e.code, ERR_PROTO);
         assert_string_not_equal(e.msg, "");
     }
-    assert_null(xml_parse("<a>\0</a>", 8, NULL));
-    assert_null(xml_parse(NULL, 0, NULL));
+    assert_null(parse_both("<a>\0</a>", 8, NULL));
+    assert_null(parse_both(NULL, 0, NULL));
 }
 
 static void any_cut_of_a_reply_is_refused(void **state)
@@ -126,7 +194,7 @@ static void any_cut_of_a_reply_is_refused(void **state)
     static const char reply[] =
         "<?xml version=\"1.0\"?><R><Contents><Key>a&amp;b</Key><ETag>\"x\"</ETag></Contents></R>";
     for (size_t len = 0; len < strlen(reply); len++)
-        assert_null(xml_parse(reply, len, NULL));
+        assert_null(parse_both(reply, len, NULL));
     CLEANUP(xml_doc_free) struct xml_doc *d = parse(reply, NULL);
     assert_non_null(d);
 }
@@ -161,7 +229,7 @@ static struct xml_doc *parse_nested(unsigned depth)
         buf_add_str(&b, "<a>");
     for (unsigned i = 0; i < depth; i++)
         buf_add_str(&b, "</a>");
-    return xml_parse(b.data, b.len, NULL);
+    return parse_both(b.data, b.len, NULL);
 }
 
 static struct xml_doc *parse_many(unsigned elements)
@@ -171,7 +239,7 @@ static struct xml_doc *parse_many(unsigned elements)
     for (unsigned i = 1; i < elements; i++)
         buf_add_str(&b, "<b/>");
     buf_add_str(&b, "</a>");
-    return xml_parse(b.data, b.len, NULL);
+    return parse_both(b.data, b.len, NULL);
 }
 
 /* Text in several pieces, with references and comments in between. */
@@ -182,7 +250,7 @@ static struct xml_doc *parse_text(unsigned bytes)
     for (unsigned i = 0; i < bytes; i++)
         buf_add_str(&b, i % 100 == 0 ? "&lt;" : i % 100 == 1 ? "<!---->x" : "x");
     buf_add_str(&b, "</k><l>y</l></a>");
-    return xml_parse(b.data, b.len, NULL);
+    return parse_both(b.data, b.len, NULL);
 }
 
 static void limits_hold_exactly(void **state)
@@ -208,7 +276,7 @@ static void a_tag_with_endless_attributes_is_refused_cheaply(void **state)
         buf_addf(&b, " x%d='>'", i);
     buf_add_str(&b, "/>");
     uint64_t start = clock_mono_ms();
-    assert_null(xml_parse(b.data, b.len, NULL));
+    assert_null(parse_both(b.data, b.len, NULL));
     assert_true(clock_mono_ms() - start < 1000);
 }
 
@@ -219,7 +287,7 @@ static void escaped_text_reads_back(void **state)
     const char *text = "a<b>&\"'\t\n\r caf\xc3\xa9 ]]>";
     xml_escape(&b, text, strlen(text));
     buf_add_str(&b, "</a>");
-    CLEANUP(xml_doc_free) struct xml_doc *d = xml_parse(b.data, b.len, NULL);
+    CLEANUP(xml_doc_free) struct xml_doc *d = parse_both(b.data, b.len, NULL);
     assert_non_null(d);
     assert_string_equal(xml_text(xml_root(d)), text);
 }
@@ -235,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_listing_is_walked),
+        cmocka_unit_test(a_reader_can_stop),
         cmocka_unit_test(elements_are_walked_in_document_order),
         cmocka_unit_test(prefixes_are_ignored_and_names_exact),
         cmocka_unit_test(nothing_is_walked_from_nothing),
