@@ -105,7 +105,7 @@ enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const
     lock_take(&v->tree);
     enum err_code code = inode_find_dir_locked(v, parent, &dir, e);
     if (!code)
-        inode_ref_locked(dir);
+        inode_ref_locked(dir)->dir->lookups++;
     lock_drop(&v->tree);
     if (code)
         return code;

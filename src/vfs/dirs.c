@@ -1,5 +1,6 @@
 /* Directories: their record, and the marker of one that lost its last file. */
 #include "util/clock.h"
+#include "vfs/catalog.h"
 #include "vfs/dirs.h"
 #include "vfs/drain.h"
 #include "vfs/hold.h"
@@ -19,12 +20,16 @@ static struct map_key key_of(const void *value)
     return (struct map_key){i->name, strlen(i->name)};
 }
 
-enum err_code dir_new_locked(struct inode *i, struct err *e)
+enum err_code dir_new_locked(struct vfs *v, struct inode *i, struct err *e)
 {
     i->dir = calloc(1, sizeof(*i->dir));
     if (i->dir && !(i->dir->children = map_new(key_of))) {
         free(i->dir);
         i->dir = NULL;
+    }
+    if (i->dir) {
+        i->dir->vfs = v;
+        i->dir->inode = i;
     }
     return i->dir ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory for a directory");
 }
@@ -35,12 +40,16 @@ void dir_free(struct dir *d)
         return;
     map_free(d->children);
     ranges_free(d->ranges);
+    if (d->names)
+        d->vfs->n_records -= catalog_left(d->names);
+    catalog_unref(d->names);
     free(d);
 }
 
 static bool has_names_locked(const struct inode *dir)
 {
-    return map_size(dir->dir->children) > dir->dir->negative;
+    const struct dir *d = dir->dir;
+    return map_size(d->children) > d->negative || (d->names && catalog_left(d->names) > 0);
 }
 
 struct marker_task {

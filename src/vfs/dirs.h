@@ -6,7 +6,7 @@
 
 /* A directory lost its last file: it stays, and gets its marker within a second unless rmdir follows. */
 void dir_keep_locked(struct vfs *v, struct inode *dir);
-enum err_code dir_new_locked(struct inode *i, struct err *e) MUST_CHECK;
+enum err_code dir_new_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 void dir_free(struct dir *d);
 
 #endif

@@ -124,18 +124,19 @@ const struct found_stamp *found_dir_told(const struct found_dir *d)
     return &d->first;
 }
 
+enum err_code found_dir_add_entry(struct found_dir *d, const char *prefix, struct store_entry *entry, struct err *e)
+{
+    if (!str_starts(entry->key, prefix))
+        return err_set(e, ERR_PROTO, "a listing of \"%s\" has a key outside it", prefix);
+    return add_entry(d, entry->key + strlen(prefix), entry, e);
+}
+
 enum err_code found_dir_add_page(struct found_dir *d, const char *prefix, struct store_page *page, struct err *e)
 {
-    size_t skip = strlen(prefix);
-    for (size_t n = 0; n < page->n; n++) {
-        struct store_entry *entry = &page->entries[n];
-        if (!str_starts(entry->key, prefix))
-            return err_set(e, ERR_PROTO, "a listing of \"%s\" has a key outside it", prefix);
-        enum err_code code = add_entry(d, entry->key + skip, entry, e);
-        if (code)
-            return code;
-    }
-    return ERR_OK;
+    enum err_code code = ERR_OK;
+    for (size_t n = 0; n < page->n && !code; n++)
+        code = found_dir_add_entry(d, prefix, &page->entries[n], e);
+    return code;
 }
 
 enum err_code found_dir_put(struct found_dir *d, const char *component, struct store_object *object, bool is_dir,

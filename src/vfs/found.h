@@ -33,6 +33,8 @@ void found_dir_stamp(struct found_dir *f, const struct found_stamp *told);
 const struct found_stamp *found_dir_told(const struct found_dir *f);
 /* Takes over the entries of a page; all keys begin with `prefix`. */
 enum err_code found_dir_add_page(struct found_dir *f, const char *prefix, struct store_page *page, struct err *e) MUST_CHECK;
+/* The same for one entry, which is taken over as far as it is an object. */
+enum err_code found_dir_add_entry(struct found_dir *f, const char *prefix, struct store_entry *entry, struct err *e) MUST_CHECK;
 /* Adds one component: an object (moved out of `object`, may be NULL) or a directory or both. */
 enum err_code found_dir_put(struct found_dir *f, const char *component, struct store_object *object, bool is_dir,
                             struct err *e) MUST_CHECK;

@@ -3,6 +3,7 @@
 #include "vfs/dirs.h"
 #include "vfs/early.h"
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 #include "vfs/seal.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ struct inode *inode_new_locked(struct vfs *v, struct inode *parent, const char *
     i->kind = kind;
     i->name = strdup(name);
     i->component = strcmp(name, component) == 0 ? i->name : strdup(component);
-    if (!i->name || !i->component || (kind == INODE_DIR && dir_new_locked(i, NULL))) {
+    if (!i->name || !i->component || (kind == INODE_DIR && dir_new_locked(v, i, NULL))) {
         if (i->component != i->name)
             free(i->component);
         free(i->name);
@@ -109,6 +110,12 @@ enum err_code inode_give_locked(struct vfs *v, struct inode *i, struct err *e)
 void vfs_forget(struct vfs *v, uint64_t ino, uint64_t count)
 {
     LOCK_SCOPE(&v->tree);
+    inode_forget_locked(v, ino, count);
+}
+
+void inode_forget_locked(struct vfs *v, uint64_t ino, uint64_t count)
+{
+    lock_assert_held(&v->tree);
     struct inode *i = map_get(v->by_ino, &ino, sizeof(ino));
     if (!i || i == v->root)
         return;
@@ -126,7 +133,7 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
     struct dir *d = i->parent->dir;
     if (inode_removed_locked(i->parent))
         return err_set(e, ERR_NOT_FOUND, "the directory was removed");
-    struct inode *old = inode_child_locked(i->parent, i->name);
+    struct inode *old = map_get(d->children, i->name, strlen(i->name));
     if (old && inode_unsent(old) && old->active->opens > 0) /* made in the same moment: no write to it is forgotten */
         old->flags |= INODE_CONFLICT;
     if (old)
@@ -134,6 +141,7 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
     if (map_put(d->children, i, e))
         return ERR_NOMEM;
     i->flags |= INODE_LINKED;
+    listed_linked_locked(i);
     if (i->kind == INODE_NONE)
         d->negative++;
     inode_ref_locked(i);
@@ -143,6 +151,7 @@ enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e)
 /* Children hold their parent: what is known below a directory that goes must go first. Depth is bounded by a key's length. */
 void inode_detach_children_locked(struct vfs *v, struct inode *dir)
 {
+    listed_drop_locked(v, dir);
     size_t cursor = 0;
     for (struct inode *i; (i = map_next(dir->dir->children, &cursor));)
         inode_detach_locked(v, i);
@@ -175,7 +184,8 @@ void inode_expel_locked(struct vfs *v, struct inode *i)
 
 struct inode *inode_child_locked(const struct inode *dir, const char *name)
 {
-    return map_get(dir->dir->children, name, strlen(name));
+    struct inode *i = map_get(dir->dir->children, name, strlen(name));
+    return i || !dir->dir->names ? i : listed_take_locked(dir->dir->inode, name);
 }
 
 void inode_key_locked(const struct inode *i, struct buf *out)
@@ -293,12 +303,27 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
 }
 
 /* FNV-1a: stable across mounts, unlike the seeded hash of the maps. */
-uint64_t inode_number(const char *key, size_t len)
+static uint64_t fold(uint64_t h, const char *key, size_t len)
 {
-    uint64_t h = 14695981039346656037ULL;
     for (size_t n = 0; n < len; n++)
         h = (h ^ (unsigned char)key[n]) * 1099511628211ULL;
+    return h;
+}
+
+uint64_t inode_number_begin(const char *key, size_t len)
+{
+    return fold(14695981039346656037ULL, key, len);
+}
+
+uint64_t inode_number_end(uint64_t begun, const char *rest, size_t len)
+{
+    uint64_t h = fold(begun, rest, len);
     return h > 1 ? h : h + 2;
+}
+
+uint64_t inode_number(const char *key, size_t len)
+{
+    return inode_number_end(inode_number_begin(key, len), "", 0);
 }
 
 static bool within_ttl(const struct vfs *v, uint64_t checked_ms)

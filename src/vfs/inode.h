@@ -18,6 +18,9 @@ enum err_code inode_find_dir_locked(struct vfs *v, uint64_t ino, struct inode **
 /* Gives it to the kernel: one more lookup, a nodeid. */
 enum err_code inode_give_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 
+/* Takes back `count` of its lookups: what vfs_forget() does. */
+void inode_forget_locked(struct vfs *v, uint64_t ino, uint64_t count);
+
 /* Puts it into its parent's map, in place of what is there. ERR_NOT_FOUND: the directory itself was removed. */
 enum err_code inode_link_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 /* Takes it out of its parent's map (and drops that reference): the kernel asked for what makes it go. */
@@ -25,6 +28,8 @@ void inode_detach_locked(struct vfs *v, struct inode *i);
 void inode_detach_children_locked(struct vfs *v, struct inode *dir);
 /* The same where others made it go: the kernel is told. */
 void inode_expel_locked(struct vfs *v, struct inode *i);
+/* The inode of a name, made now where the name is only a record of the directory's listing (listed.h); borrowed. NULL: none, or
+ * no memory for it (then listed_has_locked() tells). */
 struct inode *inode_child_locked(const struct inode *dir, const char *name);
 
 /* Appends the key: "a/b" or "a/b/" for a directory, "" for the root. */
@@ -71,6 +76,9 @@ static inline bool inode_unsent(const struct inode *i)
 
 /* The nodeid-independent st_ino of what is at that key. */
 uint64_t inode_number(const char *key, size_t len);
+/* The same for a key in two parts: a hash of the first part, to be gone on with. */
+uint64_t inode_number_begin(const char *key, size_t len);
+uint64_t inode_number_end(uint64_t begun, const char *rest, size_t len);
 
 /* ---- Freshness: R2 */
 

@@ -1,11 +1,15 @@
 /*
- * Listing a directory. One thread lists it, others that need it wait; all pages are collected and merged in one step, so that
- * a directory is never seen half. Where the store lists a whole subtree for the price of one level, the subtree is taken.
+ * Listing a directory. One thread begins to list it, others that need it wait. A flat listing is merged as its pages come
+ * (vfs/listing.h): who reads the directory gets the first names after the first page, who needs all of them waits. Where the store
+ * lists a whole subtree for the price of one level, or in no order, all pages are collected and merged in one step.
  */
+#include "vfs/list.h"
+
 #include "store/walk.h"
 #include "util/clock.h"
 #include "vfs/found.h"
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/resolve.h"
@@ -13,26 +17,18 @@
 
 #include <string.h>
 
-/* What a listing is to bring, and what it brought. */
-struct listing {
+/* ---- All pages in one step */
+
+/* What a listing is to bring. */
+struct collecting {
     struct inode *dir;
     const struct vfs_caller *caller;
-    bool one_page;  /* no more than the first */
     unsigned pages;
-    char *last_key; /* of a page that is not the last; NULL: these are all names */
     uint64_t end_ms;
     struct found_dir *found;
 };
 
-static enum err_code take_page(struct listing *l, const char *prefix, struct store_page *page, struct err *e)
-{
-    bool cut = l->one_page && page->next && page->n > 0;
-    if (cut && !(l->last_key = strdup(page->entries[page->n - 1].key)))
-        return err_set(e, ERR_NOMEM, "out of memory for a listing");
-    return found_dir_add_page(l->found, prefix, page, e);
-}
-
-static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct listing *l, struct err *e)
+static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct collecting *l, struct err *e)
 {
     struct store_call call = call_of(l->caller);
     CLEANUP(free) char *token = NULL;
@@ -44,8 +40,8 @@ static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct listi
         enum err_code code = store_list(v->store, &ask, &call, &page, e);
         if (code)
             return code;
-        code = take_page(l, prefix, &page, e);
-        bool more = !code && page.next && !l->last_key;
+        code = found_dir_add_page(l->found, prefix, &page, e);
+        bool more = !code && page.next;
         if (more)
             code = store_walk_on(&walk, prefix, page.n > 0, e);
         free(token);
@@ -56,7 +52,7 @@ static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct listi
     }
 }
 
-static enum err_code list_once(struct vfs *v, struct listing *l, bool *moved, struct err *e)
+static enum err_code collect_once(struct vfs *v, struct collecting *l, bool *moved, struct err *e)
 {
     BUF(prefix, KEY_BUF_MAX);
     CLEANUP(found_dir_free) struct found_dir *found = found_dir_new();
@@ -76,42 +72,114 @@ static enum err_code list_once(struct vfs *v, struct listing *l, bool *moved, st
         return code;
     /* A subtree's age counts from its last page: it can be longer than the ttl. */
     uint64_t from = vfs_has(v, STORE_LIST_SUBTREE) ? l->end_ms : start;
-    struct merge m = {.seq = seq, .start_ms = from, .complete = !l->last_key, .prefix = buf_str(&prefix),
-                      .last_key = l->last_key, .pages = l->last_key};
+    struct merge m = {.seq = seq, .start_ms = from, .complete = true, .prefix = buf_str(&prefix)};
     LOCK_SCOPE(&v->tree);
     *moved = !inode_key_is_locked(l->dir, buf_str(&prefix));
     if (*moved)
         return ERR_OK;
-    l->dir->dir->extent = l->pages == 1 && !l->last_key ? DIR_SMALL : DIR_LARGE;
+    l->dir->dir->extent = l->pages == 1 ? DIR_SMALL : DIR_LARGE;
     return merge_locked(v, l->dir, found, &m, e);
 }
 
-static enum err_code list_now(struct vfs *v, struct listing *l, struct err *e)
+static enum err_code collect(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
 {
+    struct collecting l = {.dir = dir, .caller = c};
     for (int tries = 0; tries < MOVED_TRIES; tries++) {
         bool moved = false;
-        free(TAKE(l->last_key));
-        enum err_code code = list_once(v, l, &moved, e);
+        enum err_code code = collect_once(v, &l, &moved, e);
         if (code || !moved)
             return code;
     }
     return err_set(e, ERR_CONFLICT, "the directory is being moved");
 }
 
-/* True, and the caller lists it: nobody else does meanwhile. False where that is not needed, or there is an error. */
-static bool begin_locked(struct vfs *v, struct inode *dir, const struct vfs_caller *c, enum err_code *code, struct err *e)
+/* Whether its pages can be merged as they come. */
+static bool comes_in_order(const struct vfs *v, const struct inode *dir)
+{
+    return !vfs_has(v, STORE_LIST_SUBTREE) && !vfs_has(v, STORE_UNORDERED) && !vfs_has(v, STORE_LIST_CONTENT) && !v->unordered &&
+           !holds_containers(v, dir);
+}
+
+static void forget_refusal(struct err *e)
+{
+    if (e)
+        *e = (struct err)ERR_INIT;
+}
+
+/* Sends the first request. *out as listing_begin() has it. */
+static enum err_code begin(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct listing **out, struct err *e)
+{
+    bool whole;
+    *out = NULL;
+    if (!comes_in_order(v, dir))
+        return collect(v, dir, c, e);
+    enum err_code code = listing_begin(v, dir, c, false, &whole, out, e);
+    if (!code || comes_in_order(v, dir)) /* only a listing changes that */
+        return code;
+    forget_refusal(e);
+    return collect(v, dir, c, e);
+}
+
+/* ---- Who lists, and who waits */
+
+/* Waits for `changed`, and keeps what is under way for that long. */
+static enum err_code wait_locked(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    struct listing *l = dir->dir->under_way;
+    if (!l)
+        return wait_changed_locked(v, c, e);
+    listing_want_locked(listing_ref_locked(l));
+    enum err_code code = wait_changed_locked(v, c, e);
+    listing_leave_locked(l);
+    listing_unref_locked(l);
+    return code;
+}
+
+static bool may_join_locked(const struct vfs *v, const struct inode *dir, const struct list_view *view)
+{
+    const struct listing *l = dir->dir->under_way;
+    return view && l && listing_wanted_locked(l) && dir->dir->under_way_shown && ttl_left_ms(v, listing_start_ms(l)) > 0;
+}
+
+static void open_view_locked(struct inode *dir, struct listing *l, struct list_view *view)
+{
+    if (!view)
+        return;
+    struct catalog *names = l ? listing_names_locked(l) : dir->dir->names;
+    view->names = names ? catalog_ref(names) : NULL;
+    view->listing = l ? listing_ref_locked(l) : NULL;
+    if (l)
+        listing_want_locked(l);
+}
+
+void list_close_locked(struct list_view *view)
+{
+    catalog_unref(view->names);
+    if (view->listing)
+        listing_leave_locked(view->listing);
+    listing_unref_locked(view->listing);
+    *view = (struct list_view){0};
+}
+
+/* True, and the caller lists it: nobody else does meanwhile. False where that is not needed, or there is an error; then `view` (NULL:
+ * all names are wanted) is set. */
+static bool begin_locked(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *view,
+                         enum err_code *code, struct err *e)
 {
     /* With ttl=0 a listing that began after this call is as fresh as one of our own. */
     uint64_t asked_seq = v->seq;
     for (*code = ERR_OK; !*code;) {
-        if (dir_fresh_locked(v, dir) || dir->dir->listed_seq > asked_seq)
+        bool known = dir_fresh_locked(v, dir) || dir->dir->listed_seq > asked_seq;
+        if (known || may_join_locked(v, dir, view)) {
+            open_view_locked(dir, known ? NULL : dir->dir->under_way, view);
             return false;
+        }
         if (c && c->nowait)
             *code = ERR_AGAIN;
         else if (!dir->dir->listing)
             return dir->dir->listing = true;
         else
-            *code = wait_changed_locked(v, c, e);
+            *code = wait_locked(v, dir, c, e);
     }
     return false;
 }
@@ -136,26 +204,87 @@ static enum err_code sample_due(struct vfs *v, struct inode *dir, const struct v
     return code;
 }
 
-enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+/* The rest of the names comes in the background while the sample is looked at. */
+static enum err_code go_on(struct vfs *v, struct inode *dir, struct listing *l, const struct vfs_caller *c,
+                           struct list_view *view, struct err *e)
 {
-    enum err_code code;
     lock_take(&v->tree);
-    bool ours = begin_locked(v, dir, c, &code, e);
+    listing_want_locked(l);
+    dir->dir->under_way_shown = false;
+    listing_go_on_locked(l);
     lock_drop(&v->tree);
-    if (!ours)
-        return code ? code : sample_due(v, dir, c, e);
+    enum err_code code = look_sample(v, dir, NULL, c, e);
+    LOCK_SCOPE(&v->tree);
+    dir->dir->under_way_shown = !code;
+    cond_broadcast(&v->changed);
+    if (!code)
+        open_view_locked(dir, l, view);
+    while (!code && !view && !listing_ended_locked(l))
+        code = wait_changed_locked(v, c, e);
+    if (!code && !view)
+        code = listing_result_locked(l, e);
+    listing_leave_locked(l);
+    return code;
+}
 
-    struct listing l = {.dir = dir, .caller = c};
-    code = list_now(v, &l, e);
+/* The caller is the one who lists it. */
+static enum err_code list_now(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *view,
+                              struct err *e)
+{
+    struct listing *l;
+    enum err_code code = begin(v, dir, c, &l, e);
+    if (l) {
+        code = go_on(v, dir, l, c, view, e);
+        LOCK_SCOPE(&v->tree);
+        listing_unref_locked(l);
+        return code;
+    }
     if (!code)
         code = look_sample(v, dir, NULL, c, e);
     LOCK_SCOPE(&v->tree);
     dir->dir->sample_due = false;
     if (code) /* also where only the look at a sample failed: the next one decides */
         dir->dir->listed = false;
+    else
+        open_view_locked(dir, NULL, view);
     end_locked(v, dir);
     return code;
 }
+
+static enum err_code list(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *view, struct err *e)
+{
+    enum err_code code;
+    lock_take(&v->tree);
+    bool ordered = comes_in_order(v, dir), ours = begin_locked(v, dir, c, view, &code, e);
+    lock_drop(&v->tree);
+    if (ours)
+        code = list_now(v, dir, c, view, e);
+    else if (!code)
+        code = sample_due(v, dir, c, e);
+    /* A server's order may turn out to be none when some names have come. */
+    if (code != ERR_PROTO || !ours || !ordered || comes_in_order(v, dir))
+        return code;
+    forget_refusal(e);
+    return list(v, dir, c, view, e);
+}
+
+enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    return list(v, dir, c, NULL, e);
+}
+
+enum err_code list_open(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *out, struct err *e)
+{
+    *out = (struct list_view){0};
+    enum err_code code = list(v, dir, c, out, e);
+    if (!code)
+        return ERR_OK;
+    LOCK_SCOPE(&v->tree);
+    list_close_locked(out);
+    return code;
+}
+
+/* ---- For a lookup */
 
 /* Who looks into the directories of a directory is served better by what a page without delimiter brings of them. */
 static bool can_be_small_locked(const struct vfs *v, const struct inode *dir)
@@ -194,26 +323,18 @@ static bool begin_small_locked(struct vfs *v, struct inode *dir, const struct vf
     return d->listing = d->listing_small = true;
 }
 
-static void forget_refusal(struct err *e)
-{
-    if (e)
-        *e = (struct err)ERR_INIT;
-}
-
 enum err_code list_small(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool *whole, struct err *e)
 {
     enum err_code code = ERR_OK;
     lock_take(&v->tree);
-    bool ours = may_be_small_locked(v, dir) && begin_small_locked(v, dir, c, &code, e);
+    bool ours = comes_in_order(v, dir) && may_be_small_locked(v, dir) && begin_small_locked(v, dir, c, &code, e);
     *whole = !ours && !code && dir_fresh_locked(v, dir);
     lock_drop(&v->tree);
     if (!ours)
         return code;
 
-    struct listing l = {.dir = dir, .caller = c, .one_page = true};
-    code = list_now(v, &l, e);
-    *whole = !code && !l.last_key;
-    free(l.last_key);
+    struct listing *none;
+    code = listing_begin(v, dir, c, true, whole, &none, e);
     LOCK_SCOPE(&v->tree);
     dir->dir->sample_due |= *whole;
     dir->dir->listing_small = false;

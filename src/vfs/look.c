@@ -3,6 +3,7 @@
  */
 #include "util/clock.h"
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/walk.h"
@@ -29,6 +30,12 @@ bool look_needed_locked(const struct vfs *v, const struct inode *i)
     default:
         return false;
     }
+}
+
+bool look_wanted_locked(const struct vfs *v, const struct inode *dir)
+{
+    bool asked = v->cfg.attrs == VFS_ATTRS_HEAD || (v->cfg.attrs == VFS_ATTRS_AUTO && dir->dir->posix == POSIX_YES);
+    return asked && vfs_has(v, STORE_POSIX);
 }
 
 /* What the store said of an inode's key. */
@@ -192,6 +199,7 @@ static size_t pick_locked(const struct vfs *v, struct inode *dir, struct inode *
             out[n++] = inode_ref_locked(first);
         return n;
     }
+    listed_take_files_locked(dir, "", SAMPLE);
     for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
         if (i->kind == INODE_FILE && !known_locked(v, i))
             out[n++] = inode_ref_locked(i);

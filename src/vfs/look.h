@@ -10,6 +10,8 @@ bool look_undecided_locked(struct vfs *v, const struct inode *i);
 /* Whether a name of the directory that is not known at all is worth a HEAD beside the listing, so that one round trip brings
  * both: its verdict is not known, and it is the root or was asked for a name before. Counts: only the first few names are. */
 bool look_beside_locked(struct vfs *v, struct inode *dir);
+/* False: of no child of the directory it is. */
+bool look_wanted_locked(const struct vfs *v, const struct inode *dir);
 /* Fetches the metadata of n inodes (referenced by the caller) in parallel. */
 enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* Makes sure that the metadata of one is known, whatever attrs= says (a change must carry them along). */

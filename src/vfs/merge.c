@@ -9,6 +9,7 @@
 #include "util/str.h"
 #include "vfs/found.h"
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 #include "vfs/merge.h"
 #include "vfs/names.h"
 #include "vfs/ranges.h"
@@ -54,8 +55,7 @@ static bool holds_ours(const struct inode *i, const struct merge *m)
     return i->dir && i->dir->marker_due;
 }
 
-/* A listing that began later has seen all names: there is no such one. */
-static bool outdated(const struct inode *dir, const struct merge *m)
+bool merge_is_outdated(const struct inode *dir, const struct merge *m)
 {
     return dir->dir->known_seq > m->seq;
 }
@@ -148,7 +148,7 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
             return take_content(v, i, object, e);
         }
     }
-    if (!i && outdated(dir, m)) {
+    if (!i && merge_is_outdated(dir, m)) {
         if (out)
             *out = NULL;
         return ERR_OK;
@@ -189,7 +189,7 @@ static enum err_code merge_dir_name(struct vfs *v, struct inode *dir, const char
         if (ours(i, m))
             return ERR_OK;
     }
-    if (!i && outdated(dir, m))
+    if (!i && merge_is_outdated(dir, m))
         return ERR_OK;
     bool unlisted = holds_containers(v, dir) && !m->complete && dir->dir->listed;
     *out = replace(v, dir, name, component, INODE_DIR, unlisted ? INODE_UNLISTED : 0, m, e);
@@ -207,7 +207,7 @@ enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *
         confirm(i, m);
         return ERR_OK;
     }
-    if (!i && outdated(dir, m))
+    if (!i && merge_is_outdated(dir, m))
         return ERR_OK;
     if (dir->dir->negative >= NEGATIVE_MAX) {
         if (i)
@@ -355,11 +355,59 @@ static void sweep(struct vfs *v, struct inode *dir, uint32_t mark, const struct 
 {
     size_t cursor = 0;
     for (struct inode *i; (i = map_next(dir->dir->children, &cursor));) {
-        if (i->mark == mark || ours(i, m) || holds_ours(i, m) || (i->flags & (INODE_VIRTUAL | INODE_SELF)))
+        if (i->mark == mark || i->listed || (i->flags & (INODE_VIRTUAL | INODE_SELF)) || ours(i, m) || holds_ours(i, m))
             continue;
         if (!holds_containers(v, dir) || !leave_unlisted(v, i))
             inode_expel_locked(v, i);
     }
+}
+
+/* Nobody would miss the inode of a file that is what its record says. */
+static bool is_idle(const struct inode *i)
+{
+    const unsigned harmless = INODE_LINKED | INODE_ASKED | INODE_STALE;
+    return i->kind == INODE_FILE && i->refs == 1 && !i->ino && !i->meta && !i->content && !i->active &&
+           !(i->flags & ~harmless);
+}
+
+static enum merge_verdict merge_file_record(struct vfs *v, struct inode *i, const struct store_version *version,
+                                            const struct merge *m)
+{
+    if (i->kind == INODE_DIR && holds_ours(i, m))
+        return MERGE_BESIDE;
+    if (ours(i, m))
+        return MERGE_KEPT;
+    struct store_object object = {.version = *version};
+    bool same_kind = i->kind != INODE_NONE && i->kind != INODE_DIR;
+    if (!same_kind || strcmp(i->component, i->name) != 0 || !same_version(i, &object)) {
+        inode_expel_locked(v, i);
+        return MERGE_GONE;
+    }
+    if (is_idle(i)) {
+        inode_detach_locked(v, i);
+        return MERGE_GONE;
+    }
+    take_mtime(i, &object);
+    confirm(i, m);
+    return MERGE_KEPT;
+}
+
+enum merge_verdict merge_record_locked(struct vfs *v, struct inode *i, const struct store_version *version,
+                                       const struct merge *m)
+{
+    lock_assert_held(&v->tree);
+    if (version)
+        return merge_file_record(v, i, version, m);
+    if (i->kind == INODE_DIR && strcmp(i->component, i->name) == 0) {
+        if (i->changed_seq <= m->seq)
+            i->flags &= (uint16_t)~(INODE_LOCAL | INODE_UNLISTED);
+        confirm(i, m);
+        return MERGE_KEPT;
+    }
+    if (ours(i, m))
+        return MERGE_KEPT;
+    inode_expel_locked(v, i);
+    return MERGE_GONE;
 }
 
 /* A directory with a body in its own marker: the body shows as "%" (or beside a directory of that name). */
@@ -379,10 +427,25 @@ static enum err_code merge_marker_body(struct vfs *v, struct inode *dir, const s
     return merge_object_locked(v, dir, empty && empty->is_dir ? "%%" : "%", "", marker, m, NULL, e);
 }
 
-enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *m,
+/* All names, told by another listing than the one that made the records: these are of no use any more, unless that one is under
+ * way and will tell. */
+static void prepare_records(struct vfs *v, struct inode *dir, struct merge *m)
+{
+    const struct catalog *names = dir->dir->names;
+    if (!m->complete || m->records || !names)
+        return;
+    if (catalog_state(names) == CATALOG_GROWS)
+        m->complete = false;
+    else
+        listed_drop_locked(v, dir);
+}
+
+enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_dir *f, const struct merge *what,
                            struct err *e)
 {
     lock_assert_held(&v->tree);
+    struct merge own = *what, *m = &own;
+    prepare_records(v, dir, m);
     /* Merges of sub-directories, run from here, take marks of their own. */
     uint32_t mark = ++v->last_mark;
     v->mark = mark;

@@ -13,6 +13,7 @@ struct merge {
     const char *last_key;   /* of a page that is not the last one: a directory may still follow an object; NULL */
     const char *only;       /* a component that is decided in spite of last_key; NULL */
     bool pages;             /* everything behind `from` up to `last_key` (NULL: to the end) was listed */
+    bool records;           /* the other names are records of the directory's catalog (listed.h) */
     uint32_t walk;          /* the listing without delimiter that brought it; 0: none */
 };
 
@@ -26,5 +27,16 @@ enum err_code merge_object_locked(struct vfs *v, struct inode *dir, const char *
 /* Records that a name does not exist. */
 enum err_code merge_absent_locked(struct vfs *v, struct inode *dir, const char *name, const char *component,
                                   const struct merge *m, struct err *e) MUST_CHECK;
+
+/* For one name of a listing, of which no inode is made unless there is one. `version` NULL: a directory. */
+enum merge_verdict {
+    MERGE_KEPT,   /* the inode stays, in line with what was listed */
+    MERGE_GONE,   /* it is not what was listed, or nobody needs it: it was taken away */
+    MERGE_BESIDE, /* a directory that only this mount has: the object has to stand beside it */
+};
+enum merge_verdict merge_record_locked(struct vfs *v, struct inode *i, const struct store_version *version,
+                                       const struct merge *m);
+/* A listing that began later has seen all names: one that is not there now does not exist. */
+bool merge_is_outdated(const struct inode *dir, const struct merge *m);
 
 #endif

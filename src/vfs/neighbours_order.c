@@ -1,6 +1,7 @@
 #include "vfs/neighbours_order.h"
 
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 
 #include <string.h>
 
@@ -26,8 +27,11 @@ static void sort_and_cut(struct order *o)
 /* What is kept is sorted whenever twice as much has come together: names beyond it are no longer of interest. */
 bool order_build_locked(struct inode *dir, const char *from, struct order *out)
 {
+    const struct catalog *records = dir->dir->names;
+    bool few = map_size(dir->dir->children) + (records ? catalog_left(records) : 0) <= ORDER_MAX;
+    listed_take_files_locked(dir, few ? "" : from, ORDER_MAX);
     size_t names = map_size(dir->dir->children), room = names < 2 * ORDER_MAX ? names + 1 : 2 * ORDER_MAX;
-    bool all = names <= ORDER_MAX;
+    bool all = few && names <= ORDER_MAX;
     struct order o = {.files = malloc(room * sizeof(*o.files))};
     const char *last = NULL;
     if (!o.files)

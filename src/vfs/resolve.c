@@ -5,6 +5,7 @@
 #include "util/str.h"
 #include "vfs/ask.h"
 #include "vfs/inode.h"
+#include "vfs/listed.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/names.h"
@@ -48,6 +49,8 @@ enum err_code resolve_known_locked(struct vfs *v, struct inode *dir, const char 
     }
     if (i || view_form_locked(v, dir, name) != STORE_FORM_PLAIN || holds_containers(v, dir))
         return ERR_AGAIN;
+    if (listed_has_locked(dir, name))
+        return err_set(e, ERR_NOMEM, "out of memory for names");
     return dir_fresh_locked(v, dir) ? ERR_OK : absent_in_range_locked(v, dir, name, e);
 }
 

@@ -14,7 +14,7 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
     LOCK_SCOPE(&v->tree);
     *out = (struct vfs_stats){
         .inodes = map_size(v->by_ino),
-        .names = v->n_inodes,
+        .names = v->n_inodes + v->n_records,
         .handles = v->n_handles,
         .failed_uploads = v->failed_uploads,
         .memory_used = c.memory_used,

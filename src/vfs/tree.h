@@ -66,6 +66,7 @@ struct inode {
     unsigned refs;          /* the parent's map, lookups > 0, children, handles, work under way */
     uint16_t flags;
     uint8_t kind;
+    bool listed;            /* its name has a record in the directory's catalog, which is taken (listed.h) */
     bool fixed;             /* cannot be changed, and nothing below it: a version, what is made of others */
     uint32_t mark;          /* the merge that last saw it */
     struct inode *parent;   /* counted; NULL for the root */
@@ -88,8 +89,14 @@ enum posix_state { POSIX_UNKNOWN, POSIX_NO, POSIX_YES };
 enum dir_extent { DIR_UNKNOWN, DIR_ASKED /* for a name, when that was not known */, DIR_ASKED_TWICE, DIR_SMALL, DIR_LARGE };
 
 struct dir {
+    struct vfs *vfs;
+    struct inode *inode;    /* owns this; not counted */
     struct map *children;   /* inodes by name, also INODE_NONE */
+    struct catalog *names;  /* names that a listing brought and nobody has asked for (listed.h); NULL: none */
+    struct listing *under_way; /* the listing that goes on in the background (listing.h); NULL: none */
+    bool under_way_shown;   /* it can be joined: what its names are looked at for is decided */
     size_t negative;        /* how many of them are INODE_NONE */
+    uint32_t lookups;       /* of its names, by programs; wraps */
     bool listed;            /* all names were known at listed_ms */
     struct ranges *ranges;  /* stretches that were listed; NULL: none (ranges.h) */
     uint64_t doubt_seq;     /* pages of listings that began before this tell nothing any more */
@@ -226,11 +233,14 @@ struct vfs {
     struct deferred_list deferred; /* those of them that a drain waits for, in order of seq */
     uint64_t deferred_seq, deferred_failed;
     bool closing;           /* the vfs is being freed: nothing is put off any more */
+    uint64_t n_records;     /* names that are not taken, in all catalogs */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct neighbours *neighbours;
     struct walks *walks;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
+    struct pool *listers;   /* pages of large directories: wait for the network */
+    bool unordered;         /* a listing came out of order: none is taken apart into ranges any more */
     struct timers *timers;
     struct uploads *uploads;
     struct store_uploads copy_uploads; /* constant: for every store_copy() */

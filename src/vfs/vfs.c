@@ -9,6 +9,7 @@
 #include "vfs/conflicts.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
+#include "vfs/spans.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
 #include "vfs/view.h"
@@ -58,12 +59,13 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
 {
     v->by_ino = map_new(ino_key);
     v->pool = pool_new("vfs", POOL_THREADS, e);
+    v->listers = pool_new("list", SPANS_MAX, e);
     v->timers = timers_new(e);
     v->ending = cancel_new();
     v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
     v->neighbours = neighbours_new(e);
     v->walks = walks_new(e);
-    if (!v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->timers || !v->contents || !v->ending)
+    if (!v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->listers || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (v->cfg.cache && !vfs_has(v, STORE_SECRET) && !(v->beside = beside_new(v, e)))
         return ERR_NOMEM;
@@ -163,6 +165,7 @@ void vfs_free(struct vfs *v)
         free_tree(v);
     wait_background(v);
     pool_free(v->pool);
+    pool_free(v->listers);
     neighbours_free(v->neighbours);
     walks_free(v->walks);
     contents_free(v->contents);

@@ -228,8 +228,10 @@ enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *
 
 /* Calls emit() for the entries from position `offset` on (0: the beginning, which renews the snapshot when it was read before)
  * until it returns false or the end. "." and ".." come first. With `plus`, entry->attr is filled and, where emit() took it
- * (true), counts as one lookup unless it is "." or ".."; an entry with ino 0 has only st_ino and st_mode's type, and is not
- * counted. `next` is the position behind it. */
+ * (true), counts as one lookup unless it is "." or ".."; an entry with ino 0 (in a large directory nobody
+ * looks names up in) has only st_ino and st_mode's type, and is not
+ * counted. `next` is the position behind it. emit() runs under the vfs's lock: it must not call the vfs. Of a large directory the
+ * first entries are given while others are still listed; waits for those where there is nothing else to give. */
 enum err_code vfs_readdir(struct vfs *v, struct vfs_dir_handle *d, uint64_t offset, bool plus, const struct vfs_caller *c,
                           bool (*emit)(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next), void *arg,
                           struct err *e) MUST_CHECK;

@@ -19,6 +19,7 @@
 
 struct walks;
 struct found_dir;
+struct list_view;
 
 struct verdicts;
 
@@ -43,8 +44,9 @@ struct walk_page {
 };
 void walk_keep_locked(struct vfs *v, struct inode *dir, struct walk_page *p);
 
-/* list_dir() for who opens the directory to read it: without the lock, `dir` referenced by the caller. */
-enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+/* list_open() for who opens the directory to read it: without the lock, `dir` referenced by the caller. */
+enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *out,
+                        struct err *e) MUST_CHECK;
 
 /* Whether the directories of one listing, together, were found to carry POSIX metadata: NO where all sampled ones do not, YES
  * where some do, so that each is sampled by itself. UNKNOWN: none was, or it is time for another sample. `counts`: a directory

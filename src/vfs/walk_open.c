@@ -1,6 +1,8 @@
 /* Who goes through a tree is noticed by the directories it opens, and served by walks. */
 #include "util/clock.h"
 #include "vfs/inode.h"
+#include "vfs/list.h"
+#include "vfs/listed.h"
 #include "vfs/resolve.h"
 #include "vfs/walk.h"
 
@@ -19,7 +21,7 @@ static bool was_opened(const struct inode *dir)
 static bool is_first_locked(const struct inode *dir)
 {
     size_t cursor = 0;
-    if (map_size(dir->parent->dir->children) > FIRST_OF_MAX)
+    if (map_size(dir->parent->dir->children) > FIRST_OF_MAX || listed_dir_before_locked(dir->parent, dir->name, FIRST_OF_MAX))
         return false;
     for (const struct inode *i; (i = map_next(dir->parent->dir->children, &cursor));)
         if (i->kind == INODE_DIR && strcmp(i->name, dir->name) < 0)
@@ -77,7 +79,7 @@ static enum err_code walk_to(struct vfs *v, struct inode *dir, const struct vfs_
     return code;
 }
 
-enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *out, struct err *e)
 {
     lock_take(&v->tree);
     bool fresh = dir_fresh_locked(v, dir), wait = !(c && c->nowait);
@@ -90,8 +92,9 @@ enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_calle
             *e = (struct err)ERR_INIT;
         code = ERR_OK;
     }
+    *out = (struct list_view){0};
     if (!code)
-        code = list_dir(v, dir, c, e);
+        code = list_open(v, dir, c, out, e);
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);

@@ -291,13 +291,14 @@ struct stat stat_of(struct rig *r, const char *path)
 }
 
 struct collected {
-    struct rig *r;
     struct buf *out;
+    uint64_t next;
 };
 
 static bool collect(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next)
 {
     struct collected *c = arg;
+    c->next = next;
     if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
         buf_addf(c->out, "%s\n", name);
     return true;
@@ -312,8 +313,12 @@ enum err_code names_in(struct rig *r, const char *path, bool plus, struct buf *o
         code = vfs_opendir(r->v, ino, &r->who, &d, &r->err);
     if (code)
         return code;
-    struct collected c = {r, out};
-    code = vfs_readdir(r->v, d, 0, plus, &r->who, collect, &c, &r->err);
+    struct collected c = {.out = out};
+    uint64_t from;
+    do {
+        from = c.next;
+        code = vfs_readdir(r->v, d, from, plus, &r->who, collect, &c, &r->err);
+    } while (!code && c.next > from);
     vfs_releasedir(r->v, d);
     return code;
 }

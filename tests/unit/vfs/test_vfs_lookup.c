@@ -99,7 +99,7 @@ static void an_object_beside_a_directory_has_a_name_of_its_own(void **state)
     others_put(&r, "a/b", "below");
     others_put(&r, "a%", "a third");
     others_put(&r, "100%", "hundred");
-    expect_names(&r, "", "100%\na\na%\na%25\n");
+    expect_names(&r, "", "100%\na%\na%25\na\n");
     expect_file(&r, "a%", "the object");
     expect_file(&r, "a%25", "a third");
     expect_file(&r, "100%", "hundred");

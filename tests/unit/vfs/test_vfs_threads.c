@@ -136,11 +136,18 @@ static void read_whole(struct worker *w, uint64_t dir, const char *name)
     vfs_forget(v, entry.ino, 1);
 }
 
+struct taken {
+    uint64_t ino[256];
+    size_t n;
+};
+
 static bool take_all(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next)
 {
-    struct worker *w = arg;
+    struct taken *t = arg;
+    if (t->n == ARRAY_LEN(t->ino))
+        return false;
     if (entry->ino && strcmp(name, ".") != 0 && strcmp(name, "..") != 0)
-        vfs_forget(w->r->v, entry->ino, 1);
+        t->ino[t->n++] = entry->ino;
     return true;
 }
 
@@ -151,8 +158,11 @@ static void list_names(struct worker *w, uint64_t dir)
     struct vfs_dir_handle *d;
     if (vfs_opendir(v, dir, &w->r->who, &d, &e))
         return;
-    if (vfs_readdir(v, d, 0, true, &w->r->who, take_all, w, &e) == ERR_OK)
+    struct taken t = {.n = 0};
+    if (vfs_readdir(v, d, 0, true, &w->r->who, take_all, &t, &e) == ERR_OK)
         w->done++;
+    for (size_t k = 0; k < t.n; k++)
+        vfs_forget(v, t.ino[k], 1);
     vfs_releasedir(v, d);
 }
 

@@ -24,13 +24,26 @@ static void seen_release(struct seen *s)
     s->n = 0;
 }
 
-/* As find does: a directory's names with their attributes, then what is below each. */
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* As find does: a directory's names with their attributes, then what is below each; by their bytes, since the order of a
+ * directory's names depends on how it became known. */
 static void find_below(struct rig *r, const char *path, struct seen *out)
 {
     BUF(names, 1 << 20);
     expect_ok(r, names_in(r, path, true, &names));
+    CLEANUP(free) char **sorted = calloc(PATHS_MAX, sizeof(char *));
+    size_t n = 0;
+    assert_non_null(sorted);
     char *rest = names.data;
-    for (char *name; rest && (name = strsep(&rest, "\n")) && *name;) {
+    for (char *name; rest && (name = strsep(&rest, "\n")) && *name; sorted[n++] = name)
+        assert_true(n < PATHS_MAX);
+    qsort(sorted, n, sizeof(*sorted), by_bytes);
+    for (size_t k = 0; k < n; k++) {
+        char *name = sorted[k];
         char *below = str_printf("%s%s%s", path, *path ? "/" : "", name);
         assert_non_null(below);
         assert_true(out->n < PATHS_MAX);
