@@ -31,12 +31,17 @@ struct early {
     struct early_part *parts; /* the first of the file, in order */
     size_t n, cap;
     size_t away;   /* parts looked at for their local bytes */
-    unsigned busy; /* tasks, and those who make room, under way */
+    unsigned refs;    /* the inode's or who took it, and each task's */
+    unsigned busy;    /* tasks that wait for a thread or are under way */
+    unsigned running; /* tasks, and those who make room, under way */
+    bool taken;       /* tasks that come to run now do nothing: whoever took it does not wait for threads, which may all do as he does */
     struct cancel *cancel;
 };
 
-static void early_free(struct early *early)
+static void early_unref_locked(struct early *early)
 {
+    if (--early->refs > 0)
+        return;
     store_meta_unref(early->meta);
     cancel_unref(early->cancel);
     free(early->parts);
@@ -79,17 +84,26 @@ static bool submit_locked(struct vfs *v, struct early *early, void (*fn)(void *a
     /* The task waits for this lock before it gives these back. */
     inode_ref_locked(early->inode);
     early->inode->active->opens++;
+    early->refs++;
     early->busy++;
     v->background++;
     return true;
 }
 
-static void task_end_locked(struct vfs *v, struct early *early)
+static bool task_begin_locked(struct early *early)
+{
+    early->running += !early->taken;
+    return !early->taken;
+}
+
+static void task_end_locked(struct vfs *v, struct early *early, bool ran)
 {
     struct inode *i = early->inode;
     early->busy--;
-    if (i->active->early == early)
+    early->running -= ran;
+    if (i->active->early == early && !early->taken)
         go_on_locked(v, early);
+    early_unref_locked(early);
     stage_unpin_locked(v, i);
     inode_unref_locked(v, i);
     v->background--;
@@ -126,8 +140,8 @@ static void part_run(void *arg)
     struct early *early = t->early;
     struct err err = ERR_INIT;
     lock_take(&t->v->tree);
+    bool runs = task_begin_locked(early), stop = !runs || early->state == EARLY_FAILED;
     struct early_part p = early->parts[t->k];
-    bool stop = early->state == EARLY_FAILED;
     lock_drop(&t->v->tree);
     struct store_part part = {.number = (unsigned)t->k + 1, .size = p.size};
     enum err_code code = stop ? ERR_CANCELED : part_send(t, &p, &part, &err);
@@ -139,7 +153,7 @@ static void part_run(void *arg)
     } else if (!stop && !touched) {
         fail_locked(early, &err);
     }
-    task_end_locked(t->v, early);
+    task_end_locked(t->v, early, runs);
 }
 
 static enum err_code begin(struct vfs *v, struct early *early, struct err *e)
@@ -166,13 +180,16 @@ static void begin_run(void *arg)
 {
     CLEANUP(free) struct early_task *t = arg;
     struct err err = ERR_INIT;
-    enum err_code code = begin(t->v, t->early, &err);
+    lock_take(&t->v->tree);
+    bool runs = task_begin_locked(t->early);
+    lock_drop(&t->v->tree);
+    enum err_code code = runs ? begin(t->v, t->early, &err) : ERR_OK;
     LOCK_SCOPE(&t->v->tree);
     if (code)
         fail_locked(t->early, &err);
-    else
+    else if (runs)
         t->early->state = EARLY_OPEN;
-    task_end_locked(t->v, t->early);
+    task_end_locked(t->v, t->early, runs);
 }
 
 /* ---- Beginning, going on */
@@ -220,13 +237,14 @@ static void start_locked(struct vfs *v, struct inode *i)
     struct early *early = possible ? calloc(1, sizeof(*early)) : NULL;
     if (!early)
         return;
+    early->refs = 1;
     early->caps = v->caps;
     early->inode = i;
     early->stage = a->stage;
     early->key = inode_key_dup_locked(i);
     early->cancel = cancel_new();
     if (!early->key || !early->cancel || !submit_locked(v, early, begin_run, 0)) {
-        early_free(early);
+        early_unref_locked(early);
         return;
     }
     a->early = early;
@@ -258,14 +276,14 @@ void early_wrote_locked(struct vfs *v, struct inode *i, uint64_t offset, uint64_
 static bool send_away_locked(struct vfs *v, struct early *early)
 {
     bool made = false;
-    early->busy++;
+    early->running++;
     while (!made && early->away < early->n && early->parts[early->away].done) {
         uint64_t start = early->parts[early->away++].start;
         lock_drop(&v->tree);
         made = stage_send_away(early->stage, start);
         lock_take(&v->tree);
     }
-    early->busy--;
+    early->running--;
     cond_broadcast(&v->changed);
     return made;
 }
@@ -277,7 +295,7 @@ enum err_code early_make_room(struct vfs *v, struct inode *i, const struct vfs_c
     struct active *a = i->active;
     for (;;) {
         struct early *early = a->early;
-        if (!early || early->state == EARLY_FAILED || !fits_locked(v, early))
+        if (!early || early->taken || early->state == EARLY_FAILED || !fits_locked(v, early))
             return ERR_OK;
         if (c->nowait)
             return ERR_AGAIN;
@@ -302,14 +320,17 @@ enum err_code early_take(struct vfs *v, struct inode *i, struct cancel *cancel, 
     a->in_order = ACTIVE_UNORDERED;
     if (!early)
         return ERR_OK;
-    while (early->busy > 0) {
+    early->taken = true;
+    while (early->running > 0) {
         if (cancel && cancel_fired(cancel))
             cancel_fire(early->cancel);
         cond_wait(&v->changed, &v->tree, clock_mono_ms() + 100);
     }
     bool away = stage_is_away(early->stage);
-    if (away && !fits_locked(v, early))
+    if (away && !fits_locked(v, early)) {
+        early->taken = false;
         return err_set(e, ERR_BUSY, "\"%s\" has another name now, and bytes of it are only in an upload of the old one", early->key);
+    }
     a->early = NULL;
     if (away || (early->state == EARLY_OPEN && fits_locked(v, early)))
         *out = early;
@@ -325,8 +346,9 @@ void early_end(struct vfs *v, struct inode *i, struct early *early, bool put)
     LOCK_SCOPE(&v->tree);
     if (put) {
         stage_unwatch(early->stage);
-        early_free(early);
+        early_unref_locked(early);
     } else if (stage_is_away(early->stage)) {
+        early->taken = false;
         i->active->early = early;
     } else {
         early_drop_locked(v, early);
@@ -340,8 +362,9 @@ void early_drop_locked(struct vfs *v, struct early *early)
         LOG_ERROR("vfs", "\"%s\" lacks bytes that are only in its upload %s, which the next mount aborts", early->key, early->id);
     else if (early->id[0])
         left_abort_locked(v, early->key, early->id);
+    early->taken = true;
     stage_unwatch(early->stage);
-    early_free(early);
+    early_unref_locked(early);
 }
 
 enum err_code early_plan(struct early *early, struct plan *p, uint64_t size, struct err *e)

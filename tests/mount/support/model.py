@@ -319,8 +319,12 @@ class Model:
         handle = self.any_handle(os.O_WRONLY)
         if handle:
             mode = self.rng.choice([0, fsx.KEEP_SIZE, fsx.PUNCH_HOLE | fsx.KEEP_SIZE, fsx.ZERO_RANGE, fsx.ZERO_RANGE | fsx.KEEP_SIZE])
-            offset, length = self.offset(), self.length() + 1
-            self.on_handle("fallocate %d of %d at %d" % (mode, length, offset), handle, lambda fd: fsx.fallocate(fd, mode, offset, length))
+            offset, length, when = self.offset(), self.length() + 1, self.rng.randrange(COMPARED_TIME // 2, COMPARED_TIME)
+
+            def allocate(fd):
+                fsx.fallocate(fd, mode, offset, length)
+                os.utime(fd, ns=(when, when))  # whether it is a change where it changes no byte, disks do not agree
+            self.on_handle("fallocate %d of %d at %d" % (mode, length, offset), handle, allocate)
 
     def do_copy_file(self):
         """As cp does it."""
