@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from support.buckets import Parameters
-from support.secrets import core_dump_has, files_with
-from support.work import run
+from support.secrets import core_dump_has, files_with, memory_has
+from support.work import run, wait_until
 
 SECRET = "hunter2-Xq9-unmistakable-value-Zz7"
 
@@ -79,3 +79,18 @@ def test_the_memory_of_values_is_locked(disk):
     with open("/proc/%d/status" % disk.pid, encoding="utf-8") as status:
         locked = next(line for line in status if line.startswith("VmLck"))
     assert int(locked.split()[1]) > 0
+
+
+def test_with_decryption_on_read_nothing_of_a_value_is_left_in_memory_after_the_close(moto, mount, released):
+    """All of the process's memory is searched, what is locked included: buffers of libcurl, jansson, libfuse, stacks, freed blocks."""
+    witness = Parameters(moto)
+    witness.put("s", SECRET + "-sealed", "SecureString")
+    disk = mount(witness, binary=released, ssm_decrypt="read", ssm_rate=1000)
+    with open(disk / "s", encoding="ascii") as f:
+        assert f.read() == SECRET + "-sealed"
+        assert memory_has(disk.pid, SECRET.encode())
+    for _ in range(3):
+        assert (disk / "s").read_text() == SECRET + "-sealed"
+    (disk / "s").write_text(SECRET + "-changed")
+    assert witness.get("s") == SECRET + "-changed"
+    wait_until(lambda: not memory_has(disk.pid, SECRET.encode()), 10, "a process without the value")

@@ -29,10 +29,23 @@ def dumpable_mappings(pid):
                 yield span
 
 
-def core_dump_has(pid, secret):
+def readable_mappings(pid):
+    with open("/proc/%d/maps" % pid, encoding="utf-8") as maps:
+        for line in maps:
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) r", line)
+            if head and "[v" not in line:
+                yield int(head.group(1), 16), int(head.group(2), 16)
+
+
+def memory_has(pid, secret):
+    """As core_dump_has(), of all memory that root can read, also what no core dump would have."""
+    return core_dump_has(pid, secret, readable_mappings)
+
+
+def core_dump_has(pid, secret, mappings=dumpable_mappings):
     """Whether a core dump made now, by root and whatever the limits, would show the secret: where it was found, or False."""
     with open("/proc/%d/mem" % pid, "rb", buffering=0) as memory:
-        for start, end in dumpable_mappings(pid):
+        for start, end in mappings(pid):
             position, tail = start, b""
             while position < end:
                 try:
