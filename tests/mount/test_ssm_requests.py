@@ -2,11 +2,13 @@
 import errno
 import json
 import os
+import subprocess
 import threading
 import time
 
 import pytest
 
+from support import servers
 from support.buckets import Parameters
 from support.work import errno_of, run, wait_until
 
@@ -305,3 +307,31 @@ def test_labels_and_versions_are_those_of_the_service(origin, parameters, tree):
     assert (disk / "p@l1").read_text() == "three"
     assert len(os.getxattr(disk / "p@1", "user.ssm.labels").split(b",")) == 9
     assert sorted(os.listdir(disk / "p@history")) == ["1", "2", "3"]
+
+
+def test_fifty_mounts_that_start_together_share_the_quota_of_the_account(origin, released, tmp_path):
+    """Whoever is refused comes back at a time of his own: all get through, and what is refused is less than what is needed."""
+    origin.parameters(gets_per_s=40)
+    origin.fill_parameters("/together/p", 30)
+    environment = dict(os.environ, AWS_ACCESS_KEY_ID=servers.ACCESS, AWS_SECRET_ACCESS_KEY=servers.SECRET)
+    paths = [tmp_path / ("m%d" % i) for i in range(50)]
+    mounts = []
+    try:
+        for path in paths:
+            path.mkdir()
+            mounts.append(subprocess.Popen([released, "ssm:/together", path, "-f", "-o",
+                                            "region=us-east-1,endpoint=" + origin.endpoint], env=environment,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_until(lambda: all(path.is_mount() for path in paths), 60)
+        listings = [threading.Thread(target=os.listdir, args=(path,)) for path in paths]
+        for thread in listings:
+            thread.start()
+        for thread in listings:
+            thread.join()
+        counts = origin.counts()
+        assert counts["total"] - counts["throttled"] == 50 + 50 * 3 and counts["throttled"] < 200
+    finally:
+        for one in mounts:
+            one.terminate()
+        for one in mounts:
+            one.wait(30)
