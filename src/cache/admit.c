@@ -304,7 +304,11 @@ static enum err_code record_one_locked(struct cache *c, struct cache_entry *n, s
     enum err_code code = db_step(c->db, s, NULL, e);
     if (code)
         return code;
-    if (db_changes(c->db) == 0) {
+    if (db_changes(c->db) == 0) { /* its row went before it had a file: nobody else knows the file */
+        char path[PATH_LEN];
+        path_part(c, n->content, path);
+        if (n->writer)
+            unlinkat(c->dirfd, path, 0);
         entry_forget_locked(n);
         return ERR_OK;
     }

@@ -14,6 +14,7 @@
 #include <sys/file.h>
 
 #define ROUNDS 64
+#define YOUNG  64 /* transactions: within so many a new row gets its file */
 
 /* The file of a WHOLE takes its old name again: then the name by the hash is free for another file with these bytes. Where that
  * is rolled back, or the process killed, readers find it there (entry.c). */
@@ -41,6 +42,7 @@ enum err_code content_gone(struct cache *c, int64_t id, struct err *e)
 
 struct space {
     uint64_t disk, tier[2];
+    int64_t clock;
 };
 
 static enum err_code read_space(struct db *d, struct space *out, struct err *e)
@@ -51,7 +53,7 @@ static enum err_code read_space(struct db *d, struct space *out, struct err *e)
     if (!code && !row)
         code = err_set(e, ERR_PROTO, "database: the table space is empty");
     if (!code)
-        *out = (struct space){(uint64_t)db_int(s, 0), {(uint64_t)db_int(s, 1), (uint64_t)db_int(s, 2)}};
+        *out = (struct space){(uint64_t)db_int(s, 0), {(uint64_t)db_int(s, 1), (uint64_t)db_int(s, 2)}, db_int(s, 3)};
     db_reset(s);
     return code;
 }
@@ -172,8 +174,8 @@ static enum err_code list_victims(struct cache *c, int tier, const struct victim
     }
 }
 
-/* Whether anybody has it open. */
-static bool in_use(struct cache *c, const struct victim *v)
+/* Whether anybody has it open, or is about to make its file: a row comes first. */
+static bool in_use(struct cache *c, const struct victim *v, int64_t clock)
 {
     char path[PATH_LEN];
     bool missing;
@@ -187,7 +189,7 @@ static bool in_use(struct cache *c, const struct victim *v)
     }
     path_part(c, v->id, path);
     CLEANUP(close) int fd = file_open_alone(c, path, &missing);
-    return fd < 0 && !missing;
+    return missing ? v->state == CONTENT_PART && clock - v->used < YOUNG : fd < 0;
 }
 
 static enum err_code evict_one(struct cache *c, const struct victim *v, struct err *e)
@@ -200,6 +202,7 @@ static enum err_code evict_one(struct cache *c, const struct victim *v, struct e
 
 struct eviction {
     uint64_t want, freed, files, small; /* bytes; contents */
+    int64_t clock;
 };
 
 static enum err_code evict_tier(struct cache *c, int tier, struct eviction *ev, struct err *e)
@@ -210,7 +213,7 @@ static enum err_code evict_tier(struct cache *c, int tier, struct eviction *ev, 
         enum err_code code = list_victims(c, tier, &after, list, &n, e);
         for (unsigned i = 0; !code && i < n && ev->freed < ev->want; i++) {
             after = list[i];
-            if (in_use(c, &list[i]))
+            if (in_use(c, &list[i], ev->clock))
                 continue;
             code = evict_one(c, &list[i], e);
             ev->freed += list[i].bytes;
@@ -228,6 +231,7 @@ static enum err_code evict(struct cache *c, struct eviction *ev, struct err *e)
     enum err_code code = read_space(c->db, &s, e);
     if (code)
         return code;
+    ev->clock = s.clock;
     bool second_first = s.tier[1] > c->config.size / 4 * 3, second_too = second_first || s.tier[0] < c->config.size / 4;
     if (second_first)
         code = evict_tier(c, 1, ev, e);
