@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MIB (1u << 20)
@@ -37,6 +38,32 @@ static void a_file_above_the_target_goes_by_parts(void **state)
     assert_int_equal(state_files(&r, "uploads", ""), 0);
     CLEANUP(store_meta_unref) struct store_meta *m = object_meta(&r, "big");
     assert_non_null(store_meta_prop(m, "sha512", NULL));
+    rig_stop(&r);
+}
+
+static bool all_parts_sent(void *arg)
+{
+    return rig_count(arg, MEM_UPLOAD_PART) == 8;
+}
+
+static void a_large_file_is_sent_while_it_is_written_and_what_is_changed_again(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(64 * MIB);
+    struct vfs_handle *h = create_at(&r, "big");
+    rig_mark(&r);
+    write_big(&r, h, text);
+    assert_true(within(20000, all_parts_sent, &r));
+    assert_int_equal(state_files(&r, "uploads", ""), 1);
+    memcpy(text + 20 * MIB, "changed", 7);
+    write_at(&r, h, 20 * MIB, "changed");
+    expect_ok(&r, close_file(&r, h));
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_BEGIN), 1);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_PART), 8 + 1);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_FINISH), 1);
+    expect_object(&r, "big", text);
+    assert_int_equal(state_files(&r, "uploads", ""), 0);
     rig_stop(&r);
 }
 
@@ -328,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_above_the_target_goes_by_parts),
+        cmocka_unit_test(a_large_file_is_sent_while_it_is_written_and_what_is_changed_again),
         cmocka_unit_test(parts_go_in_parallel_and_are_recorded_before_the_first),
         cmocka_unit_test(a_part_that_fails_aborts_the_upload),
         cmocka_unit_test(an_upload_that_others_aborted_is_no_absence_and_can_be_repeated),
