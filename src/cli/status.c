@@ -116,15 +116,17 @@ static void file_numbers(struct stack *s, struct buf *out)
 static void cache_numbers(struct stack *s, struct buf *out)
 {
     struct cache_stats c;
+    struct vfs_stats v;
 
     if (!s->cache)
         return;
     cache_stats(s->cache, &c);
+    vfs_stats(s->vfs, &v);
     const struct number list[] = {
         {"limit", c.limit},               {"used", c.used},
         {"hits", c.hits},                 {"misses", c.misses},
         {"bytes_saved", c.hit_bytes},     {"bytes_filled", c.filled_bytes},
-        {"bytes_dropped", c.dropped_bytes}, {"bytes_verified", c.verified_bytes},
+        {"bytes_dropped", c.dropped_bytes + v.bytes_uncached}, {"bytes_verified", c.verified_bytes},
         {"bad", c.bad},                   {"evicted", c.evicted},
         {"evicted_bytes", c.evicted_bytes}, {"deduplicated", c.deduplicated},
         {"pending", c.pending},           {"rebuilt", c.rebuilt},

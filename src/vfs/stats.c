@@ -26,6 +26,7 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
         .bytes_sent = v->bytes_sent,
         .block_hits = c.hits,
         .block_misses = c.misses,
+        .bytes_uncached = c.unkept,
     };
     struct neighbours_stats n;
     neighbours_stats_locked(v, &n);

@@ -256,6 +256,7 @@ struct vfs_stats {
     uint64_t inodes, names, handles, dirty_files, dirty_bytes, failed_uploads;
     uint64_t memory_used, memory_limit, parked_reads;
     uint64_t bytes_read, bytes_fetched, bytes_written, bytes_sent, block_hits, block_misses;
+    uint64_t bytes_uncached; /* fetched, and not given to the disk cache: memory may not be kept for as much as it has to write */
     uint64_t files_ahead, files_ahead_used, files_ahead_unused; /* read-ahead across files; the rest of them is not read yet */
 };
 void vfs_stats(struct vfs *v, struct vfs_stats *out);

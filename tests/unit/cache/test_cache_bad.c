@@ -41,7 +41,9 @@ static void repaired(struct cache *c)
 {
     struct cache_entry *n = cache_entry_get(c, &v); /* as who reads has it */
     (void)held_chunks(c, &v, 1);
-    fill(c, &v, 1);
+    /* While the index is being made anew the cache takes nothing. */
+    for (unsigned tries = 0; tries < 100 && !holds(c, &v, 1); tries++, usleep(50 * 1000))
+        fill(c, &v, 1);
     assert_true(holds(c, &v, 1));
     cache_entry_unref(n);
     c = reopened(c);

@@ -121,7 +121,7 @@ static const struct {
     {"sse_c_key_file=/k", false, {"sse=c", "sse_c_key_file"}},
     {"sse=kms,sse_c_key_file=/k", false, {"sse=c", "sse_c_key_file"}},
     {"sse=rot13", false, {"sse", "kms"}},
-    {"ssm_watch=q", true, {"ssm_watch", "not available"}},
+    {"ssm_watch=q", true, {"ssm_watch", "https://"}},
     {"storage_class=BEST", false, {"storage_class", "STANDARD_IA"}},
     {"acl=everybody", false, {"acl", "bucket-owner-full-control"}},
     {"region=not a region", false, {"region"}},

@@ -67,8 +67,8 @@ static void several_readers_in_order_of_one_handle_are_told_apart(void **state)
         for (unsigned k = 0; k < 4; k++)
             assert_int_equal(read_now(f.c, 1, k * 32 * MIB + at, 2 * BLOCK, &ra), ERR_OK);
     struct content_stats st = stats(&f);
-    assert_true(st.requests <= 4 * 20); /* one by one 128 */
-    assert_true(st.misses <= 4 * 24);
+    assert_true(st.requests <= 4 * 28); /* one by one 128; how far it runs ahead follows from the time that a request takes */
+    assert_true(st.misses <= 4 * 28);
     fixture_free(&f);
 }
 
