@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 _Static_assert(CONTENT_BLOCK == CACHE_CHUNK, "a block is a chunk");
 
@@ -150,6 +151,13 @@ static void adopt(void *arg)
     cond_broadcast(&v->changed);
 }
 
+/* Until it is copied the staging file takes room, which who writes next may need. */
+static bool has_room(int fd, uint64_t size)
+{
+    struct statvfs disk;
+    return fd >= 0 && fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= size;
+}
+
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
                    const uint8_t *sha512, uint64_t crc64nvme)
 {
@@ -161,8 +169,9 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
     s->crc = crc64nvme;
     if (sha512)
         memcpy(s->sha512, sha512, sizeof(s->sha512));
+    bool room = has_room(s->fd, version->size);
     lock_take(&v->tree);
-    bool queued = s->key && s->fd >= 0 && pool_submit(v->pool, adopt, s, NULL) == ERR_OK;
+    bool queued = s->key && room && pool_submit(v->pool, adopt, s, NULL) == ERR_OK;
     v->background += queued; /* it cannot end before the lock is dropped */
     lock_drop(&v->tree);
     if (queued)

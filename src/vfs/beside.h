@@ -14,7 +14,8 @@ struct beside *beside_new(struct vfs *v, struct err *e);
 void beside_free(struct beside *b);
 
 /* The file at `path`, of version->size bytes with that SHA-512, or where it is NULL that CRC-64/NVME, was stored under the key: the
- * cache gets a copy in the background. Where it is written to meanwhile the cache notices and drops it. Never waits. */
+ * cache gets a copy in the background, unless the file's disk is so full that its room is wanted. Where it is written to meanwhile
+ * the cache notices and drops it. Never waits. */
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
                    const uint8_t *sha512, uint64_t crc64nvme);
 
