@@ -112,20 +112,21 @@ void cache_verify(struct cache *c, const struct cache_version *v, uint64_t *byte
 {
     CLEANUP(cache_entry_unref) struct cache_entry *n = cache_entry_get(c, v);
     CLEANUP(free) char *buf = malloc(CACHE_CHUNK);
+    size_t size = n ? (n->n_chunks + 63) / 64 * sizeof(uint64_t) : 0;
+    CLEANUP(free) uint64_t *held = calloc(1, size + 1); /* before: the idler may be the one that finds what is bad */
     *bytes = *bad = 0;
-    if (!n || !buf)
+    if (!n || !buf || !held)
         return;
     lock_take(&n->lock);
     entry_look_locked(n);
+    if (n->held)
+        memcpy(held, n->held, size);
     if (n->checked)
-        memset(n->checked, 0, (n->n_chunks + 63) / 64 * sizeof(uint64_t));
+        memset(n->checked, 0, size);
     n->n_checked = 0;
     lock_drop(&n->lock);
     for (uint64_t i = 0; i < n->n_chunks; i++) {
-        lock_take(&n->lock);
-        bool held = bit_get(n->held, i);
-        lock_drop(&n->lock);
-        if (!held)
+        if (!bit_get(held, i))
             continue;
         bool good = entry_chunk(n, i, buf);
         *bytes += good ? chunk_len(n, i) : 0;
