@@ -325,9 +325,9 @@ def test_a_failed_upload_keeps_its_staged_file_logs_its_path_and_is_not_replayed
     fd = os.open(disk / "f", os.O_WRONLY | os.O_CREAT, 0o644)
     os.write(fd, b"precious bytes")
     assert errno_of(os.close, fd) == errno.EIO
+    wait_until(lambda: "its bytes are in" in disk.log(), what="the path in the log")
     staged = [p for p in disk.state_files() if p.read_bytes() == b"precious bytes"]
-    assert staged
-    wait_until(lambda: str(staged[0].name) in disk.log(), what="the path in the log")
+    assert staged and staged[0].name in disk.log()
     status = json.loads(run(mounts.program(), "status", disk.path, "--json"))
     assert [(f["path"], f["file"], f["bytes"]) for f in status["failed"]] == [("/f", str(staged[0]), 14)]
     assert status["failed"][0]["error"]
