@@ -58,7 +58,7 @@ enum err_code index_put_version(struct cache *c, const struct cache_entry *n, in
 
 enum err_code index_repoint(struct cache *c, int64_t from, int64_t to, struct err *e)
 {
-    for (;;) {
+    while (from != to) {
         bool row = false;
         struct db_stmt *s = db_use(c->db, SQL_VERSIONS_OF);
         db_bind_int(s, 1, from);
@@ -75,6 +75,7 @@ enum err_code index_repoint(struct cache *c, int64_t from, int64_t to, struct er
         if (code)
             return code;
     }
+    return ERR_OK;
 }
 
 enum err_code index_do(struct cache *c, enum sql which, int64_t a, int64_t b, struct err *e)

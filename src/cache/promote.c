@@ -129,6 +129,8 @@ static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
     db_bind_blob(s, 1, p->hash, CACHE_SHA512);
     enum err_code code = db_step(c->db, s, &row, e);
     p->twin = !code && row ? db_int(s, 0) : 0;
+    if (p->twin == p->content) /* an earlier job has promoted it already */
+        p->twin = 0;
     db_reset(s);
     if (!code && p->twin) {
         code = index_repoint(c, p->content, p->twin, e);
