@@ -156,7 +156,7 @@ static void copy_one(void *arg)
         t->code = store_copy(t->v->store, &copy, &call, &t->copied, &t->err);
     t->done = true;
     if (t->code)
-        *t->stop = true;
+        __atomic_store_n(t->stop, true, __ATOMIC_RELEASE);
 }
 
 /* Deletes the sources, or after a failure the copies that were made. What others have changed since stays. */
