@@ -41,7 +41,7 @@ static bool put_one(struct cache_entry *n, struct copy *p)
     uint64_t deadline = clock_mono_ms() + WAIT_MS;
     p->busy = true;
     while (!cache_put(n, &p->block)) {
-        if (clock_mono_ms() > deadline || cache_in_trouble(n->cache))
+        if (clock_mono_ms() > deadline)
             return p->busy = false;
         usleep(20 * 1000);
     }

@@ -26,13 +26,6 @@ void cache_trouble(struct cache *c, const struct err *e)
         LOG_WARN("cache", "nothing is stored in %s for now: %s", c->dir, e->msg);
 }
 
-bool cache_in_trouble(struct cache *c)
-{
-    uint64_t now = clock_mono_ms();
-    LOCK_SCOPE(&c->lock);
-    return c->stop || now < c->trouble_until_ms;
-}
-
 /* ---- Opening and closing */
 
 static struct map_key key_of(const void *value)

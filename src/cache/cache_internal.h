@@ -252,8 +252,6 @@ bool sweep_needless(struct cache *c);
 /* ---- cache.c */
 
 void cache_trouble(struct cache *c, const struct err *e); /* nothing is stored for a while; logged when it begins */
-/* Whether that is so now, or the cache is being closed: what is put is dropped, and waiting helps nobody. */
-bool cache_in_trouble(struct cache *c);
 void cache_count(struct cache *c, uint64_t *counter, uint64_t n);
 
 #endif

@@ -97,8 +97,6 @@ static void swept_after(struct cache *c, struct job *j, bool committed)
 {
     lock_take(&c->lock);
     c->sweep_due = !committed;
-    if (!committed)
-        cond_signal(&c->idle_work);
     lock_drop(&c->lock);
     lock_take(&c->index_lock);
     c->swept |= committed;

@@ -310,34 +310,6 @@ static void a_lock_that_is_held_stops_no_reader(void **state)
     close_cache(c);
 }
 
-/* Who stored a file from here must not wait for a cache that takes nothing: each try would be counted. */
-static void what_is_adopted_in_trouble_is_dropped_at_once(void **state)
-{
-    char path[512], bytes[CACHE_CHUNK * 4];
-    struct cache_stats before, after;
-    struct cache *c = filled();
-    close_cache(c);
-    pid_t child = hold_lock();
-    c = open_cache(SIZE);
-    struct cache_version w = version_of("w", "e1", 1000), x = version_of("x", "e1", sizeof(bytes));
-    fill_chunks(c, &w, 3, 0, 1);
-    do
-        cache_stats(c, &before);
-    while (!before.trouble[0] && usleep(10 * 1000) == 0);
-    make_bytes(4, 0, bytes, sizeof(bytes));
-    snprintf(path, sizeof(path), "%s/staged", cache_dir);
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
-    cache_adopt(c, &x, fd, &(struct cache_sums){0});
-    cache_stats(c, &after);
-    assert_true(after.dropped_bytes - before.dropped_bytes <= sizeof(bytes) + 1000);
-    close(fd);
-    unlink(path);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    close_cache(c);
-}
-
 static void directories_are_ours_and_private_or_refused(void **state)
 {
     char path[128];
@@ -384,7 +356,6 @@ int main(void)
         T(a_database_that_cannot_be_used_is_made_anew),
         T(a_database_that_is_spoilt_under_an_open_cache_is_made_anew),
         T(a_lock_that_is_held_stops_no_reader),
-        T(what_is_adopted_in_trouble_is_dropped_at_once),
         T(directories_are_ours_and_private_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
