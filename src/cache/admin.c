@@ -139,6 +139,7 @@ void cache_verify(struct cache *c, const struct cache_version *v, uint64_t *byte
 struct apply_job {
     struct job job;
     enum cache_action action;
+    const char *prefix;
     int64_t *ids;
     uint64_t n, cap, changed;
     struct lock lock;
@@ -187,7 +188,11 @@ static enum err_code apply_in(struct cache *c, struct job *j, struct err *e)
     a->changed = 0;
     for (uint64_t i = 0; !code && i < a->n; i++)
         code = apply_one(c, a->action, a->ids[i], &a->changed, e);
-    return code;
+    if (code || a->action == CACHE_PIN || a->action == CACHE_UNPIN)
+        return code;
+    struct db_stmt *s = db_use(c->db, SQL_DROP_NOTES);
+    db_bind_text(s, 1, a->prefix);
+    return db_step(c->db, s, NULL, e);
 }
 
 static void apply_after(struct cache *c, struct job *j, bool committed)
@@ -204,7 +209,7 @@ static void apply_after(struct cache *c, struct job *j, bool committed)
 
 enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action action, uint64_t *n, struct err *e)
 {
-    struct apply_job a = {.job = {.in = apply_in, .after = apply_after}, .action = action};
+    struct apply_job a = {.job = {.in = apply_in, .after = apply_after}, .action = action, .prefix = prefix};
     lock_init(&a.lock, "cache command", LOCK_LEAF);
     cond_init(&a.ended);
     enum err_code code = cache_each(c, prefix, collect, &a, e);

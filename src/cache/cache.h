@@ -110,12 +110,17 @@ int cache_entry_fd(struct cache_entry *n);
 
 /* ---- What is known of versions beside their bytes */
 
-/* Remembers up to CACHE_NOTE_MAX bytes about a version. Copies; never blocks; dropped where the queue is full. */
+/* Remembers up to CACHE_NOTE_MAX bytes about a version, and a number that tells apart what has the same name (`modified`, as the
+ * caller has it): in place of what was noted about the key. Copies; never blocks; dropped where the queue is full. All notes
+ * together take at most an eighth of the cache's size: those that were not used for longest go. */
 #define CACHE_NOTE_MAX (64u * 1024)
-void cache_note_put(struct cache *c, const struct cache_version *v, const void *p, size_t len);
+void cache_note_put(struct cache *c, const struct cache_version *v, int64_t modified, const void *p, size_t len);
 
-/* malloc'd, NULL if there is none. Blocks on the disk. */
-void *cache_note_get(struct cache *c, const struct cache_version *v, size_t *len);
+/* malloc'd, NULL if there is none of that version; one that is damaged is none. Blocks on the disk. */
+void *cache_note_get(struct cache *c, const struct cache_version *v, int64_t *modified, size_t *len);
+
+/* Whether there is one about the key, whatever the version. Blocks on the disk. */
+bool cache_note_has(struct cache *c, const char *origin, const char *key);
 
 /* ---- State */
 

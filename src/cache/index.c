@@ -125,12 +125,34 @@ static enum err_code make_schema(struct db *d, struct err *e)
     return code ? code : db_exec(d, "COMMIT", e);
 }
 
+/* Brings a database of an earlier version to this one: all of it or, where the process is killed, nothing. */
+static enum err_code migrate(struct db *d, int64_t *version, struct err *e)
+{
+    enum err_code code = db_exec(d, "BEGIN IMMEDIATE", e);
+    if (!code)
+        code = db_number(d, "PRAGMA user_version", version, e); /* another process may have done it */
+    while (!code && *version > 0 && *version < INDEX_VERSION && index_steps[*version]) {
+        char sql[64];
+        snprintf(sql, sizeof(sql), "PRAGMA user_version=%d", (int)*version + 1);
+        code = db_exec(d, index_steps[*version], e);
+        if (!code)
+            code = db_exec(d, sql, e);
+        *version += !code;
+    }
+    struct err ignored;
+    if (code && db_exec(d, "ROLLBACK", &ignored) != ERR_OK)
+        return code;
+    return code ? code : db_exec(d, "COMMIT", e);
+}
+
 static enum err_code check_kind(struct db *d, struct err *e)
 {
     int64_t application = 0, version = 0;
     enum err_code code = db_number(d, "PRAGMA application_id", &application, e);
     if (!code)
         code = db_number(d, "PRAGMA user_version", &version, e);
+    if (!code && application == INDEX_APPLICATION && version > 0 && version < INDEX_VERSION)
+        code = migrate(d, &version, e);
     if (!code && (application != INDEX_APPLICATION || version != INDEX_VERSION))
         code = err_set(e, ERR_PROTO, "%s", application != INDEX_APPLICATION ? "another program made it"
                                            : version > INDEX_VERSION         ? "a newer awsfs made it"

@@ -4,6 +4,18 @@
  * guard: a checksum of a version's row, whose damage nothing else would tell. used: a clock that counts uses, so that a clock of the machine that jumps means nothing. tier 0: used once; tier 1: used
  * again. disk: bytes of the file that are reserved or written; 0 of one whose bytes are in the row.
  */
+#define NOTES \
+    "CREATE TABLE note(origin INTEGER NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL," \
+    " modified INTEGER NOT NULL, used INTEGER NOT NULL, guard INTEGER NOT NULL, body BLOB NOT NULL," \
+    " PRIMARY KEY(origin, key)) WITHOUT ROWID;" \
+    "CREATE INDEX note_used ON note(used);" \
+    "CREATE TRIGGER note_added AFTER INSERT ON note BEGIN" \
+    " UPDATE space SET notes = notes + length(new.key) + length(new.body) + 200; END;" \
+    "CREATE TRIGGER note_changed AFTER UPDATE OF body ON note BEGIN" \
+    " UPDATE space SET notes = notes + length(new.body) - length(old.body); END;" \
+    "CREATE TRIGGER note_dropped AFTER DELETE ON note BEGIN" \
+    " UPDATE space SET notes = notes - length(old.key) - length(old.body) - 200; END;"
+
 const char index_schema[] =
     "CREATE TABLE origin(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE content(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB UNIQUE, size INTEGER NOT NULL,"
@@ -17,9 +29,6 @@ const char index_schema[] =
     "CREATE INDEX version_content ON version(content);"
     "CREATE TABLE chunks(content INTEGER NOT NULL, part INTEGER NOT NULL, mask INTEGER NOT NULL, sums BLOB NOT NULL,"
     " PRIMARY KEY(content, part)) WITHOUT ROWID;"
-    "CREATE TABLE note(origin INTEGER NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL,"
-    " used INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY(origin, key, etag, size)) WITHOUT ROWID;"
-    "CREATE INDEX note_used ON note(used);"
     "CREATE TABLE space(one INTEGER PRIMARY KEY CHECK(one = 1), disk INTEGER NOT NULL, once INTEGER NOT NULL,"
     " again INTEGER NOT NULL, clock INTEGER NOT NULL, notes INTEGER NOT NULL);"
     "INSERT INTO space VALUES(1, 0, 0, 0, 1, 0);"
@@ -35,9 +44,12 @@ const char index_schema[] =
     " once = once + (new.tier = 0) * max(new.disk, ifnull(length(new.body), 0))"
     " - (old.tier = 0) * max(old.disk, ifnull(length(old.body), 0)),"
     " again = again + (new.tier = 1) * max(new.disk, ifnull(length(new.body), 0))"
-    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;"
-    "CREATE TRIGGER note_added AFTER INSERT ON note BEGIN UPDATE space SET notes = notes + length(new.body) + 200; END;"
-    "CREATE TRIGGER note_dropped AFTER DELETE ON note BEGIN UPDATE space SET notes = notes - length(old.body) - 200; END;";
+    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;" NOTES;
+
+/* Version 1 had notes that nothing wrote. */
+const char *const index_steps[INDEX_VERSION] = {
+    [1] = "DROP TABLE note; UPDATE space SET notes = 0;" NOTES,
+};
 
 #define CONTENT_COLUMNS "c.id, c.state, c.size, c.hash, c.seen, c.disk"
 
@@ -74,11 +86,18 @@ const char *const index_sql[SQL_COUNT] = {
                     " WHERE c.pinned = 0 AND c.state <> 3 AND c.tier = ?1 AND (c.used, c.id) > (?2, ?3) ORDER BY c.used, c.id LIMIT 64",
     [SQL_SPACE] = "SELECT disk, once, again, clock, notes FROM space",
     [SQL_TICK] = "UPDATE space SET clock = clock + 1",
-    [SQL_PUT_NOTE] = "INSERT OR REPLACE INTO note(origin, key, etag, size, used, body)"
-                     " VALUES(?1, ?2, ?3, ?4, (SELECT clock FROM space), ?5)",
-    [SQL_GET_NOTE] = "SELECT body FROM note WHERE origin = ?1 AND key = ?2 AND etag = ?3 AND size = ?4",
-    [SQL_TRIM_NOTES] = "DELETE FROM note WHERE (origin, key, etag, size) IN"
-                       " (SELECT origin, key, etag, size FROM note ORDER BY used LIMIT 256)",
+    /* Not "OR REPLACE": that drops a row without its trigger. */
+    [SQL_PUT_NOTE] = "INSERT INTO note(origin, key, etag, size, modified, guard, body, used)"
+                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT clock FROM space))"
+                     " ON CONFLICT(origin, key) DO UPDATE SET etag = ?3, size = ?4, modified = ?5, guard = ?6, body = ?7,"
+                     " used = excluded.used",
+    [SQL_GET_NOTE] = "SELECT modified, guard, body, (SELECT clock FROM space) - used FROM note"
+                     " WHERE origin = ?1 AND key = ?2 AND etag = ?3 AND size = ?4",
+    [SQL_HAS_NOTE] = "SELECT 1 FROM note WHERE origin = ?1 AND key = ?2",
+    [SQL_TOUCH_NOTE] = "UPDATE note SET used = (SELECT clock FROM space) WHERE origin = ?1 AND key = ?2",
+    [SQL_TRIM_NOTES] = "DELETE FROM note WHERE (origin, key) IN (SELECT origin, key FROM note ORDER BY used LIMIT 16)",
+    [SQL_DROP_NOTES] = "DELETE FROM note WHERE ?1 = '' OR key = ?1 OR (substr(key, 1, length(?1)) = ?1 AND"
+                       " (substr(?1, -1) = '/' OR substr(key, length(?1) + 1, 1) = '/'))",
     [SQL_PAGE] = "SELECT v.origin, v.key, v.etag, v.size, v.content, c.state, max(c.disk, ifnull(length(c.body), 0)), c.pinned,"
                  " o.name FROM version v JOIN content c ON c.id = v.content LEFT JOIN origin o ON o.id = v.origin"
                  " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3"

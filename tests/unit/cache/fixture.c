@@ -197,3 +197,15 @@ int64_t sql(const char *text)
     db_close(d);
     return n;
 }
+
+void sql_all(const char *text)
+{
+    char path[128];
+    struct db *d = NULL;
+    struct err e = ERR_INIT;
+    snprintf(path, sizeof(path), "%s/index.db", cache_dir);
+    assert_int_equal(db_open(path, false, 1000, NULL, 0, &d, &e), ERR_OK);
+    if (db_exec(d, text, &e) != ERR_OK)
+        fail_msg("%s: %s", text, e.msg);
+    db_close(d);
+}

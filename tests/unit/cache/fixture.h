@@ -45,5 +45,7 @@ uint64_t disk_usage(void);
 void spoil(const char *path, uint64_t offset);
 /* Runs SQL in the index by a connection of its own; returns the first number. */
 int64_t sql(const char *text);
+/* Statements without results. */
+void sql_all(const char *text);
 
 #endif

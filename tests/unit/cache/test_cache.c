@@ -215,29 +215,12 @@ static void what_was_stored_from_here_is_adopted(void **state)
     close_cache(c);
 }
 
-static void notes_are_kept_by_version(void **state)
-{
-    struct cache *c = open_cache(SIZE);
-    struct cache_version v = version_of("a", "e1", 0);
-    size_t len = 0;
-    assert_null(cache_note_get(c, &v, &len));
-    cache_note_put(c, &v, "mode", 4);
-    close_cache(c);
-    c = open_cache(SIZE);
-    char *p = cache_note_get(c, &v, &len);
-    assert_int_equal(len, 4);
-    assert_memory_equal(p, "mode", 4);
-    free(p);
-    v.etag = "e2";
-    assert_null(cache_note_get(c, &v, &len));
-    close_cache(c);
-}
-
 static void no_cache_holds_nothing_and_takes_every_call(void **state)
 {
     struct cache_version v = version_of("a", "e1", 100);
     struct cache_block b = {.len = 100};
     size_t len;
+    int64_t modified;
     char buf[100];
     struct cache_entry *n = cache_entry_get(NULL, &v);
     assert_null(n);
@@ -245,8 +228,9 @@ static void no_cache_holds_nothing_and_takes_every_call(void **state)
     assert_false(cache_read(n, 0, buf, 100));
     assert_false(cache_put(n, &b));
     assert_int_equal(cache_entry_fd(n), -1);
-    assert_null(cache_note_get(NULL, &v, &len));
-    cache_note_put(NULL, &v, "x", 1);
+    assert_null(cache_note_get(NULL, &v, &modified, &len));
+    assert_false(cache_note_has(NULL, v.origin, v.key));
+    cache_note_put(NULL, &v, 1, "x", 1);
     cache_adopt(NULL, &v, -1, &(struct cache_sums){0});
     assert_true(cache_drain(NULL, 0));
     assert_int_equal(stats_of(NULL).used, 0);
@@ -279,7 +263,6 @@ int main(void)
         T(chunks_come_in_any_order_and_what_is_missing_is_told),
         T(a_whole_content_can_be_lent_as_a_file_also_after_a_remount),
         T(what_was_stored_from_here_is_adopted),
-        T(notes_are_kept_by_version),
         T(no_cache_holds_nothing_and_takes_every_call),
         T(two_caches_on_one_directory_share),
     };
