@@ -3,6 +3,7 @@
  * nothing is 0 and a running CRC is a CRC. Without an instruction for them, 16 (8 for CRC-32C) bytes are folded at a
  * time through tables: table[k][b] is the CRC of byte b followed by k zero bytes.
  */
+#include "util/crc64_kernel.h"
 #include "util/digest.h"
 
 #include <pthread.h>
@@ -133,11 +134,9 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t len)
     return ~crc32c_tables(~crc, p, len);
 }
 
-uint64_t crc64nvme(uint64_t crc, const void *p, size_t len)
+static uint64_t crc64_tables(uint64_t crc, const unsigned char *at, size_t len)
 {
-    const unsigned char *at = p;
     pthread_once(&tables_once, build_tables);
-    crc = ~crc;
     for (; len >= 16; at += 16, len -= 16) {
         uint64_t a = load_le64(at) ^ crc, b = load_le64(at + 8);
         crc = table64[15][a & 255] ^ table64[14][a >> 8 & 255] ^ table64[13][a >> 16 & 255] ^
@@ -148,7 +147,7 @@ uint64_t crc64nvme(uint64_t crc, const void *p, size_t len)
     }
     for (; len; at++, len--)
         crc = crc >> 8 ^ table64[0][(crc ^ *at) & 255];
-    return ~crc;
+    return crc;
 }
 
 /* a * b modulo the polynomial; bit 63 is the coefficient of x^0. */
@@ -161,6 +160,49 @@ static uint64_t multiply_mod(uint64_t a, uint64_t b)
         b = b >> 1 ^ (b & 1 ? POLY64 : 0);
     }
     return product;
+}
+
+#ifdef HAVE_CRC64_CLMUL
+static struct crc64_powers powers64;
+static pthread_once_t powers_once = PTHREAD_ONCE_INIT;
+
+static uint64_t power64(unsigned n)
+{
+    uint64_t power = UINT64_C(1) << 63, square = UINT64_C(1) << 62; /* x^0, x^1 */
+    for (; n; n >>= 1) {
+        if (n & 1)
+            power = multiply_mod(power, square);
+        square = multiply_mod(square, square);
+    }
+    return power;
+}
+
+static void build_powers(void)
+{
+    powers64 = (struct crc64_powers){power64(511 + 64), power64(511), power64(127 + 64), power64(127)};
+}
+
+/* As much as comes in whole steps; the rest, and the 16 bytes that it leaves, go through the tables. */
+static uint64_t crc64_clmul(uint64_t crc, const unsigned char *p, size_t len)
+{
+    unsigned char folded[16];
+    size_t steps = len / CRC64_STEP * CRC64_STEP;
+    pthread_once(&powers_once, build_powers);
+    if (steps) {
+        crc64_clmul_fold(&powers64, crc, p, steps, folded);
+        crc = crc64_tables(0, folded, sizeof(folded));
+    }
+    return crc64_tables(crc, p + steps, len - steps);
+}
+#endif
+
+uint64_t crc64nvme(uint64_t crc, const void *p, size_t len)
+{
+#ifdef HAVE_CRC64_CLMUL
+    if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
+        return ~crc64_clmul(~crc, p, len);
+#endif
+    return ~crc64_tables(~crc, p, len);
 }
 
 uint64_t crc64nvme_combine(uint64_t crc_a, uint64_t crc_b, uint64_t len_b)
