@@ -87,7 +87,7 @@ struct aws_request {
     const struct aws_param *headers; /* ends with name NULL; may be NULL; x-amz-* and all others are signed */
     const struct http_body *body;
     const char *body_sha256;       /* hex of the body; NULL: computed here when the body is at most 1 MiB in one read, else
-                                      UNSIGNED-PAYLOAD over https and computed over http */
+                                      UNSIGNED-PAYLOAD over https or to a loopback address, and computed over other http */
     unsigned timeout_ms;           /* 0: the client's */
     unsigned first_byte_ms;        /* 0: the engine's; completes and copies use 300,000, which is then also how long an
                                       attempt under way may take beyond timeout_ms */

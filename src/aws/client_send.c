@@ -180,6 +180,15 @@ static enum err_code hash_body(struct aws_job *job, struct err *e)
     return ERR_OK;
 }
 
+/* Over TLS, or where there is no wire, nobody can change a body on its way: a long one goes without a hash, which would cost more
+ * than sending it. Its CRC is in a header that is signed. */
+static bool goes_unsigned(const struct aws_job *job)
+{
+    const struct uri *uri = &job->state.endpoint.uri;
+
+    return job->c->s3 && job->body.size > HASH_MAX && (uri->tls || uri_host_is_loopback(uri->host));
+}
+
 /* What stands for the body in the signature. */
 static enum err_code choose_payload(struct aws_job *job, const char **payload, struct err *e)
 {
@@ -192,7 +201,7 @@ static enum err_code choose_payload(struct aws_job *job, const char **payload, s
     }
     if (!job->body.size)
         return ERR_OK;
-    if (job->c->s3 && job->state.endpoint.uri.tls && job->body.size > HASH_MAX) {
+    if (goes_unsigned(job)) {
         *payload = SIGV4_UNSIGNED;
         return ERR_OK;
     }
@@ -461,6 +470,11 @@ enum err_code client_send_as_account(struct aws_client *c, const struct aws_requ
     return start(c, r, true, cancel, e);
 }
 
+static bool hashed_first(const struct aws_job *job)
+{
+    return job->body.size > HASH_MAX && !job->r.body_sha256 && !goes_unsigned(job);
+}
+
 enum err_code aws_call(struct aws_client *c, const struct aws_request *r, struct cancel *cancel, struct err *e)
 {
     struct exchange_limits limits;
@@ -471,8 +485,11 @@ enum err_code aws_call(struct aws_client *c, const struct aws_request *r, struct
     if (!job)
         return err_copy(e, &local);
     job->ended = &ended;
-    enum err_code code =
-        exchange_run(c->engine, c->budget, r->data ? &streaming : &collecting, job, &limits, cancel, e);
+    client_state_get(c, &job->state);
+    /* A long body is hashed here: the engine's thread has all other transfers to serve. */
+    enum err_code code = hashed_first(job) ? hash_body(job, e) : ERR_OK;
+    if (!code)
+        code = exchange_run(c->engine, c->budget, r->data ? &streaming : &collecting, job, &limits, cancel, e);
     if (!ended)
         job_free(job);
     return code;

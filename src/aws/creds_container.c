@@ -7,7 +7,6 @@
 #include "util/clock.h"
 #include "util/json.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,22 +17,6 @@
 
 enum { TIMEOUT_MS = 2000, ATTEMPTS = 3, PAUSE_MS = 1000, REPLY_MAX = 65536, URL_MAX = 2048 };
 
-/* "127.0.0.1", "[::1]" */
-static bool is_loopback(const char *host)
-{
-    size_t len = strlen(host);
-    struct in_addr v4;
-    struct in6_addr v6;
-    char inner[URI_HOST_MAX];
-
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    if (len < 2 || host[0] != '[')
-        return false;
-    snprintf(inner, sizeof(inner), "%.*s", (int)len - 2, host + 1);
-    return inet_pton(AF_INET6, inner, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 static bool may_be_plain(const char *host)
 {
     static const char *const known[] = {"localhost", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
@@ -41,7 +24,7 @@ static bool may_be_plain(const char *host)
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (!strcmp(host, known[i]))
             return true;
-    return is_loopback(host);
+    return uri_host_is_loopback(host);
 }
 
 static bool is_text(const char *s)

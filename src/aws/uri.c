@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 struct encoded {
@@ -189,4 +190,19 @@ enum err_code uri_parse(const char *url, struct uri *out, struct err *e)
         return code;
     *out = u;
     return ERR_OK;
+}
+
+bool uri_host_is_loopback(const char *host)
+{
+    size_t len = strlen(host);
+    struct in_addr v4;
+    struct in6_addr v6;
+    char inner[URI_HOST_MAX];
+
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    if (len < 2 || host[0] != '[' || host[len - 1] != ']')
+        return false;
+    snprintf(inner, sizeof(inner), "%.*s", (int)len - 2, host + 1);
+    return inet_pton(AF_INET6, inner, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
 }

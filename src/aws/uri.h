@@ -32,4 +32,7 @@ struct uri {
  * and never quotes what could be a password. */
 enum err_code uri_parse(const char *url, struct uri *out, struct err *e) MUST_CHECK;
 
+/* An address of this machine that no wire leads to: "127.0.0.1", "[::1]", as uri_parse() gives it. A name is none. */
+bool uri_host_is_loopback(const char *host);
+
 #endif

@@ -121,6 +121,30 @@ static void a_hash_that_is_given_is_used(void **state)
     script_stop(server);
 }
 
+static ssize_t read_x(void *arg, uint64_t offset, void *out, size_t len)
+{
+    uint64_t *reads = arg;
+    *reads += 1;
+    memset(out, 'x', len);
+    return (ssize_t)len;
+}
+
+static void a_long_body_that_leaves_this_machine_by_no_wire_is_not_hashed(void **state)
+{
+    SERVE({200, NULL, NULL});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    uint64_t reads = 0;
+    struct http_body large = {2 << 20, read_x, &reads}, small = {1 << 20, read_x, &reads};
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_PUT, .key = "k", .body = &large}, &o), ERR_OK);
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_PUT, .key = "k", .body = &small}, &o), ERR_OK);
+    struct seen first = script_seen(server, 1), second = script_seen(server, 2);
+    assert_string_equal(seen_header(&first, "X-Amz-Content-Sha256"), "UNSIGNED-PAYLOAD");
+    assert_int_equal(strlen(seen_header(&second, "X-Amz-Content-Sha256")), 64);
+    script_stop(server);
+}
+
 static void errors_are_decoded_and_named(void **state)
 {
     static const struct {
@@ -406,6 +430,7 @@ int main(void)
         T(a_header_that_would_break_the_request_is_refused),
         T(a_body_is_hashed_and_sent_again_with_each_attempt),
         T(a_hash_that_is_given_is_used),
+        T(a_long_body_that_leaves_this_machine_by_no_wire_is_not_hashed),
         T(errors_are_decoded_and_named),
         T(the_words_of_a_server_that_may_quote_a_secret_are_left_out),
         T(the_code_may_come_in_a_header),

@@ -132,6 +132,17 @@ static void paths_are_normalised_and_never_leave_the_root(void **state)
     }
 }
 
+static void only_addresses_of_this_machine_are_loopback(void **state)
+{
+    static const char *const yes[] = {"127.0.0.1", "127.8.9.10", "[::1]"};
+    static const char *const no[] = {"localhost", "128.0.0.1", "10.0.0.1", "127.0.0.1.example.com", "[::2]", "::1", "[::1", "[::1x", "[]", ""};
+
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        assert_true(uri_host_is_loopback(yes[i]));
+    for (size_t i = 0; i < ARRAY_LEN(no); i++)
+        assert_false(uri_host_is_loopback(no[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +152,7 @@ int main(void)
         cmocka_unit_test(a_query_is_encoded_and_sorted),
         cmocka_unit_test(a_query_over_its_maximum_is_refused),
         cmocka_unit_test(paths_are_normalised_and_never_leave_the_root),
+        cmocka_unit_test(only_addresses_of_this_machine_are_loopback),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
