@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support import buckets, mounts, servers
+from support import buckets, mounts, recorder as recording, servers
 
 
 def pytest_configure(config):
@@ -141,3 +141,19 @@ def released():
     if not os.path.exists(path):
         pytest.skip("AWSFS_RELEASE_BIN names no program (tests/run builds one)")
     return path
+
+
+@pytest.fixture
+def recorder(moto):
+    """A proxy before moto that keeps what was asked of the Parameter Store."""
+    proxy = recording.Recorder(moto)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def tree(moto, recorder, mount):
+    """tree({name: value, or [value of each version]}, option=...): a mount of a parameter subtree, its requests recorded."""
+    def make(values=(), **options):
+        return mount(buckets.Parameters(moto).plant(values), **{"endpoint": recorder.endpoint, "ssm_rate": 1000, **options})
+    return make

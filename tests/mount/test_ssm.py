@@ -8,27 +8,7 @@ import time
 import pytest
 
 from support.buckets import Parameters
-from support.recorder import Recorder
 from support.work import errno_of, run, wait_until
-
-
-@pytest.fixture
-def recorder(moto):
-    proxy = Recorder(moto)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture
-def tree(moto, recorder, mount):
-    """make({name: value}, option=...): a mount of a parameter subtree, its requests recorded."""
-    def make(values=(), **options):
-        witness = Parameters(moto)
-        for name, value in dict(values).items():
-            witness.put(name, value)
-        disk = mount(witness, endpoint=recorder.endpoint, ssm_rate=1000, **options)
-        return disk
-    return make
 
 
 def test_the_tree_is_directories_and_values_are_exact(tree):

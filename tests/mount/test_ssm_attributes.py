@@ -23,11 +23,7 @@ def parameters(request):
 
 @pytest.fixture
 def tree(parameters, mount):
-    def make(values=(), **options):
-        for name, value in dict(values).items():
-            parameters.put(name, value)
-        return mount(parameters, ssm_rate=1000, **options)
-    return make
+    return lambda values=(), **options: mount(parameters.plant(values), ssm_rate=1000, **options)
 
 
 @pytest.fixture
@@ -35,10 +31,7 @@ def on_origin(origin, mount):
     """As tree, where moto does not check what the service checks."""
     def make(values=(), **options):
         origin.parameters(gets_per_s=0)
-        witness = Parameters(origin)
-        for name, value in dict(values).items():
-            witness.put(name, value)
-        return mount(witness, ssm_rate=1000, **options)
+        return mount(Parameters(origin).plant(values), ssm_rate=1000, **options)
     return make
 
 

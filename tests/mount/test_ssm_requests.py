@@ -22,9 +22,7 @@ def parameters(origin):
 @pytest.fixture
 def tree(origin, parameters, mount):
     def make(values=(), **options):
-        for name, value in dict(values).items():
-            parameters.put(name, value)
-        disk = mount(parameters, **{"ssm_rate": 1000, **options})
+        disk = mount(parameters.plant(values), **{"ssm_rate": 1000, **options})
         origin.reset_counts()
         return disk
     return make

@@ -7,27 +7,7 @@ import stat
 import pytest
 
 from support.buckets import Parameters
-from support.recorder import Recorder
 from support.work import errno_of
-
-
-@pytest.fixture
-def recorder(moto):
-    proxy = Recorder(moto)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture
-def tree(moto, recorder, mount):
-    """tree({name: [values]}, option=...): a mount of parameters with their versions, its requests recorded."""
-    def make(values=(), **options):
-        witness = Parameters(moto)
-        for name, versions in dict(values).items():
-            for value in versions:
-                witness.put(name, value)
-        return mount(witness, endpoint=recorder.endpoint, ssm_rate=1000, **options)
-    return make
 
 
 def label(disk, name, version, *labels):

@@ -15,28 +15,9 @@ import yaml
 
 from support import views
 from support.buckets import Parameters
-from support.recorder import Recorder
 from support.work import errno_of, run, wait_until
 
 VIEWS = ["env", "export", "dotenv", "docker", "tfvars", "json", "tree.json", "yaml", "tree.yaml", "properties", "csv", "tsv"]
-
-
-@pytest.fixture
-def recorder(moto):
-    proxy = Recorder(moto)
-    yield proxy
-    proxy.stop()
-
-
-@pytest.fixture
-def tree(moto, recorder, mount):
-    """tree({name: value}, option=...): a mount of a parameter subtree, its requests recorded."""
-    def make(values=(), **options):
-        witness = Parameters(moto)
-        for name, value in dict(values).items():
-            witness.put(name, value)
-        return mount(witness, endpoint=recorder.endpoint, ssm_rate=1000, **options)
-    return make
 
 
 def test_every_view_of_a_directory_is_found_and_none_is_listed(tree):

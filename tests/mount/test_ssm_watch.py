@@ -35,9 +35,7 @@ def watched(moto, queue, mount):
         sqs.send_message(QueueUrl=url, MessageBody=event(witness.root + "/" + name, operation, **more))
 
     def make(values, **options):
-        for name, value in values.items():
-            witness.put(name, value)
-        disk = mount(witness, ssm_rate=1000, ttl="inf", ssm_watch=url, **options)
+        disk = mount(witness.plant(values), ssm_rate=1000, ttl="inf", ssm_watch=url, **options)
         disk.say = say
         return disk
     return make

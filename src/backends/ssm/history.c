@@ -1,4 +1,5 @@
-/* The versions of a parameter: GetParameterHistory, as the directory "NAME@history" and for what belongs to one version. */
+/* The versions of a parameter: GetParameterHistory, as the directory "NAME@history" and for what belongs to one
+ * version. */
 #include "backends/ssm/history.h"
 
 #include "backends/ssm/call.h"
@@ -75,18 +76,19 @@ static enum err_code parse_version(const struct json *v, struct ssm_version *out
 
 enum err_code ssm_parse_history(const char *reply, size_t len, struct ssm_history *out, struct err *e)
 {
-    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(reply, len, e);
-    if (doc == NULL)
-        return e ? e->code : ERR_PROTO;
-    const struct json *list = json_get(json_root(doc), "Parameters");
+    CLEANUP(json_doc_free) struct json_doc *doc = NULL;
+    const struct json *list;
+    enum err_code code = ssm_parse_list(reply, len, "Parameters", &doc, &list, e);
+    if (code != ERR_OK)
+        return code;
     size_t n = json_len(list);
-    if (!json_list(list) || n > SSM_HISTORY_PAGE)
-        return err_set(e, ERR_PROTO, "Parameters is missing, no list, or has %zu elements", n);
+    if (n > SSM_HISTORY_PAGE)
+        return err_set(e, ERR_PROTO, "Parameters has %zu elements", n);
     CLEANUP_RELEASE(ssm_history_release) struct ssm_history h = {0};
     h.versions = calloc(n + 1, sizeof(*h.versions));
     if (h.versions == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
-    enum err_code code = ssm_parse_token(json_root(doc), &h.next, e);
+    code = ssm_parse_token(json_root(doc), &h.next, e);
     for (size_t i = 0; code == ERR_OK && i < n; i++)
         code = parse_version(json_at(list, h.n++), &h.versions[i], e);
     if (code != ERR_OK)
@@ -103,8 +105,8 @@ struct question {
     bool decrypt; /* else what is secret has no value */
 };
 
-static enum err_code ask(struct ssm *s, const struct question *q, const struct store_call *call, struct ssm_history *out,
-                         struct err *e)
+static enum err_code ask(struct ssm *s, const struct question *q, const struct store_call *call,
+                         struct ssm_history *out, struct err *e)
 {
     BUF(request, SSM_BODY_MAX);
     ssm_request_history(&request, q->name, q->max, q->decrypt, q->token);
@@ -178,7 +180,8 @@ const char *ssm_version_told(const struct ssm_version *v, const char *name)
     return NULL;
 }
 
-static enum err_code make_entry(struct ssm *s, const char *dir, struct ssm_version *v, struct store_entry *out, struct err *e)
+static enum err_code make_entry(struct ssm *s, const char *dir, struct ssm_version *v, struct store_entry *out,
+                                struct err *e)
 {
     struct store_version version;
     ssm_version_plain(&v->param, &version);

@@ -133,19 +133,31 @@ enum err_code ssm_parse_token(const struct json *root, char **out, struct err *e
     return code;
 }
 
+enum err_code ssm_parse_list(const char *reply, size_t len, const char *name, struct json_doc **doc,
+                             const struct json **list, struct err *e)
+{
+    CLEANUP(json_doc_free) struct json_doc *parsed = json_parse(reply, len, e);
+    if (parsed == NULL)
+        return e ? e->code : ERR_PROTO;
+    *list = json_get(json_root(parsed), name);
+    if (!json_list(*list))
+        return err_set(e, ERR_PROTO, "%s is missing or no list", name);
+    *doc = TAKE(parsed);
+    return ERR_OK;
+}
+
 enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out, struct err *e)
 {
-    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(reply, len, e);
-    if (doc == NULL)
-        return e ? e->code : ERR_PROTO;
-    const struct json *list = json_get(json_root(doc), "Parameters");
-    if (!json_list(list))
-        return err_set(e, ERR_PROTO, "Parameters is missing or no list");
+    CLEANUP(json_doc_free) struct json_doc *doc = NULL;
+    const struct json *list;
+    enum err_code code = ssm_parse_list(reply, len, "Parameters", &doc, &list, e);
+    if (code != ERR_OK)
+        return code;
     if (json_len(list) > SSM_PAGE_MAX)
         return err_set(e, ERR_PROTO, "Parameters has %zu elements, at most %d were asked for", json_len(list),
                        SSM_PAGE_MAX);
     CLEANUP_RELEASE(ssm_page_release) struct ssm_page page = {0};
-    enum err_code code = ssm_parse_token(json_root(doc), &page.next, e);
+    code = ssm_parse_token(json_root(doc), &page.next, e);
     for (size_t i = 0; code == ERR_OK && i < json_len(list); i++) {
         code = ssm_parse_one(json_at(list, i), &page.params[i], e);
         page.n += code == ERR_OK;
@@ -248,15 +260,14 @@ static enum err_code describe_one(const struct json *v, struct ssm_described **o
 enum err_code ssm_parse_described(const char *reply, size_t len, const char *name, struct ssm_described **out,
                                   char **next, struct err *e)
 {
-    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(reply, len, e);
-    if (doc == NULL)
-        return e ? e->code : ERR_PROTO;
-    const struct json *list = json_get(json_root(doc), "Parameters");
-    if (!json_list(list))
-        return err_set(e, ERR_PROTO, "Parameters is missing or no list");
+    CLEANUP(json_doc_free) struct json_doc *doc = NULL;
+    const struct json *list;
+    enum err_code code = ssm_parse_list(reply, len, "Parameters", &doc, &list, e);
+    if (code != ERR_OK)
+        return code;
     CLEANUP(free) char *token = NULL;
     CLEANUP(ssm_described_free) struct ssm_described *found = NULL;
-    enum err_code code = ssm_parse_token(json_root(doc), &token, e);
+    code = ssm_parse_token(json_root(doc), &token, e);
     for (size_t i = 0; code == ERR_OK && found == NULL && i < json_len(list); i++) {
         const char *its = json_get_str(json_at(list, i), "Name");
         if (its == NULL)
@@ -308,16 +319,17 @@ void ssm_tags_release(struct ssm_tags *t)
 
 enum err_code ssm_parse_tags(const char *reply, size_t len, struct ssm_tags *out, struct err *e)
 {
-    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(reply, len, e);
-    if (doc == NULL)
-        return e ? e->code : ERR_PROTO;
-    const struct json *list = json_get(json_root(doc), "TagList");
-    if (!json_list(list) || json_len(list) > SSM_TAGS_MAX)
-        return err_set(e, ERR_PROTO, "TagList is missing or no list of at most %d", SSM_TAGS_MAX);
+    CLEANUP(json_doc_free) struct json_doc *doc = NULL;
+    const struct json *list;
+    enum err_code code = ssm_parse_list(reply, len, "TagList", &doc, &list, e);
+    if (code != ERR_OK)
+        return code;
+    if (json_len(list) > SSM_TAGS_MAX)
+        return err_set(e, ERR_PROTO, "TagList has more than %d elements", SSM_TAGS_MAX);
     CLEANUP_RELEASE(ssm_tags_release) struct ssm_tags tags = {0};
     for (size_t i = 0; i < json_len(list); i++) {
         struct ssm_tag *t = &tags.tags[tags.n++];
-        enum err_code code = take_text(json_at(list, i), "Key", TEXT_MAX_BYTES, true, &t->key, e);
+        code = take_text(json_at(list, i), "Key", TEXT_MAX_BYTES, true, &t->key, e);
         if (code == ERR_OK)
             code = take_text(json_at(list, i), "Value", TEXT_MAX_BYTES, false, &t->value, e);
         if (code != ERR_OK)

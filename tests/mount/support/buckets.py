@@ -87,6 +87,13 @@ class Parameters:
     def put(self, name, value, kind="String", **extra):
         return self.ssm.put_parameter(Name=self.root + "/" + name, Value=value, Type=kind, Overwrite=True, **extra)["Version"]
 
+    def plant(self, values):
+        """Puts {name: value}, where a list is a value for each version. Returns itself."""
+        for name, versions in dict(values).items():
+            for value in [versions] if isinstance(versions, str) else versions:
+                self.put(name, value)
+        return self
+
     def get(self, name):
         return self.parameter(name)["Value"]
 

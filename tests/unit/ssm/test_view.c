@@ -28,6 +28,19 @@ static void check(const char *view, const char *name, const char *value, size_t 
     assert_string_equal(buf_str(&out), wanted);
 }
 
+struct rendering {
+    const char *view, *value;
+    size_t len;
+    const char *wanted;
+};
+
+/* Each as the value of "k". */
+static void check_each(const struct rendering *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        check(cases[i].view, "k", cases[i].value, cases[i].len, cases[i].wanted);
+}
+
 static void names_of_views_are_known_and_others_are_not(void **state)
 {
     static const struct {
@@ -36,9 +49,9 @@ static void names_of_views_are_known_and_others_are_not(void **state)
         bool tree;
         const char *selector;
     } cases[] = {
-        {"@env", VIEW_ENV, false, NULL},         {"@tree.json", VIEW_JSON, true, NULL},
+        {"@env", VIEW_ENV, false, NULL},          {"@tree.json", VIEW_JSON, true, NULL},
         {"@json@live", VIEW_JSON, false, "live"}, {"@tree.yaml@3", VIEW_YAML, true, "3"},
-        {"@tsv@", VIEW_TSV, false, ""},          {"@csv@a@b", VIEW_CSV, false, "a@b"},
+        {"@tsv@", VIEW_TSV, false, ""},           {"@csv@a@b", VIEW_CSV, false, "a@b"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct view v;
@@ -50,7 +63,8 @@ static void names_of_views_are_known_and_others_are_not(void **state)
         else
             assert_string_equal(v.selector, cases[i].selector);
     }
-    static const char *const none[] = {"", "@", "json", "@self", "@JSON", "@jsonx", "@tree", "@tree.env", "@@json", "@aws"};
+    static const char *const none[] = {"",       "@",     "json",      "@self",  "@JSON",
+                                       "@jsonx", "@tree", "@tree.env", "@@json", "@aws"};
     for (size_t i = 0; i < ARRAY_LEN(none); i++) {
         struct view v;
         assert_false(view_parse(none[i], &v));
@@ -90,9 +104,9 @@ static void what_a_format_cannot_have_is_an_error_that_names_it(void **state)
         const char *view, *name, *value;
         size_t len;
     } cases[] = {
-        {"@env", "1st", TEXT("v")},       {"@export", "9", TEXT("v")},         {"@tfvars", "tf_var_", TEXT("v")},
+        {"@env", "1st", TEXT("v")},         {"@export", "9", TEXT("v")},         {"@tfvars", "tf_var_", TEXT("v")},
         {"@tfvars", "tf_var_1", TEXT("v")}, {"@docker", "broken", TEXT("a\nb")}, {"@docker", "broken", TEXT("a\r")},
-        {"@env", "nul", TEXT("a\0b")},    {"@export", "nul", TEXT("\0")},
+        {"@env", "nul", TEXT("a\0b")},      {"@export", "nul", TEXT("\0")},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct view_item items[] = {{.name = "ok", .value = "v", .len = 1},
@@ -117,42 +131,49 @@ static void two_names_of_one_identifier_are_an_error_that_names_both(void **stat
 
 static void json_is_that_of_go(void **state)
 {
-    check("@json", "k", TEXT("a<b>&\"\\/\b\f\n\r\t\x01\x7f\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80"),
-          "{\"k\":\"a\\u003cb\\u003e\\u0026\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7f\xc3\xa9\\u2028\xf0\x9f\x98\x80\"}\n");
-    check("@json", "k", TEXT("a\0b"), "{\"k\":\"a\\u0000b\"}\n");
+    static const struct rendering cases[] = {
+        {"@json", TEXT("a<b>&\"\\/\b\f\n\r\t\x01\x7f\xc3\xa9\xe2\x80\xa8\xf0\x9f\x98\x80"),
+         "{\"k\":\"a\\u003cb\\u003e\\u0026\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7f\xc3\xa9\\u2028\xf0\x9f\x98\x80\"}\n"},
+        {"@json", TEXT("a\0b"), "{\"k\":\"a\\u0000b\"}\n"},
+    };
+    check_each(cases, ARRAY_LEN(cases));
 }
 
 static void rows_are_quoted_where_they_must(void **state)
 {
-    check("@csv", "k", TEXT("a\tb"), "k,a\tb\n");
-    check("@csv", "k", TEXT("a,\"b\"\n"), "k,\"a,\"\"b\"\"\n\"\n");
-    check("@csv", "k", TEXT(" lead"), "k,\" lead\"\n");
-    check("@csv", "k", TEXT("\xe3\x80\x80x"), "k,\"\xe3\x80\x80x\"\n");
-    check("@csv", "k", TEXT("\\."), "k,\"\\.\"\n");
-    check("@csv", "k", TEXT(""), "k,\n");
-    check("@tsv", "k", TEXT("a,b"), "k\ta,b\n");
-    check("@tsv", "k", TEXT("a\tb"), "k\t\"a\tb\"\n");
-    check("@properties", "k", TEXT("a\\b\tc\nd\re\ff #!=:"), "k = a\\\\b\\tc\\nd\\re\\ff #!=:\n");
-    check("@properties", "k", TEXT("  two"), "k = \\  two\n");
-    check("@properties", "k", TEXT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), "k = \\u00e9\\u20ac\\ud83d\\ude00\n");
+    static const struct rendering cases[] = {
+        {"@csv", TEXT("a\tb"), "k,a\tb\n"},
+        {"@csv", TEXT("a,\"b\"\n"), "k,\"a,\"\"b\"\"\n\"\n"},
+        {"@csv", TEXT(" lead"), "k,\" lead\"\n"},
+        {"@csv", TEXT("\xe3\x80\x80x"), "k,\"\xe3\x80\x80x\"\n"},
+        {"@csv", TEXT("\\."), "k,\"\\.\"\n"},
+        {"@csv", TEXT(""), "k,\n"},
+        {"@tsv", TEXT("a,b"), "k\ta,b\n"},
+        {"@tsv", TEXT("a\tb"), "k\t\"a\tb\"\n"},
+        {"@properties", TEXT("a\\b\tc\nd\re\ff #!=:"), "k = a\\\\b\\tc\\nd\\re\\ff #!=:\n"},
+        {"@properties", TEXT("  two"), "k = \\  two\n"},
+        {"@properties", TEXT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), "k = \\u00e9\\u20ac\\ud83d\\ude00\n"},
+    };
+    check_each(cases, ARRAY_LEN(cases));
 }
 
 static void yaml_texts_stay_texts(void **state)
 {
-    static const char *const plain[] = {"x",        "a b",   "10.0.0.1", "1.2.3", "a:b",   "http://h/?a=b", "?x",      "-x",
-                                        "8080:80",  "a'b",   "x]",       "12e",   "1e",    "2024-01",       "a\"b",    "0xg",
-                                        "caf\xc3\xa9", "--x", "on-call",  "+",     "a=b;c", "2024-01-02-x",  "_1"};
+    static const char *const plain[] = {
+        "x",           "a b", "10.0.0.1", "1.2.3", "a:b",   "http://h/?a=b", "?x",   "-x",
+        "8080:80",     "a'b", "x]",       "12e",   "1e",    "2024-01",       "a\"b", "0xg",
+        "caf\xc3\xa9", "--x", "on-call",  "+",     "a=b;c", "2024-01-02-x",  "_1"};
     for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
         BUF(wanted, 256);
         buf_addf(&wanted, "k: %s\n", plain[i]);
         check("@yaml", "k", plain[i], strlen(plain[i]), buf_str(&wanted));
     }
     static const char *const quoted[] = {
-        "",     "yes",   "No",    "null",  "~",     "true",  "1",    "-1",   "+1.5",  ".5",         "1.",
-        "1e3",  "1_000", "0x1F",  "0o17",  "089",   "12:30", "1:2:3", ".inf", "+.inf", "2024-01-02", "2024-01-02 03:04:05",
-        "=",    "<<",    "- a",   "-",     "? a",   "?",     ":",    "a: b", "a:",    "a #b",       "#",
-        "*a",   "&a",    "!t",    "|",     ">",     "%x",    "@x",   "`x",   "[a",    "{a",         "'a",
-        " a",   "a ",    ",",     "---",   "...",   "x # y"};
+        "",    "yes",   "No",   "null", "~",   "true",  "1",     "-1",   "+1.5",  ".5",         "1.",
+        "1e3", "1_000", "0x1F", "0o17", "089", "12:30", "1:2:3", ".inf", "+.inf", "2024-01-02", "2024-01-02 03:04:05",
+        "=",   "<<",    "- a",  "-",    "? a", "?",     ":",     "a: b", "a:",    "a #b",       "#",
+        "*a",  "&a",    "!t",   "|",    ">",   "%x",    "@x",    "`x",   "[a",    "{a",         "'a",
+        " a",  "a ",    ",",    "---",  "...", "x # y"};
     for (size_t i = 0; i < ARRAY_LEN(quoted); i++) {
         BUF(wanted, 256);
         buf_addf(&wanted, "k: \"%s\"\n", quoted[i]);
@@ -165,13 +186,16 @@ static void yaml_texts_stay_texts(void **state)
 
 static void yaml_lines_are_a_block_where_that_keeps_them(void **state)
 {
-    check("@yaml", "k", TEXT("one\ntwo"), "k: |-\n  one\n  two\n");
-    check("@yaml", "k", TEXT("one\n\n  two\n"), "k: |\n  one\n  \n    two\n");
-    check("@yaml", "k", TEXT("one\n\n"), "k: |+\n  one\n\n");
-    check("@yaml", "k", TEXT("\n"), "k: \"\\n\"\n");
-    check("@yaml", "k", TEXT("\n one"), "k: \"\\n one\"\n");
-    check("@yaml", "k", TEXT("a: b\nc"), "k: \"a: b\\nc\"\n");
-    check("@yaml", "k", TEXT("a\r\nb"), "k: \"a\\r\\nb\"\n");
+    static const struct rendering cases[] = {
+        {"@yaml", TEXT("one\ntwo"), "k: |-\n  one\n  two\n"},
+        {"@yaml", TEXT("one\n\n  two\n"), "k: |\n  one\n  \n    two\n"},
+        {"@yaml", TEXT("one\n\n"), "k: |+\n  one\n\n"},
+        {"@yaml", TEXT("\n"), "k: \"\\n\"\n"},
+        {"@yaml", TEXT("\n one"), "k: \"\\n one\"\n"},
+        {"@yaml", TEXT("a: b\nc"), "k: \"a: b\\nc\"\n"},
+        {"@yaml", TEXT("a\r\nb"), "k: \"a\\r\\nb\"\n"},
+    };
+    check_each(cases, ARRAY_LEN(cases));
 }
 
 static void keys_are_in_the_order_of_their_bytes(void **state)
@@ -180,22 +204,24 @@ static void keys_are_in_the_order_of_their_bytes(void **state)
                                 {"A", "4", 1, false}, {"a.1", "5", 1, false}, {"a", "6", 1, false}};
     BUF_SECRET(out, VIEW_MAX);
     assert_int_equal(render("@json", items, ARRAY_LEN(items), &out, NULL), ERR_OK);
-    assert_string_equal(buf_str(&out), "{\"A\":\"4\",\"a\":\"6\",\"a.1\":\"5\",\"a10\":\"2\",\"a2\":\"3\",\"b\":\"1\"}\n");
+    assert_string_equal(buf_str(&out),
+                        "{\"A\":\"4\",\"a\":\"6\",\"a.1\":\"5\",\"a10\":\"2\",\"a2\":\"3\",\"b\":\"1\"}\n");
 }
 
 /* A name that has others below it too, one that only looks like it, lists. */
 static void trees_are_nested_and_lists_are_arrays(void **state)
 {
     static const struct view_item made[] = {
-        {"db-x", "1", 1, false},      {"db/host", "h", 1, false},     {"db", "me", 2, false},
+        {"db-x", "1", 1, false},        {"db/host", "h", 1, false},   {"db", "me", 2, false},
         {"db/pool/max", "5", 1, false}, {"names", "a,b c,", 6, true}, {"db.x", "2", 1, false},
     };
     struct view_item items[ARRAY_LEN(made)];
     memcpy(items, made, sizeof(made));
     BUF_SECRET(json, VIEW_MAX);
     assert_int_equal(render("@tree.json", items, ARRAY_LEN(items), &json, NULL), ERR_OK);
-    assert_string_equal(buf_str(&json), "{\"db\":{\"@self\":\"me\",\"host\":\"h\",\"pool\":{\"max\":\"5\"}},\"db-x\":\"1\","
-                                        "\"db.x\":\"2\",\"names\":[\"a\",\"b c\",\"\"]}\n");
+    assert_string_equal(buf_str(&json),
+                        "{\"db\":{\"@self\":\"me\",\"host\":\"h\",\"pool\":{\"max\":\"5\"}},\"db-x\":\"1\","
+                        "\"db.x\":\"2\",\"names\":[\"a\",\"b c\",\"\"]}\n");
     memcpy(items, made, sizeof(made));
     BUF_SECRET(yaml, VIEW_MAX);
     assert_int_equal(render("@tree.yaml", items, ARRAY_LEN(items), &yaml, NULL), ERR_OK);
@@ -205,8 +231,9 @@ static void trees_are_nested_and_lists_are_arrays(void **state)
 
 static void nothing_is_an_empty_document(void **state)
 {
-    static const char *const cases[][2] = {{"@json", "{}\n"}, {"@tree.json", "{}\n"}, {"@yaml", "{}\n"}, {"@env", ""},
-                                           {"@csv", ""},      {"@properties", ""},    {"@tree.yaml", "{}\n"}};
+    static const char *const cases[][2] = {{"@json", "{}\n"},     {"@tree.json", "{}\n"}, {"@yaml", "{}\n"},
+                                           {"@env", ""},          {"@csv", ""},           {"@properties", ""},
+                                           {"@tree.yaml", "{}\n"}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         BUF_SECRET(out, VIEW_MAX);
         assert_int_equal(render(cases[i][0], NULL, 0, &out, NULL), ERR_OK);
