@@ -113,7 +113,7 @@ struct store_call {
     struct cancel *cancel;      /* NULL: cannot be interrupted */
     unsigned timeout_ms;        /* 0: the mount's */
     bool urgent;                /* somebody waits: goes before read-ahead and uploads */
-    bool unseal;                /* of a stat: the bytes are wanted, whatever it costs to have them */
+    bool unseal;                /* of a stat or a view: the bytes are wanted, whatever it costs to have them */
 };
 
 /* A condition on what is there now. Failing: ERR_CONFLICT (also where the object of IF_MATCH is gone), after making sure that
@@ -322,12 +322,13 @@ struct store_view_item {
     const char *key;               /* below the directory: "host", "db/host" */
     struct store_version version;
     const struct store_meta *meta;
-    const char *content;           /* version.size bytes */
+    const char *content;           /* version.size bytes; NULL of what is sealed */
 };
 
 /* Makes the view `key` ("dir/@json") of `n` items, in any order. Sends no request unless the name asks for something else than
- * what the items are now (another version). `out`: content, size, metadata, mtime; its ETag is "". ERR_INVAL: the form has no
- * room for one of the items, which the message names; ERR_TOO_BIG; ERR_NOT_FOUND. Release with store_object_release(). */
+ * what the items are now (another version), or with `unseal` for what is sealed; without `unseal` a view of that is sealed
+ * itself. `out`: content, size, metadata, mtime; its ETag is "". ERR_INVAL: the form has no room for one of the items, which the
+ * message names; ERR_TOO_BIG; ERR_NOT_FOUND. Release with store_object_release(). */
 enum err_code store_view(struct store *s, const char *key, const struct store_view_item *items, size_t n,
                          const struct store_call *call, struct store_object *out, struct err *e) MUST_CHECK;
 

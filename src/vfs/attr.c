@@ -29,8 +29,7 @@ static mode_t permissions(const struct vfs *v, const struct inode *i)
         return 0600 & ~v->cfg.umask;
     mode_t bits = m && (m->has & STORE_HAS_MODE) ? m->mode & MODE_BITS
                                                   : i->kind == INODE_DIR ? v->cfg.dir_mode : v->cfg.file_mode;
-    /* The store tells the mode of a version: its owner may not write it, but set attributes, which takes the same bit. */
-    if (i->fixed && i->kind == INODE_DIR)
+    if (i->fixed)
         bits &= (mode_t)~0222;
     return bits & ~v->cfg.umask;
 }

@@ -68,8 +68,9 @@ void handle_unref(struct vfs_handle *h)
 
 static enum err_code check_open_locked(struct vfs *v, const struct inode *i, int flags, struct err *e)
 {
-    /* Of what was removed or replaced only those who have it open have the bytes. */
-    if (!(i->flags & INODE_LINKED) && i->parent && !(i->active && i->active->opens > 0))
+    /* Of what was removed or replaced only those who have it open have the bytes, and of a view who has looked it up. */
+    bool held = (i->active && i->active->opens > 0) || ((i->flags & INODE_VIEW) && i->content);
+    if (!(i->flags & INODE_LINKED) && i->parent && !held)
         return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", i->name);
     if (i->kind == INODE_DIR)
         return err_set(e, ERR_IS_DIR, "is a directory");

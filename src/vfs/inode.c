@@ -5,6 +5,7 @@
 #include "vfs/inode.h"
 #include "vfs/listed.h"
 #include "vfs/seal.h"
+#include "vfs/view.h"
 
 #include <string.h>
 
@@ -124,6 +125,8 @@ void inode_forget_locked(struct vfs *v, uint64_t ino, uint64_t count)
         return;
     map_remove(v->by_ino, &ino, sizeof(ino));
     i->ino = 0;
+    if (i->flags & INODE_VIEW)
+        view_forgotten_locked(v, i);
     inode_unref_locked(v, i);
 }
 
@@ -291,7 +294,7 @@ void inode_settle_locked(struct vfs *v, struct inode *i)
     i->active = NULL;
     free(a);
     seal_again_locked(i);
-    bool spent = (i->flags & INODE_VIEW) && !(i->flags & INODE_LINKED);
+    bool spent = (i->flags & INODE_VIEW) && !view_is_kept_locked(v, i);
     if (i->content && (spent || !vfs_has(v, STORE_LIST_CONTENT))) {
         /* What its gets brought along: readers were answered before their end. */
         CLEANUP(store_meta_unref) struct store_meta *meta = i->meta ? NULL : content_meta(i->content);

@@ -54,11 +54,33 @@ void views_drop_locked(struct vfs *v)
         give_up_locked(v, 0);
 }
 
-/* Those whose name stands for another rendering by now, then the oldest, until there is room. */
+static size_t place_of(const struct vfs *v, const struct inode *i)
+{
+    size_t k = 0;
+    while (k < v->n_views && v->views[k] != i)
+        k++;
+    return k;
+}
+
+bool view_is_kept_locked(const struct vfs *v, const struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    return place_of(v, i) < v->n_views;
+}
+
+void view_forgotten_locked(struct vfs *v, struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    size_t at = place_of(v, i);
+    if (at < v->n_views && !(i->flags & INODE_LINKED))
+        give_up_locked(v, at);
+}
+
+/* Those that nobody can ask for any more, then the oldest, until there is room. */
 static void keep_locked(struct vfs *v, struct inode *i)
 {
     for (size_t k = v->n_views; k-- > 0;)
-        if (!(v->views[k]->flags & INODE_LINKED))
+        if (!(v->views[k]->flags & INODE_LINKED) && !v->views[k]->ino)
             give_up_locked(v, k);
     while (v->n_views > 0 && (v->n_views == VIEWS_KEPT || v->views_bytes + i->size > VIEWS_KEPT_BYTES)) {
         size_t oldest = 0;
@@ -106,7 +128,7 @@ static bool is_of_state(const struct inode *i, uint64_t state)
 static struct inode *take_kept_locked(struct vfs *v, struct inode *dir, const char *name, uint64_t state)
 {
     struct inode *i = inode_child_locked(dir, name);
-    bool good = is_of_state(i, state) && i->content && inode_fresh_locked(v, i);
+    bool good = is_of_state(i, state) && (i->content || (i->flags & INODE_SEALED)) && inode_fresh_locked(v, i);
     return good ? inode_ref_locked(i) : NULL;
 }
 
@@ -126,7 +148,8 @@ static enum err_code link_locked(struct vfs *v, struct inode *dir, const char *n
     i->flags |= INODE_VIRTUAL | INODE_VIEW;
     i->fixed = true;
     v->made_any = true;
-    keep_locked(v, i);
+    if (!object->sealed)
+        keep_locked(v, i);
     *out = inode_ref_locked(i);
     return ERR_OK;
 }
@@ -146,11 +169,12 @@ static void log_refusal(struct vfs *v, const char *key, enum err_code code, cons
         LOG_WARN("vfs", "the view \"%s\": %s", key, e->msg);
 }
 
-static enum err_code render(struct vfs *v, struct view_items *items, const char *key, const struct vfs_caller *c,
+static enum err_code render(struct vfs *v, struct view_items *items, const char *key, bool unseal, const struct vfs_caller *c,
                             struct store_object *out, struct err *e)
 {
     enum err_code code = view_items_read(v, items, c, e);
     struct store_call call = call_of(c);
+    call.unseal = unseal;
     if (!code)
         code = store_view(v->store, key, items->items, items->n_items, &call, out, e);
     return code;
@@ -179,11 +203,38 @@ enum err_code view_resolve(struct vfs *v, struct inode *dir, const char *name, b
     }
     CLEANUP_RELEASE(store_object_release) struct store_object object = {0};
     if (!code)
-        code = render(v, &items, buf_str(&key), c, &object, &err);
+        code = render(v, &items, buf_str(&key), false, c, &object, &err);
     if (!code) {
         LOCK_SCOPE(&v->tree);
         code = link_locked(v, dir, name, &object, items.state, start_ms, out, &err);
     }
+    if (code && code != ERR_CANCELED)
+        log_refusal(v, buf_str(&key), code, &err);
+    return code ? err_copy(e, &err) : ERR_OK;
+}
+
+enum err_code view_unseal(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct store_object *out, struct err *e)
+{
+    CLEANUP_RELEASE(view_items_release) struct view_items items = {.v = v};
+    BUF(key, KEY_BUF_MAX);
+    struct err err = ERR_INIT;
+    enum err_code code = ERR_CONFLICT;
+    lock_take(&v->tree);
+    if (i->flags & INODE_LINKED) {
+        items.dir = i->parent;
+        items.tree = view_form_locked(v, i->parent, i->name) == STORE_FORM_TREE_VIEW;
+        inode_key_locked(i, &key);
+        code = view_items_take_locked(&items, &err);
+    }
+    if (!code && !is_of_state(i, items.state)) {
+        i->flags |= INODE_STALE;
+        code = ERR_CONFLICT;
+    }
+    lock_drop(&v->tree);
+    if (code == ERR_CONFLICT)
+        return err_set(e, ERR_CONFLICT, "what \"%s\" is made of has changed", buf_str(&key));
+    if (!code)
+        code = render(v, &items, buf_str(&key), true, c, out, &err);
     if (code && code != ERR_CANCELED)
         log_refusal(v, buf_str(&key), code, &err);
     return code ? err_copy(e, &err) : ERR_OK;

@@ -19,6 +19,7 @@ struct view_source {
     struct store_meta *meta;
     struct store_version version;
     char *bytes; /* secret memory */
+    bool sealed; /* the store asks for it when the view is opened */
 };
 
 void view_items_release(struct view_items *x)
@@ -75,13 +76,15 @@ static enum err_code take_file_locked(struct view_items *x, const struct inode *
     s->meta = store_meta_ref(i->meta);
     /* What was written here is known to be there, its bytes as the store shows them are not. */
     bool held = i->content && !(i->flags & INODE_STALE);
+    s->sealed = !held && (i->flags & INODE_SEALED);
     if (held) {
         s->content = content_ref(i->content);
         s->version.size = content_size(i->content);
     }
     x->bytes += s->version.size;
     BUF(identity, KEY_BUF_MAX);
-    buf_addf(&identity, "%s %s %d", s->key, i->etag, held);
+    /* A file that is open is not sealed meanwhile, and no other one for that. */
+    buf_addf(&identity, "%s %s %d", s->key, i->etag, held || s->sealed);
     mix(x, buf_str(&identity));
     return ERR_OK;
 }
@@ -235,7 +238,7 @@ enum err_code view_items_read(struct vfs *v, struct view_items *x, const struct 
     for (size_t k = 0; k < x->n; k++) {
         struct view_source *s = &x->sources[k];
         struct err why = ERR_INIT;
-        enum err_code code = read_one(v, s, c, &why);
+        enum err_code code = s->sealed ? ERR_OK : read_one(v, s, c, &why);
         if (code && code != ERR_NOT_FOUND)
             return err_copy(e, &why);
         if (code)

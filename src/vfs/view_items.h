@@ -25,7 +25,7 @@ enum err_code view_items_refresh(struct vfs *v, struct inode *dir, bool tree, co
 /* Takes names, versions and references to the bytes. Nothing is read yet. ERR_NOMEM, ERR_TOO_BIG. */
 enum err_code view_items_take_locked(struct view_items *x, struct err *e) MUST_CHECK;
 
-/* Fills in the bytes; what is not at hand is asked for. Without the lock. Errors of store_stat(). */
+/* Fills in the bytes; what is not at hand is asked for, but for what is sealed. Without the lock. Errors of store_stat(). */
 enum err_code view_items_read(struct vfs *v, struct view_items *x, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
 void view_items_release(struct view_items *x);

@@ -282,6 +282,58 @@ def test_views_of_thousands_of_parameters_cost_no_request_and_a_label_one_for_te
     assert origin.requests() == {"GetParameters": 300}
 
 
+def test_a_view_of_sealed_values_decrypts_when_it_is_opened_and_forgets_with_the_close(origin, parameters, tree):
+    for i in range(25):
+        parameters.put("d/s%02d" % i, "secret %d" % i, "SecureString")
+        parameters.ssm.label_parameter_version(Name=parameters.root + "/d/s%02d" % i, ParameterVersion=1, Labels=["live"])
+    parameters.put("d/p", "plain")
+    origin.parameters(keys={"alias/aws/ssm": "denied"})
+    disk = tree(ssm_decrypt="read")
+    os.listdir(disk / "d")
+    origin.reset_counts()
+    for view in ("@json", "@tree.json", "@env"):
+        found = os.stat(disk / "d" / view)
+        assert (found.st_size, found.st_mode & 0o777) == (0, 0o400)
+    assert origin.requests() == {}
+    found = os.stat(disk / "d" / "@json@live")
+    assert (found.st_size, found.st_mode & 0o777) == (0, 0o400)
+    assert errno_of(os.stat, disk / "d" / "@json@nowhere") == errno.ENOENT
+    assert errno_of(open, disk / "d" / "@json") == errno.EACCES
+    assert errno_of(open, disk / "d" / "@json@live") == errno.EACCES
+    origin.parameters(keys={})
+    values = {"s%02d" % i: "secret %d" % i for i in range(25)}
+    for view, expected in (("@json", {"p": "plain", **values}), ("@json@live", values)):
+        os.stat(disk / "d" / view)
+        origin.reset_counts()
+        with open(disk / "d" / view, encoding="ascii") as f:
+            assert json.load(f) == expected
+            assert json.loads((disk / "d" / view).read_text()) == expected
+        assert json.loads((disk / "d" / view).read_text()) == expected
+        assert origin.requests() == {"GetParameters": 6}
+    run("cp", disk / "d" / "@env", disk.directory / "copied")
+    assert subprocess.run(["sh", "-c", '. "$1"; echo "$S24"', "-", disk / "d" / "@env"], capture_output=True, text=True,
+                          check=True).stdout == "secret 24\n"
+    assert (disk.directory / "copied").read_text().startswith('P="plain"\nS00="secret 0"\n')
+    with open(disk / "d" / "@json", encoding="ascii") as f:
+        parameters.put("d/s00", "changed", "SecureString")
+        (disk / "d" / "p").write_text("changed")
+        assert json.load(f) == {"p": "plain", **values}
+    assert json.loads((disk / "d" / "@json").read_text()) == {"p": "changed", **values, "s00": "changed"}
+
+
+def test_what_cannot_be_decrypted_can_be_replaced_and_removed(origin, parameters, tree):
+    for name in ("a", "b", "d/c"):
+        parameters.put(name, "secret", "SecureString", KeyId="alias/mine")
+    disk = tree()
+    origin.parameters(keys={"alias/mine": "denied"})
+    (disk / "a").write_text("new")
+    (disk / "b").unlink()
+    assert errno_of(os.rename, disk / "a", disk / "e") == errno.EACCES
+    run("rm", "-r", disk / "d")
+    origin.parameters(keys={})
+    assert parameters.names() == ["a"] and parameters.get("a") == "new" and parameters.describe("a")["KeyId"] == "alias/mine"
+
+
 def test_what_is_sealed_is_part_of_views_and_histories(origin, parameters, tree):
     parameters.put("d/p", "plain")
     parameters.put("d/s", "first secret", "SecureString")

@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 
@@ -86,7 +87,23 @@ def test_what_belongs_to_a_version_is_among_its_attributes(tree, recorder):
     assert attribute(disk / "p@1", "description") == "first"
     assert sorted(attribute(disk / "p@good", "labels").split(",")) == ["good", "old"]
     assert errno_of(attribute, disk / "p", "labels") == errno.ENODATA
-    assert stat.S_IMODE(os.stat(first).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(first).st_mode) == 0o400
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount for another user is root's")
+def test_versions_are_read_only_also_to_their_owner_who_sets_labels_by_the_parameter(tree):
+    disk = tree({"p": ["one", "two"]}, allow_other=True, uid=65534)
+    assert [stat.S_IMODE(os.stat(disk / name).st_mode) for name in ("p", "p@1", "p@history/1", "p@history")] == [0o644, 0o444, 0o444, 0o555]
+
+    def as_owner(*command):
+        return subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", *command], capture_output=True, check=False,
+                              cwd=disk.path).returncode
+
+    assert as_owner("test", "-w", "p") == 0
+    assert as_owner("test", "-w", "p@1") == as_owner("test", "-w", "p@history/1") == 1
+    assert as_owner("setfattr", "-n", "user.ssm.label.live", "-v", "1", "p") == 0
+    assert labels_of(disk, "p") == {1: ["live"]}
+    assert as_owner("setfattr", "-n", "user.ssm.labels", "-v", "good", "p@1") != 0
 
 
 def test_labels_are_set_moved_and_removed(tree):

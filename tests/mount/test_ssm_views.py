@@ -269,9 +269,11 @@ def test_systemd_takes_a_view_as_an_environment_file(tree):
     assert 'A=one "two" $three' in out and "B=x\ny" in out
 
 
-def test_readers_beside_writers_never_see_two_states_in_one_view(tree):
+@pytest.mark.tsan
+def test_readers_beside_writers_never_see_two_states_in_one_view(origin, mount):
     """Every write changes two values together with the text between them, one after the other: a view has both of one moment."""
-    disk = tree({"d/a": "0" * 500, "d/b": "x" * 3000, "d/c": "0" * 500})
+    origin.parameters(gets_per_s=0)
+    disk = mount(Parameters(origin).plant({"d/a": "0" * 500, "d/b": "x" * 3000, "d/c": "0" * 500}), ssm_rate=1000)
     stop, problems, seen = threading.Event(), [], set()
 
     def reads():

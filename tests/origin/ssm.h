@@ -96,6 +96,9 @@ json_t *ssm_history_entry(const json_t *version, bool decrypt);
 /* True when the value may be decrypted, or need not be; else puts the error into p. */
 bool ssm_may_decrypt(struct server *s, const struct request *r, const json_t *version, bool decrypt, struct reply *p);
 
+/* The same of a value that is to be kept under that key. */
+bool ssm_may_encrypt(struct server *s, const struct request *r, const char *key, struct reply *p);
+
 /* A number member between 1 and most, most when absent; 0 after putting the error into p. */
 size_t ssm_page_size(const struct request *r, size_t most, struct reply *p);
 

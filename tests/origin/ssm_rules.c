@@ -142,11 +142,7 @@ static bool key_ok(struct server *s, const struct request *r, const struct ssm_c
         return !key || refuse(p, r, "KeyId is required for SecureString type parameter only.");
     if (strlen(used) > 256 || !*used)
         return refuse(p, r, "1 validation error detected: Value at 'keyId' failed to satisfy constraint");
-    if (!json_object_get(s->parameters.keys, used))
-        return true;
-    ssm_fail(p, r, "InvalidKeyId", "%s is disabled. (Service: AWSKMS; Status Code: 400; Error Code: DisabledException)",
-             used);
-    return false;
+    return ssm_may_encrypt(s, r, used, p);
 }
 
 /* The tier that results: a higher one is never taken back. */

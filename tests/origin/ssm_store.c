@@ -163,22 +163,33 @@ json_t *ssm_history_entry(const json_t *version, bool decrypt)
     return out;
 }
 
-bool ssm_may_decrypt(struct server *s, const struct request *r, const json_t *version, bool decrypt, struct reply *p)
+/* False where the key is disabled, or in the state `refusing`. */
+static bool key_may(struct server *s, const struct request *r, const char *key, const char *refusing, struct reply *p)
 {
-    const char *key = json_string_value(json_object_get(version, "KeyId"));
-    const char *state = key ? json_string_value(json_object_get(s->parameters.keys, key)) : NULL;
+    const char *state = json_string_value(json_object_get(s->parameters.keys, key));
 
-    if (!decrypt || !state)
-        return true;
-    if (strcmp(state, "disabled") == 0)
+    if (state && strcmp(state, "disabled") == 0)
         ssm_fail(p, r, "InvalidKeyId",
                  "%s is disabled. (Service: AWSKMS; Status Code: 400; Error Code: DisabledException)", key);
-    else
+    else if (state && strcmp(state, refusing) == 0)
         ssm_fail(
             p, r, "AccessDeniedException",
             "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or "
             "you are not allowed to access. (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException)");
+    else
+        return true;
     return false;
+}
+
+bool ssm_may_decrypt(struct server *s, const struct request *r, const json_t *version, bool decrypt, struct reply *p)
+{
+    const char *key = json_string_value(json_object_get(version, "KeyId"));
+    return !decrypt || !key || key_may(s, r, key, "denied", p);
+}
+
+bool ssm_may_encrypt(struct server *s, const struct request *r, const char *key, struct reply *p)
+{
+    return key_may(s, r, key, "no-encrypt", p);
 }
 
 size_t ssm_page_size(const struct request *r, size_t most, struct reply *p)

@@ -17,15 +17,17 @@ struct ssm_fetched {
     struct wanted *wanted;
     size_t n, max_n;
     uint64_t bytes, max;
+    bool decrypt;
 };
 
-struct ssm_fetched *ssm_fetched_new(size_t n, uint64_t max)
+struct ssm_fetched *ssm_fetched_new(size_t n, uint64_t max, bool decrypt)
 {
     CLEANUP(ssm_fetched_free) struct ssm_fetched *f = calloc(1, sizeof(*f));
     if (f == NULL || (f->wanted = calloc(n + 1, sizeof(*f->wanted))) == NULL)
         return NULL;
     f->max_n = n;
     f->max = max;
+    f->decrypt = decrypt;
     return TAKE(f);
 }
 
@@ -46,7 +48,7 @@ enum err_code ssm_fetched_want(struct ssm_fetched *f, struct ssm *s, const char 
 {
     BUF(key, SSM_NAME_SIZE);
     buf_add(&key, dir, dir_len);
-    buf_addf(&key, "%s@%s", rest, selector);
+    buf_addf(&key, "%s%s%s", rest, selector ? "@" : "", selector ? selector : "");
     struct ssm_name name;
     enum err_code code = buf_check(&key, rest, e);
     if (code == ERR_OK)
@@ -74,6 +76,8 @@ static struct wanted *asked_for(struct wanted *w, size_t n, const struct ssm_par
 
 static enum err_code take(struct ssm_fetched *f, struct wanted *w, struct ssm_param *p, struct err *e)
 {
+    if (!f->decrypt && ssm_is_secret(p))
+        ssm_param_seal(p);
     f->bytes += p->len;
     if (f->bytes > f->max)
         return err_set(e, ERR_TOO_BIG, "values of more than %llu bytes", (unsigned long long)f->max);
@@ -86,11 +90,11 @@ static enum err_code fetch_each(struct ssm_fetched *f, struct ssm *s, struct wan
                                 const struct store_call *call, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
-        struct ssm_name name = {.selector = true};
+        struct ssm_name name = {.selector = strchr(w[i].name, ':') != NULL};
         snprintf(name.text, sizeof(name.text), "%s", w[i].name);
         CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
         struct err why = ERR_INIT;
-        enum err_code code = ssm_read(s, &name, call, &p, &why);
+        enum err_code code = f->decrypt ? ssm_read(s, &name, call, &p, &why) : ssm_read_sealed(s, &name, call, &p, &why);
         if (code == ERR_NOT_FOUND)
             continue;
         if (code == ERR_OK)
@@ -108,7 +112,7 @@ static enum err_code fetch_batch(struct ssm_fetched *f, struct ssm *s, struct wa
     for (size_t i = 0; i < n; i++)
         names[i] = w[i].name;
     BUF(request, SSM_BODY_MAX);
-    ssm_request_get_many(&request, names, n);
+    ssm_request_get_many(&request, names, n, f->decrypt);
     SSM_REPLY(reply);
     enum err_code code = ssm_call(s, "GetParameters", names[0], &request, call, &reply, e);
     if (code == ERR_ACCESS) /* an action of its own, and refused as a whole for one name */

@@ -9,12 +9,12 @@
 struct ssm;
 struct ssm_fetched;
 
-/* For `n` names and values of `max` bytes in all. NULL without memory. */
-struct ssm_fetched *ssm_fetched_new(size_t n, uint64_t max);
+/* For `n` names and values of `max` bytes in all. `decrypt` false: what is secret comes sealed. NULL without memory. */
+struct ssm_fetched *ssm_fetched_new(size_t n, uint64_t max, bool decrypt);
 void ssm_fetched_free(struct ssm_fetched *f);
 CLEANUP_DEFINE(struct ssm_fetched, ssm_fetched_free)
 
-/* The next name: what the key "DIR" (its first `dir_len` bytes) + `rest` stands for, with the selector. ERR_NAME_TOO_LONG;
+/* The next name: what the key "DIR" (its first `dir_len` bytes) + `rest` stands for, with the selector, if it is not NULL. ERR_NAME_TOO_LONG;
  * ERR_NOT_FOUND: no parameter can be called so. */
 enum err_code ssm_fetched_want(struct ssm_fetched *f, struct ssm *s, const char *dir, size_t dir_len, const char *rest,
                                const char *selector, struct err *e) MUST_CHECK;

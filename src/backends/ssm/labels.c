@@ -111,7 +111,7 @@ static enum err_code find(struct ssm *s, const char *key, const struct store_cal
         return ERR_OK;
     }
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
-    code = ssm_read(s, name, call, &p, e);
+    code = ssm_read_sealed(s, name, call, &p, e);
     if (code != ERR_OK)
         return code;
     *number = p.version;

@@ -186,12 +186,23 @@ enum err_code put_job_again(struct put_job *job, int64_t base, struct store_vers
     return code == ERR_OK ? write_value(&w, out, e) : code;
 }
 
+/* Who may not decrypt what is there may replace it all the same: then nothing tells whether the value is another one. */
+static enum err_code read_now(struct put_job *job, struct ssm_param *now, struct err *e)
+{
+    struct err why = ERR_INIT;
+    enum err_code code = ssm_read(job->s, job->name, job->call, now, &why);
+    bool refused = code == ERR_ACCESS || code == ERR_KEY_REJECTED;
+    if (refused && ssm_read_sealed(job->s, job->name, job->call, now, NULL) == ERR_OK)
+        return ERR_OK;
+    return code == ERR_OK ? code : err_copy(e, &why);
+}
+
 /* Onto what is there. ERR_NOT_FOUND: nothing is. */
 static enum err_code put_existing(struct put_job *job, struct store_version *out, struct err *e)
 {
     bool must_match = job->cond->kind == STORE_IF_MATCH;
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param now = {0};
-    enum err_code code = ssm_read(job->s, job->name, job->call, &now, e);
+    enum err_code code = read_now(job, &now, e);
     if (code == ERR_ACCESS && !must_match)
         return put_over(job, &now, out, e);
     if (code != ERR_OK)

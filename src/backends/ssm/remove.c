@@ -29,12 +29,12 @@ static enum err_code delete_one(struct ssm *s, const char *name, const struct st
     return ERR_OK;
 }
 
-/* ERR_NOT_FOUND when it is gone, ERR_CONFLICT when it is another version. */
+/* ERR_NOT_FOUND when it is gone, ERR_CONFLICT when it is another version. What cannot be decrypted can be removed. */
 static enum err_code still_that(struct ssm *s, const struct ssm_name *name, const char *etag,
                                 const struct store_call *call, struct err *e)
 {
     CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
-    enum err_code code = ssm_read(s, name, call, &p, e);
+    enum err_code code = ssm_read_sealed(s, name, call, &p, e);
     if (code != ERR_OK)
         return code;
     struct store_version version;
@@ -86,10 +86,12 @@ static enum err_code judge_page(struct ssm *s, struct batch *b, const struct ssm
     if (code != ERR_OK)
         return err_prefix(e, code, "GetParameters %s: reply (request %s)", b->texts[0], reply->request_id);
     for (size_t i = 0; i < b->n; i++) {
-        const struct ssm_param *p = NULL;
+        struct ssm_param *p = NULL;
         for (size_t k = 0; k < page.n && p == NULL; k++)
             p = ssm_name_equal(page.params[k].name, b->texts[i]) ? &page.params[k] : NULL;
         struct store_version version;
+        if (p != NULL && ssm_is_secret(p))
+            ssm_param_seal(p);
         if (p != NULL)
             ssm_version_of(s, &b->names[i], p, &version);
         if (p == NULL)
@@ -105,7 +107,7 @@ static enum err_code judge_page(struct ssm *s, struct batch *b, const struct ssm
 static enum err_code judge(struct ssm *s, struct batch *b, const struct store_call *call, struct err *e)
 {
     BUF(request, SSM_BODY_MAX);
-    ssm_request_get_many(&request, b->texts, b->n);
+    ssm_request_get_many(&request, b->texts, b->n, false);
     SSM_REPLY(reply);
     struct err why = ERR_INIT;
     enum err_code code = ssm_call(s, "GetParameters", b->texts[0], &request, call, &reply, &why);

@@ -115,10 +115,10 @@ void ssm_request_delete_many(struct buf *out, const char *const *names, size_t n
     buf_add_char(out, '}');
 }
 
-void ssm_request_get_many(struct buf *out, const char *const *names, size_t n)
+void ssm_request_get_many(struct buf *out, const char *const *names, size_t n, bool decrypt)
 {
     add_names(out, names, n);
-    buf_add_str(out, ",\"WithDecryption\":true}");
+    buf_addf(out, ",\"WithDecryption\":%s}", decrypt ? "true" : "false");
 }
 
 static void begin_resource(struct buf *out, const char *name)

@@ -23,7 +23,7 @@ void ssm_request_page(struct buf *out, const char *path, unsigned max, bool decr
 void ssm_request_get(struct buf *out, const char *name, bool decrypt);
 
 /* At most SSM_PAGE_MAX names, decrypted; each may have a selector. */
-void ssm_request_get_many(struct buf *out, const char *const *names, size_t n);
+void ssm_request_get_many(struct buf *out, const char *const *names, size_t n, bool decrypt);
 
 /* `token` NULL: from the beginning. */
 void ssm_request_history(struct buf *out, const char *name, unsigned max, bool decrypt, const char *token);

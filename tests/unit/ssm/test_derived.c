@@ -264,6 +264,28 @@ static void a_view_is_read_one_by_one_where_many_at_once_are_not_allowed(void **
     fake_done();
 }
 
+static void a_view_of_what_is_sealed_is_sealed_and_decrypts_ten_at_once_when_it_is_opened(void **state)
+{
+    static const struct step steps[] = {
+        {"GetParameters", "{\"Names\":[\"/p/d/s\",\"/p/d/gone\"],\"WithDecryption\":true}", 200,
+         "{\"Parameters\":[" PARAM("/p/d/s", "SecureString", "secret", 4) "],\"InvalidParameters\":[\"/p/d/gone\"]}", 0, 0},
+        END};
+    struct store_view_item items[] = {
+        {.key = "a", .content = "now", .version.size = 3}, {.key = "s"}, {.key = "gone"}};
+    const struct store_call opened = {.unseal = true};
+    STORE(s, steps);
+    CLEANUP_RELEASE(store_object_release) struct store_object told = {0}, o = {0};
+    assert_int_equal(store_view(s, "d/@json", items, ARRAY_LEN(items), NULL, &told, NULL), ERR_OK);
+    assert_true(told.sealed);
+    assert_null(told.content);
+    assert_int_equal(told.meta->mode & 0777, 0400);
+    assert_int_equal(store_view(s, "d/@json", items, ARRAY_LEN(items), &opened, &o, NULL), ERR_OK);
+    assert_false(o.sealed);
+    assert_int_equal(o.version.size, strlen("{\"a\":\"now\",\"s\":\"secret\"}\n"));
+    assert_memory_equal(o.content, "{\"a\":\"now\",\"s\":\"secret\"}\n", o.version.size);
+    fake_done();
+}
+
 static void a_view_of_what_no_parameter_has_is_absent(void **state)
 {
     static const struct step steps[] = {
@@ -310,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_label_that_the_service_refuses_is_an_error),
         cmocka_unit_test(a_view_of_a_label_asks_for_ten_at_once_and_leaves_out_what_has_none),
         cmocka_unit_test(a_view_is_read_one_by_one_where_many_at_once_are_not_allowed),
+        cmocka_unit_test(a_view_of_what_is_sealed_is_sealed_and_decrypts_ten_at_once_when_it_is_opened),
         cmocka_unit_test(a_view_of_what_no_parameter_has_is_absent),
         cmocka_unit_test(a_secret_is_told_apart_by_its_value),
     };

@@ -279,15 +279,33 @@ static void without_describe_the_type_is_kept_and_a_key_never_changed(void **sta
 static void a_value_that_may_not_be_read_may_be_replaced(void **state)
 {
     static const struct step steps[] = {REFUSED("GetParameter", "AccessDeniedException"),
+                                        REFUSED("GetParameter", "AccessDeniedException"),
                                         {"DescribeParameters", NULL, 200, DESCRIBED, 0, 0},
                                         PUT_OK(4),
                                         END};
-    static const struct step must_match[] = {REFUSED("GetParameter", "AccessDeniedException"), END};
+    static const struct step must_match[] = {REFUSED("GetParameter", "AccessDeniedException"),
+                                             REFUSED("GetParameter", "AccessDeniedException"), END};
     STORE(s, NULL, steps);
     assert_int_equal(fake_put(s, "x", "new", STORE_ALWAYS, NULL, NULL, NULL), ERR_OK);
     fake_done();
     fake_script(must_match);
     assert_int_equal(fake_put(s, "x", "newer", STORE_IF_MATCH, "4-0", NULL, NULL), ERR_ACCESS);
+    fake_done();
+}
+
+static void a_value_that_may_not_be_decrypted_may_be_replaced_on_the_version_that_is_there(void **state)
+{
+    static const struct step steps[] = {REFUSED("GetParameter", "InvalidKeyId"),
+                                        GET_X("SecureString", "AQICcipher", 3),
+                                        {"DescribeParameters", NULL, 200, DESCRIBED, 0, 0},
+                                        PUT_OK(4),
+                                        END};
+    static const struct step moved[] = {REFUSED("GetParameter", "AccessDeniedException"), GET_X("SecureString", "AQICcipher", 5), END};
+    STORE(s, NULL, steps);
+    assert_int_equal(fake_put(s, "x", "new", STORE_IF_MATCH, "3-1795255260500", NULL, NULL), ERR_OK);
+    fake_done();
+    fake_script(moved);
+    assert_int_equal(fake_put(s, "x", "newer", STORE_IF_MATCH, "4-0", NULL, NULL), ERR_CONFLICT);
     fake_done();
 }
 
@@ -382,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_full_rewrite_replaces_also_what_came_meanwhile),
         cmocka_unit_test(without_describe_the_type_is_kept_and_a_key_never_changed),
         cmocka_unit_test(a_value_that_may_not_be_read_may_be_replaced),
+        cmocka_unit_test(a_value_that_may_not_be_decrypted_may_be_replaced_on_the_version_that_is_there),
         cmocka_unit_test(what_the_service_would_refuse_is_not_sent),
         cmocka_unit_test(the_tier_that_is_there_decides_the_size),
         cmocka_unit_test(errors_have_the_services_code_and_never_its_words),

@@ -174,7 +174,7 @@ static void many_are_removed_by_tens(void **state)
 static void of_many_another_version_stays(void **state)
 {
     static const struct step steps[] = {
-        {"GetParameters", "{\"Names\":[\"/p/a\",\"/p/b\",\"/p/c\",\"/p/gone\"],\"WithDecryption\":true}", 200,
+        {"GetParameters", "{\"Names\":[\"/p/a\",\"/p/b\",\"/p/c\",\"/p/gone\"],\"WithDecryption\":false}", 200,
          "{\"Parameters\":[" PARAM("/p/a", "String", "v", 4) "," PARAM("/p/b", "String", "v", 4) "," PARAM(
              "/p/c", "String", "v", 9) "],\"InvalidParameters\":[\"/p/gone\"]}",
          0, 0},
