@@ -53,9 +53,19 @@ static bool add_locked(struct batch *t, uint64_t index)
     return memory_room_locked(t->c->cs, block_cost(t->c, index), ROOM_AHEAD) && batch_add_locked(t, index);
 }
 
+/* Where there is not room for all of it, no request for each block that is given back: quarters of a range, at least, as long
+ * as the reader has something before him. */
+static void fit_locked(const struct contents *cs, struct readahead_plan *plan)
+{
+    uint64_t room = memory_ahead_locked(cs), least = plan->range / 4;
+    if (room < plan->to - plan->from && plan->from > plan->stream->next)
+        plan->to = plan->from + room / least * least;
+}
+
 static void in_order_locked(struct content *c, struct readahead_plan *plan, struct batch *t, struct list *starts)
 {
     struct batch own = {.c = c, .starts = starts, .max = plan->range / CONTENT_BLOCK};
+    fit_locked(c->cs, plan);
     uint64_t index = plan->from / CONTENT_BLOCK, end = (plan->to + CONTENT_BLOCK - 1) / CONTENT_BLOCK;
     for (bool joins = t != NULL && list_empty(&c->cs->queue); index < end; index++) {
         if (block_find_locked(c, index))

@@ -6,10 +6,11 @@
 #define WINDOW_MIN  (256u * 1024)
 #define WINDOW_MAX  (1024u * MIB)
 #define WINDOW_FREE (16 * MIB)
-#define DISORDER    MIB
+#define DISORDER    (2 * MIB) /* the kernel has two reads of 1 MiB under way, which two threads take */
 #define RANGE_MIN   MIB
 #define RANGE_MAX   (4 * MIB)
 #define PARALLEL    28 /* of a window */
+#define PRODUCTS    16 /* how many connections' worth a late reader asks for at once */
 #define LATENCY_MIN 8000 /* below, a window of WINDOW_FREE carries more than any link */
 #define LATENCY_MAX (10u * 1000 * 1000)
 #define RATE_MAX    100000u
@@ -56,11 +57,11 @@ static uint64_t clamp(uint64_t v, uint64_t least, uint64_t most)
 }
 
 /* Where the first byte takes long, many short ranges side by side are faster than few long ones; where it does not, a
- * request costs more than its latency. */
+ * request costs more than its latency: the processor's time for it, and on S3 its price. */
 static uint32_t range_of(uint64_t window, const struct readahead_link *l)
 {
     uint64_t range = window / 4;
-    if (product(l) > MIB && range > product(l) / 4)
+    if (l->latency_us >= LATENCY_MIN && product(l) > MIB && range > product(l) / 4)
         range = product(l) / 4;
     if (range < window / PARALLEL)
         range = window / PARALLEL;
@@ -111,7 +112,8 @@ static struct readahead_stream *begin(struct readahead *ra, const struct readahe
 /*
  * Half a window was read. Beyond WINDOW_FREE a larger one helps only where the reader waits for the link's latency: where
  * what it reads in the time of one request on an idle link is a good part of its window. Where the link, the processor or the
- * reader is what limits, it is less.
+ * reader is what limits, it is less. Each step up takes a round trip, so what is known of the link is used: one that is far too late
+ * gets what PRODUCTS connections carry in that time.
  */
 static void look_again(struct readahead_stream *s, const struct readahead_read *r)
 {
@@ -119,9 +121,12 @@ static void look_again(struct readahead_stream *s, const struct readahead_read *
     uint64_t limit = clamp(r->share, WINDOW_MIN, WINDOW_MAX);
     uint64_t us = r->now_us > s->mark_us ? r->now_us - s->mark_us : 1;
     uint64_t request_us = l->latency_us + range_of(s->window, l) / (l->peak ? l->peak : 1);
-    bool late = s->waited && l->latency_us >= LATENCY_MIN && (s->next - s->mark) * request_us / us > s->window / 2;
+    uint64_t read = (s->next - s->mark) * request_us / us;
+    bool late = s->waited && l->latency_us >= LATENCY_MIN && read > s->window / 2;
+    uint64_t larger = late && read > s->window && s->window >= MIB ? clamp(PRODUCTS * product(l), 4ull * s->window, WINDOW_MAX)
+                                               : (late ? 4ull : 2ull) * s->window;
     if (s->window < WINDOW_FREE || late)
-        s->window = (uint32_t)clamp((late ? 4ull : 2ull) * s->window, 0, limit);
+        s->window = (uint32_t)clamp(larger, 0, limit);
     if (s->window > limit)
         s->window = (uint32_t)limit;
     s->mark = s->next;

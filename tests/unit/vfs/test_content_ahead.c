@@ -59,6 +59,30 @@ static void ranges_are_fetched_ahead_in_parallel(void **state)
     fixture_free(&f);
 }
 
+/* What another file has fetched ahead leaves 6 MiB: as blocks are given back there is room for one after the other. */
+static void a_reader_short_of_memory_asks_for_whole_ranges(void **state)
+{
+    struct fixture f = fixture_new((struct mem_options){.async = true}, 32 * MIB, 64 * MIB);
+    struct err e = ERR_INIT;
+    struct store_version v = put_object(f.s, "other", 2, 26 * MIB);
+    struct content *other = content_new(f.cs, "other", &v, &e);
+    assert_non_null(other);
+    assert_true(content_prefetch(other, 24 * MIB));
+    while (stats(&f).fetched_bytes < 24 * MIB)
+        usleep(100);
+    assert_true(content_prefetch(other, 26 * MIB));
+    while (stats(&f).fetched_bytes < 26 * MIB)
+        usleep(100);
+    uint64_t before = stats(&f).requests;
+    struct readahead ra = {0};
+    for (uint64_t at = 0; at < 64 * MIB; at += BLOCK)
+        assert_int_equal(read_now(f.c, 1, at, BLOCK, &ra), ERR_OK);
+    assert_int_equal(stats(&f).fetched_bytes, (26 + 64) * MIB);
+    assert_true(stats(&f).requests - before <= 80); /* one for each block that is given back: hundreds */
+    content_unref(other);
+    fixture_free(&f);
+}
+
 static void several_readers_in_order_of_one_handle_are_told_apart(void **state)
 {
     struct fixture f = fixture_new((struct mem_options){.async = true}, 128 * MIB, 128 * MIB);
@@ -115,6 +139,7 @@ int main(void)
         cmocka_unit_test(a_random_read_fetches_the_block_it_touches),
         cmocka_unit_test(a_sequential_reader_is_ahead_of_nobody_twice),
         cmocka_unit_test(ranges_are_fetched_ahead_in_parallel),
+        cmocka_unit_test(a_reader_short_of_memory_asks_for_whole_ranges),
         cmocka_unit_test(several_readers_in_order_of_one_handle_are_told_apart),
         cmocka_unit_test(readers_at_equal_distances_find_their_bytes_there),
     };

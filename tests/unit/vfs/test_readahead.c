@@ -42,6 +42,49 @@ static void a_window_grows_far_only_where_latency_counts(void **state)
     assert_int_equal(window_at_the_end(far, 100000, SHARE), 16 * MIB); /* the reader is what limits */
 }
 
+/* The plan for read number `n` of 1 MiB, in order, each waiting. */
+static struct readahead_plan plan_of_read(struct readahead *ra, unsigned n, uint64_t us_of_a_mib, struct readahead_link link)
+{
+    struct readahead_plan p = {0};
+    for (unsigned i = 0; i <= n; i++) {
+        struct readahead_read r = {.offset = (uint64_t)i * MIB, .len = MIB, .size = SIZE, .now_us = 1 + i * us_of_a_mib,
+                                   .waits = true, .share = SHARE, .link = link};
+        p = readahead_move(ra, &r);
+        readahead_cut(&p, p.to, SIZE);
+    }
+    return p;
+}
+
+static void a_reader_who_waits_for_a_known_link_gets_what_fills_it_in_few_steps(void **state)
+{
+    const struct readahead_link far = {.latency_us = 50000, .rate = 100, .peak = 100};
+    const struct readahead_link thin = {.latency_us = 50000, .rate = 2, .peak = 2};
+    struct readahead ra = {0}, other = {0};
+    assert_true(plan_of_read(&ra, 3, 700, far).stream->window >= 16 * 50000 * 100);
+    assert_true(plan_of_read(&other, 3, 700, thin).stream->window <= 16 * MIB);
+}
+
+static void a_request_on_a_near_link_is_long_however_fast_it_is(void **state)
+{
+    const struct readahead_link near = {.latency_us = 2000, .rate = 2000, .peak = 3000};
+    struct readahead ra = {0};
+    assert_int_equal(plan_of_read(&ra, 64, 500, near).range, 4 * MIB);
+}
+
+static void reads_that_overtake_each_other_are_one_reader(void **state)
+{
+    static const unsigned order[] = {0, 1, 2, 3, 5, 4, 6, 8, 7, 9};
+    struct readahead ra = {0};
+    struct readahead_stream *s = NULL;
+    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        struct readahead_read r = {.offset = order[i] * (uint64_t)MIB, .len = MIB, .size = SIZE, .now_us = i, .share = SHARE};
+        struct readahead_plan p = readahead_move(&ra, &r);
+        assert_true(p.stream && (!s || p.stream == s));
+        s = p.stream;
+        readahead_cut(&p, p.to, SIZE);
+    }
+}
+
 static void no_window_is_larger_than_its_share(void **state)
 {
     const struct readahead_link far = {.latency_us = 50000, .rate = 100, .peak = 100};
@@ -66,6 +109,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_window_grows_far_only_where_latency_counts),
+        cmocka_unit_test(a_reader_who_waits_for_a_known_link_gets_what_fills_it_in_few_steps),
+        cmocka_unit_test(a_request_on_a_near_link_is_long_however_fast_it_is),
+        cmocka_unit_test(reads_that_overtake_each_other_are_one_reader),
         cmocka_unit_test(no_window_is_larger_than_its_share),
         cmocka_unit_test(latency_is_that_of_requests_without_others_beside_them),
     };
