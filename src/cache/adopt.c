@@ -1,13 +1,147 @@
-/* What this machine stored itself is in the cache already: copied from the file it was sent from. */
+/*
+ * What this machine stored itself is in the cache already: copied from the file it was sent from, by a thread of its own, since
+ * whoever stored it has other things to do. Each file that waits holds room on its disk, so few do, and none for a cache in trouble.
+ *
+ * The file may be written to while it is copied. So what takes more than one chunk is copied under a name that stands for nothing
+ * (origin STRAY), and gets the version's name in the transaction in which all its bytes are known to be right. What a killed
+ * process left under such a name goes when the cache is opened next (strays_drop()).
+ */
 #include "cache/cache_internal.h"
-#include "util/clock.h"
 #include "util/digest.h"
+#include "util/str.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
-#define WAIT_MS 30000
-#define COPIES  16 /* chunks on their way at once */
+#define NICE      10
+#define MAX_FILES 256          /* that wait */
+#define MAX_BYTES (1ull << 30) /* of them; one alone may be larger */
+#define COPIES    16           /* chunks on their way at once */
+
+struct adoption {
+    struct adoption *next;
+    struct cache_entry *entry;
+    int fd;
+    bool has_sha512, has_crc;
+    uint8_t sha512[CACHE_SHA512];
+    uint64_t crc;
+};
+
+static void adoption_free(struct adoption *a)
+{
+    if (!a)
+        return;
+    cache_entry_unref(a->entry);
+    if (a->fd >= 0)
+        close(a->fd);
+    free(a);
+}
+CLEANUP_DEFINE(struct adoption, adoption_free)
+
+static bool unwanted_locked(const struct cache *c)
+{
+    return c->stop || cache_in_trouble_locked(c);
+}
+
+static bool queue(struct cache *c, struct adoption *a)
+{
+    LOCK_SCOPE(&c->lock);
+    uint64_t size = a->entry->size;
+    bool full = c->n_adoptions >= MAX_FILES || (c->n_adoptions > 0 && c->adoption_bytes + size > MAX_BYTES);
+    if (full || unwanted_locked(c)) {
+        c->stats.dropped_bytes += size;
+        return false;
+    }
+    a->next = NULL;
+    *c->adoptions_end = a;
+    c->adoptions_end = &a->next;
+    c->n_adoptions++;
+    c->adoption_bytes += size;
+    cond_signal(&c->adopt_work);
+    return true;
+}
+
+void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
+{
+    struct cache_entry *n = cache_entry_get(c, v);
+    CLEANUP(adoption_free) struct adoption *a = n ? calloc(1, sizeof(*a)) : NULL;
+    if (!a) {
+        cache_entry_unref(n);
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    a->entry = n;
+    a->fd = fd;
+    a->has_sha512 = sums->sha512 != NULL;
+    a->has_crc = sums->crc64nvme != NULL;
+    if (sums->sha512)
+        memcpy(a->sha512, sums->sha512, CACHE_SHA512);
+    if (sums->crc64nvme)
+        a->crc = *sums->crc64nvme;
+    if (queue(c, a))
+        (void)TAKE(a);
+}
+
+/* ---- Sums */
+
+struct sums {
+    struct digest *sha, *md5;
+    uint64_t crc;
+};
+
+static bool sums_add(struct sums *s, const void *p, size_t len)
+{
+    s->crc = crc64nvme(s->crc, p, len);
+    return digest_update(s->sha, p, len, NULL) == ERR_OK && (!s->md5 || digest_update(s->md5, p, len, NULL) == ERR_OK);
+}
+
+/* Whether these are the bytes that were stored. */
+static bool sums_agree(const struct adoption *a, const struct sums *s, uint8_t sha512[DIGEST_MAX])
+{
+    return digest_final(s->sha, sha512, NULL) == ERR_OK && (!a->has_sha512 || memcmp(sha512, a->sha512, CACHE_SHA512) == 0) &&
+           (!a->has_crc || s->crc == a->crc);
+}
+
+static bool put(struct cache_entry *n, struct cache_block *b)
+{
+    if (cache_put_wait(n, b))
+        return true;
+    cache_count(n->cache, &n->cache->stats.dropped_bytes, n->size - b->index * CACHE_CHUNK);
+    return false;
+}
+
+/* ---- One chunk: looked at before it is put, so it may have its name at once */
+
+struct single {
+    struct cache_block block;
+    char bytes[];
+};
+
+static void single_done(struct cache_block *b)
+{
+    free(CONTAINER_OF(b, struct single, block));
+}
+
+static bool adopt_single(struct adoption *a)
+{
+    uint8_t sha512[DIGEST_MAX];
+    size_t len = (size_t)a->entry->size;
+    CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
+    CLEANUP(free) struct single *s = malloc(sizeof(*s) + len);
+    struct sums sums = {.sha = sha};
+    if (!sha || !s || !read_full(a->fd, s->bytes, len, 0) || !sums_add(&sums, s->bytes, len) || !sums_agree(a, &sums, sha512))
+        return false;
+    s->block = (struct cache_block){.index = 0, .p = s->bytes, .len = (uint32_t)len, .done = single_done};
+    if (!put(a->entry, &s->block))
+        return false;
+    (void)TAKE(s);
+    return true;
+}
+
+/* ---- More */
 
 struct copies {
     struct lock lock;
@@ -35,50 +169,32 @@ static void wait_for(struct copy *p)
         (void)cond_wait(&p->all->cond, &p->all->lock, UINT64_MAX);
 }
 
-/* Waits for room: the queue is the readers'. */
-static bool put_one(struct cache_entry *n, struct copy *p)
+static bool copy_all(struct cache_entry *n, int fd, struct copies *all, struct sums *sums)
 {
-    uint64_t deadline = clock_mono_ms() + WAIT_MS;
-    p->busy = true;
-    while (!cache_put(n, &p->block)) {
-        if (clock_mono_ms() > deadline)
-            return p->busy = false;
-        usleep(20 * 1000);
-    }
-    return true;
-}
-
-static bool copy_all(struct cache_entry *n, int fd, struct copies *all, const struct cache_sums *sums)
-{
-    uint8_t sum[DIGEST_MAX];
-    uint64_t crc = 0;
-    CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
-    bool good = sha != NULL;
+    bool good = true;
     for (uint64_t i = 0; good && i < n->n_chunks; i++) {
         struct copy *p = &all->each[i % COPIES];
         uint32_t len = chunk_len(n, i);
         wait_for(p);
         p->block = (struct cache_block){.index = i, .p = p->buf, .len = len, .done = copy_done};
-        good = read_full(fd, p->buf, len, i * CACHE_CHUNK) && digest_update(sha, p->buf, len, NULL) == ERR_OK && put_one(n, p);
-        if (good && sums->crc64nvme)
-            crc = crc64nvme(crc, p->buf, len);
+        good = read_full(fd, p->buf, len, i * CACHE_CHUNK) && sums_add(sums, p->buf, len);
+        p->busy = good;
+        if (good && !put(n, &p->block))
+            good = p->busy = false;
     }
     for (unsigned i = 0; i < COPIES; i++)
         wait_for(&all->each[i]);
-    good = good && digest_final(sha, sum, NULL) == ERR_OK;
-    return good && (!sums->sha512 || memcmp(sum, sums->sha512, CACHE_SHA512) == 0) &&
-           (!sums->crc64nvme || crc == *sums->crc64nvme);
+    return good;
 }
 
-static bool copy(struct cache_entry *n, int fd, const struct cache_sums *sums)
+static bool copy(struct cache_entry *n, int fd, struct sums *sums)
 {
     struct copies all = {0};
-    uint64_t n_bufs = n->n_chunks < COPIES ? n->n_chunks : COPIES;
-    char *bufs = malloc(n_bufs * CACHE_CHUNK);
+    char *bufs = malloc(COPIES * CACHE_CHUNK);
     lock_init(&all.lock, "copy into the cache", LOCK_LEAF);
     cond_init(&all.cond);
     for (unsigned i = 0; bufs && i < COPIES; i++)
-        all.each[i] = (struct copy){.all = &all, .buf = bufs + i % n_bufs * CACHE_CHUNK};
+        all.each[i] = (struct copy){.all = &all, .buf = bufs + i * CACHE_CHUNK};
     bool good = bufs && copy_all(n, fd, &all, sums);
     cond_release(&all.cond);
     lock_release(&all.lock);
@@ -86,20 +202,100 @@ static bool copy(struct cache_entry *n, int fd, const struct cache_sums *sums)
     return good;
 }
 
-void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
+static struct cache_entry *stray_new(struct cache *c, uint64_t size)
 {
-    CLEANUP(cache_entry_unref) struct cache_entry *n = cache_entry_get(c, v);
-    if (!n)
-        return;
-    if (sums->sha512)
-        cache_entry_hint(n, sums->sha512);
+    char name[33];
+    uint8_t random[16];
+    random_bytes(random, sizeof(random));
+    hex_encode(random, sizeof(random), name);
+    struct cache_entry *n = cache_entry_get(c, &(struct cache_version){.origin = "", .key = name, .etag = "", .size = size});
+    if (n)
+        n->origin = ORIGIN_STRAY; /* nobody else has its name */
+    return n;
+}
+
+static bool adopt_file(struct cache *c, struct adoption *a)
+{
+    uint8_t sha512[DIGEST_MAX], md5[DIGEST_MAX], told[16];
+    bool wants_md5 = strlen(a->entry->etag) == 32 && hex_decode(a->entry->etag, told, sizeof(told));
+    CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
+    CLEANUP(digest_free) struct digest *md5er = wants_md5 ? digest_new(DIGEST_MD5, NULL) : NULL;
+    CLEANUP(cache_entry_unref) struct cache_entry *n = stray_new(c, a->entry->size);
+    struct sums sums = {.sha = sha, .md5 = md5er};
+    if (!sha || !n)
+        return false;
+    bool good = copy(n, a->fd, &sums) && sums_agree(a, &sums, sha512);
+    bool is_md5 = good && md5er && digest_final(md5er, md5, NULL) == ERR_OK && memcmp(md5, told, sizeof(told)) == 0;
+    lock_take(&n->lock);
+    int64_t content = n->content;
+    good = good && n->state == CONTENT_PART && n->n_held == n->n_chunks;
+    if (!good && content) {
+        entry_bad_content(c, content);
+        entry_forget_locked(n);
+    }
+    lock_drop(&n->lock);
+    return good && promote_as(n, sha512, is_md5 ? md5 : NULL, a->entry);
+}
+
+/* ---- The thread */
+
+static void adopt(struct cache *c, struct adoption *a)
+{
+    struct cache_entry *n = a->entry;
+    if (a->has_sha512)
+        cache_entry_hint(n, a->sha512);
     if (cache_held(n, 0, n->size) == n->size)
         return;
-    bool copied = copy(n, fd, sums);
-    LOCK_SCOPE(&n->lock);
-    /* It may have been written to meanwhile: then these are not the version's bytes. */
-    if (n->state <= CONTENT_WHOLE && !copied) {
-        entry_bad_content(c, n->content);
-        entry_forget_locked(n);
+    if (!(n->size <= CACHE_CHUNK ? adopt_single(a) : adopt_file(c, a)))
+        LOG_DEBUG("cache", "%s: what was stored was not copied into the cache", n->key);
+}
+
+static struct adoption *take(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    c->adopting = false;
+    while (!c->stop && !c->adoptions) {
+        cond_broadcast(&c->idle_done);
+        (void)cond_wait(&c->adopt_work, &c->lock, UINT64_MAX);
+    }
+    struct adoption *a = c->stop ? NULL : c->adoptions;
+    if (!a)
+        return NULL;
+    c->adopting = true;
+    c->adoptions = a->next;
+    if (!c->adoptions)
+        c->adoptions_end = &c->adoptions;
+    c->n_adoptions--;
+    c->adoption_bytes -= a->entry->size;
+    return a;
+}
+
+void *adopt_main(void *arg)
+{
+    struct cache *c = arg;
+    id_t self = (id_t)syscall(SYS_gettid);
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICE);
+    for (struct adoption *a; (a = take(c)) != NULL; adoption_free(a)) {
+        lock_take(&c->lock);
+        bool unwanted = unwanted_locked(c);
+        if (unwanted)
+            c->stats.dropped_bytes += a->entry->size;
+        lock_drop(&c->lock);
+        if (!unwanted)
+            adopt(c, a);
+    }
+    return NULL;
+}
+
+void adoptions_drop(struct cache *c)
+{
+    lock_take(&c->lock);
+    struct adoption *a = TAKE(c->adoptions);
+    c->adoptions_end = &c->adoptions;
+    c->n_adoptions = 0;
+    lock_drop(&c->lock);
+    for (struct adoption *next; a; a = next) {
+        next = a->next;
+        adoption_free(a);
     }
 }

@@ -21,9 +21,15 @@ void cache_trouble(struct cache *c, const struct err *e)
     bool begins = c->stats.trouble[0] == '\0';
     memcpy(c->stats.trouble, e->msg, sizeof(c->stats.trouble));
     c->trouble_until_ms = clock_mono_ms() + TROUBLE_MS;
+    cond_broadcast(&c->room);
     lock_drop(&c->lock);
     if (begins)
         LOG_WARN("cache", "nothing is stored in %s for now: %s", c->dir, e->msg);
+}
+
+bool cache_in_trouble_locked(const struct cache *c)
+{
+    return clock_mono_ms() < c->trouble_until_ms;
 }
 
 /* ---- Opening and closing */
@@ -45,13 +51,16 @@ static struct cache *cache_new(const struct cache_config *config)
     c->dirfd = c->part_fd = c->content_fd = -1;
     c->puts_end = &c->puts;
     c->jobs_end = &c->jobs;
+    c->adoptions_end = &c->adoptions;
     c->mend_due = true;
-    c->reap_due = true; /* what an earlier process left */
+    c->reap_due = c->strays_due = true; /* what an earlier process left */
     lock_init(&c->lock, "cache", LOCK_CACHE);
     lock_init(&c->index_lock, "cache index", LOCK_CACHE_INDEX);
     cond_init(&c->work);
     cond_init(&c->idle_work);
     cond_init(&c->idle_done);
+    cond_init(&c->adopt_work);
+    cond_init(&c->room);
     cond_init(&c->index_free);
     return c;
 }
@@ -67,6 +76,8 @@ void cache_close(struct cache *c)
     cond_release(&c->work);
     cond_release(&c->idle_work);
     cond_release(&c->idle_done);
+    cond_release(&c->adopt_work);
+    cond_release(&c->room);
     cond_release(&c->index_free);
     lock_release(&c->lock);
     lock_release(&c->index_lock);
@@ -97,7 +108,8 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
 
 static bool idle_locked(const struct cache *c)
 {
-    return !c->puts && !c->jobs && !c->writing && !c->idle_list && !c->idling && !c->sweep_due && !c->reap_due;
+    return !c->puts && !c->jobs && !c->writing && !c->idle_list && !c->idling && !c->adoptions && !c->adopting &&
+           !sweep_is_due_locked(c) && !c->reap_due;
 }
 
 bool cache_drain(struct cache *c, uint64_t timeout_ms)
@@ -109,7 +121,7 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
     c->draining = true;
     cond_broadcast(&c->idle_work);
     bool in_time = true;
-    while (in_time && !idle_locked(c))
+    while (in_time && !idle_locked(c) && c->failures < HOPELESS)
         in_time = cond_wait(&c->idle_done, &c->lock, deadline);
     c->draining = false;
     return idle_locked(c);
@@ -119,7 +131,7 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
 
 static uint64_t pending_locked(const struct cache *c)
 {
-    uint64_t n = c->n_jobs + c->idling + c->writing + c->sweep_due;
+    uint64_t n = c->n_jobs + c->n_adoptions + c->idling + c->writing + c->adopting + sweep_is_due_locked(c);
     for (const struct cache_block *b = c->puts; b; b = b->next)
         n++;
     for (const struct cache_entry *e = c->idle_list; e; e = e->next_idle)
@@ -135,7 +147,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
     lock_take(&c->lock);
     *out = c->stats;
     out->pending = pending_locked(c);
-    if (clock_mono_ms() >= c->trouble_until_ms)
+    if (!cache_in_trouble_locked(c) && c->sweeps_failed == 0)
         out->trouble[0] = '\0';
     lock_drop(&c->lock);
     out->limit = c->config.size;

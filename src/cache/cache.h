@@ -47,7 +47,8 @@ struct cache_version {
  * does without. Blocks on the disk. */
 enum err_code cache_open(const struct cache_config *config, struct cache **out, struct err *e) MUST_CHECK;
 
-/* Waits until all that was put is written, hashed and recorded, or `timeout_ms` has passed; true if it is. */
+/* Waits until all that was put is written, hashed and recorded; true if it is. False: `timeout_ms` has passed, or the index could
+ * not be written several times in succession. */
 bool cache_drain(struct cache *c, uint64_t timeout_ms);
 
 /* Drops what is still queued. Every entry must have been unref'd. */
@@ -92,8 +93,9 @@ struct cache_sums {
     const uint64_t *crc64nvme;
 };
 
-/* What was stored under the version is in the open file `fd` (from its beginning, v->size bytes): copies it, unless a sum turns
- * out to be another. Blocks on the disk and hashes. */
+/* What was stored under the version is in the open file `fd` (from its beginning, v->size bytes), which is taken and closed: queues
+ * it to be copied, unless a sum turns out to be another. Never blocks. Where too many files wait, or the cache is in trouble, it is
+ * dropped at once (counted): each that waits keeps its room on its own disk. */
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
 
 /* The server itself said that the version's bytes have this SHA-512 (a full-object checksum, nothing less): where such a

@@ -17,7 +17,8 @@
  *
  * Threads: the writer (writer.c) is the only one that changes the index: it hashes and writes what is put, in batches of one
  * transaction, and runs jobs in it. The idler (promote.c) hashes whole contents in order and checks what is not checked yet,
- * at lowest priority. Readers have connections of their own and never wait for the writer.
+ * at lowest priority. The adopter (adopt.c) reads what was stored from here. Readers have connections of their own and never
+ * wait for the writer.
  */
 #ifndef CACHE_CACHE_INTERNAL_H
 #define CACHE_CACHE_INTERNAL_H
@@ -38,6 +39,7 @@
 #define QUEUE_JOBS   4096
 #define BATCH_CHUNKS 64
 #define BATCH_JOBS   512
+#define HOPELESS     3            /* failed transactions after which nobody waits for a record */
 #define WAL_ROOM     (8ull << 20) /* what the write-ahead log may take, set aside of the limit */
 
 enum content_state { CONTENT_PART, CONTENT_INLINE, CONTENT_WHOLE, CONTENT_GONE, CONTENT_NONE /* no row */ };
@@ -80,7 +82,7 @@ struct cache_entry {
     struct group **groups;
     struct stamp seen;
     uint8_t hash[CACHE_SHA512]; /* of a WHOLE */
-    bool hash_known;            /* also of a PART that cache_adopt() hashed */
+    bool hash_known;
     bool idle_due;              /* is with the idler */
     int64_t planned;            /* the writer's: a row of the transaction under way; 0 */
     bool planned_inline, planned_copy;
@@ -103,21 +105,29 @@ struct cache {
     struct stamp db_file; /* dev and ino of the database that is open */
 
     struct lock lock; /* LOCK_CACHE */
-    struct cond work, idle_work, idle_done;
+    struct cond work, idle_work, idle_done, adopt_work;
+    struct cond room; /* in the queue of puts, or no use to wait for it */
     struct map *entries;
     struct cache_block *puts, **puts_end;
     uint64_t put_bytes;
     struct job *jobs, **jobs_end;
     unsigned n_jobs;
     struct cache_entry *idle_list; /* each with a reference */
-    bool writing, idling;          /* busy with something */
+    struct adoption *adoptions, **adoptions_end; /* that wait */
+    unsigned n_adoptions;
+    uint64_t adoption_bytes;
+    bool writing, idling, adopting; /* busy with something */
     bool stop, draining;
     uint64_t last_active_ms;
     struct cache_stats stats;
     struct job *refused; /* not taken, to be ended */
     bool reap_due; /* a GONE file may have been closed */
+    bool strays_due;
     bool sweep_due, mend_due;
+    uint64_t sweep_at_ms;   /* not before; 0: at once */
+    unsigned sweeps_failed; /* since one succeeded */
     uint64_t trouble_until_ms;
+    unsigned failures; /* transactions since one was committed; one that waited in vain for a lock counts as HOPELESS */
 
     struct lock index_lock; /* LOCK_CACHE_INDEX */
     struct cond index_free;
@@ -132,8 +142,8 @@ struct cache {
     struct db *db;
     struct cache_entry *dirty; /* whose sums are to be recorded */
     bool failed;               /* the last transaction */
-    pthread_t writer_thread, idle_thread;
-    bool has_writer, has_idler;
+    pthread_t writer_thread, idle_thread, adopt_thread;
+    bool has_writer, has_idler, has_adopter;
 };
 
 /* ---- dir.c: the directory, files, stamps */
@@ -177,7 +187,7 @@ enum sql {
     SQL_ADD_CONTENT, SQL_ADD_INLINE, SQL_PUT_VERSION, SQL_PUT_ORIGIN, SQL_PUT_GROUP, SQL_DROP_GROUPS, SQL_RESERVE, SQL_RECORD,
     SQL_STAMP, SQL_PROMOTE, SQL_VERSIONS_OF, SQL_DROP_VERSIONS, SQL_DROP_CONTENT, SQL_GONE, SQL_GONES, SQL_TOUCH,
     SQL_VICTIMS, SQL_SPACE, SQL_TICK, SQL_PUT_NOTE, SQL_GET_NOTE, SQL_HAS_NOTE, SQL_TOUCH_NOTE,
-    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_PAGE, SQL_PIN, SQL_MAY_GO, SQL_COUNT
+    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_PAGE, SQL_PIN, SQL_MAY_GO, SQL_COUNT
 };
 extern const char *const index_sql[SQL_COUNT];
 extern const char index_schema[];
@@ -200,6 +210,7 @@ enum err_code index_end(struct cache *c, enum err_code code, struct err *e) MUST
 
 /* ---- entry.c */
 
+#define ORIGIN_STRAY 0 /* of contents that are being copied (adopt.c) */
 int64_t origin_id(const char *name);
 /* Asks the index on first use. */
 void entry_look_locked(struct cache_entry *n);
@@ -226,10 +237,12 @@ void entry_bad_content(struct cache *c, int64_t id);
 /* Hands the entry to the idler if there is something for it to do. */
 void entry_idle_locked(struct cache_entry *n);
 
-/* ---- writer.c, admit.c, promote.c, space.c, sweep.c */
+/* ---- writer.c, admit.c, adopt.c, promote.c, space.c, sweep.c */
 
 enum err_code writer_start(struct cache *c, struct err *e) MUST_CHECK;
 void writer_stop(struct cache *c);
+/* As cache_put(), but waits for room, of which it leaves half to others. False, not counted: it is no use to wait. */
+bool cache_put_wait(struct cache_entry *n, struct cache_block *b);
 /* Takes the job (which need not be begun by malloc's header but is freed by after()). False, and freed, if the queue is full. */
 bool job_post(struct cache *c, struct job *j);
 /* Rows for the chunks of a batch; those that shall not be written get out[i] false. */
@@ -248,13 +261,21 @@ enum err_code space_used(struct cache *c, struct db *d, uint64_t *used, struct e
 void space_reap(struct cache *c);
 enum err_code content_gone(struct cache *c, int64_t id, struct err *e) MUST_CHECK; /* inside a transaction */
 void *idle_main(void *arg);
+void *adopt_main(void *arg);
+void adoptions_drop(struct cache *c);
+/* A PART that is complete and has this SHA-512 (and, where it is not NULL, MD5) becomes a WHOLE that `named` has too. */
+bool promote_as(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512], const uint8_t *md5, struct cache_entry *named);
+/* What no process is copying any more under a name of origin ORIGIN_STRAY is GONE. */
+void strays_drop(struct cache *c);
 void sweep(struct cache *c);
+bool sweep_is_due_locked(const struct cache *c); /* and may be tried now */
 /* Without a look into the index: whether there is nothing to sweep. */
 bool sweep_needless(struct cache *c);
 
 /* ---- cache.c */
 
 void cache_trouble(struct cache *c, const struct err *e); /* nothing is stored for a while; logged when it begins */
+bool cache_in_trouble_locked(const struct cache *c);
 void cache_count(struct cache *c, uint64_t *counter, uint64_t n);
 
 #endif

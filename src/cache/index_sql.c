@@ -100,11 +100,13 @@ const char *const index_sql[SQL_COUNT] = {
                        " (substr(?1, -1) = '/' OR substr(key, length(?1) + 1, 1) = '/'))",
     [SQL_PAGE] = "SELECT v.origin, v.key, v.etag, v.size, v.content, c.state, max(c.disk, ifnull(length(c.body), 0)), c.pinned,"
                  " o.name FROM version v JOIN content c ON c.id = v.content LEFT JOIN origin o ON o.id = v.origin"
-                 " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3"
+                 " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3 AND v.origin <> 0"
                  " ORDER BY v.origin, v.key, v.etag, v.size LIMIT ?5",
     [SQL_PIN] = "UPDATE content SET pinned = ?2 WHERE id = ?1 AND state < 3 AND pinned <> ?2",
     [SQL_MAY_GO] = "SELECT 1 FROM content WHERE id = ?1 AND state < 3 AND (pinned = 0 OR ?2)",
     [SQL_STATE] = "SELECT epoch, swept FROM state",
     [SQL_SWEPT] = "UPDATE state SET swept = 1",
+    [SQL_STRAYS] = "SELECT DISTINCT content FROM version WHERE origin = 0 AND content > ?1 ORDER BY content LIMIT 64",
+    [SQL_DROP_STRAY] = "DELETE FROM version WHERE origin = 0 AND content = ?1",
     [SQL_KNOWN_HASH] = "SELECT id FROM content WHERE hash = ?1",
 };

@@ -23,7 +23,7 @@ void entry_idle_locked(struct cache_entry *n)
 {
     struct cache *c = n->cache;
     lock_assert_held(&n->lock);
-    bool promote = n->state == CONTENT_PART && n->writer && n->n_held == n->n_chunks && !n->in_dirty;
+    bool promote = n->state == CONTENT_PART && n->writer && n->n_held == n->n_chunks && !n->in_dirty && n->origin != ORIGIN_STRAY;
     bool check = n->state == CONTENT_WHOLE && n->n_checked < n->n_chunks && !n->damaged;
     if ((!promote && !check) || n->idle_due)
         return;
@@ -74,7 +74,7 @@ static bool walk(struct cache_entry *n, struct sums *s)
 
 struct promote_job {
     struct job job;
-    struct cache_entry *entry;
+    struct cache_entry *entry, *named;
     int64_t content, twin;
     uint8_t hash[DIGEST_MAX], md5[DIGEST_MAX];
     bool has_md5, gone;
@@ -121,6 +121,29 @@ static void check_whole(struct cache_entry *n)
 
 /* ---- Promotion */
 
+/* What `named` had so far was only a part of it. */
+static enum err_code name_it(struct cache *c, const struct promote_job *p, struct err *e)
+{
+    const struct cache_entry *n = p->named;
+    int64_t old = 0, now = p->twin ? p->twin : p->content;
+    bool row = false;
+    struct db_stmt *s = db_use(c->db, SQL_FIND_VERSION);
+    index_bind_name(s, n->origin, n->key, n->etag, n->size);
+    enum err_code code = db_step(c->db, s, &row, e);
+    if (!code && row && db_int(s, 1) == CONTENT_PART)
+        old = db_int(s, 0);
+    db_reset(s);
+    if (!code)
+        code = index_put_version(c, n, now, e);
+    if (code || old == 0 || old == now)
+        return code;
+    s = db_use(c->db, SQL_VERSIONS_OF);
+    db_bind_int(s, 1, old);
+    code = db_step(c->db, s, &row, e);
+    db_reset(s);
+    return code || row ? code : content_gone(c, old, e);
+}
+
 static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
 {
     struct promote_job *p = (struct promote_job *)j;
@@ -132,9 +155,13 @@ static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
     if (p->twin == p->content) /* an earlier job has promoted it already */
         p->twin = 0;
     db_reset(s);
+    if (!code && p->named)
+        code = index_do(c, SQL_DROP_STRAY, p->content, 0, e);
     if (!code && p->twin) {
         code = index_repoint(c, p->content, p->twin, e);
-        return code ? code : content_gone(c, p->content, e);
+        if (!code)
+            code = content_gone(c, p->content, e);
+        return code || !p->named ? code : name_it(c, p, e);
     }
     s = db_use(c->db, SQL_PROMOTE);
     db_bind_int(s, 1, p->content);
@@ -143,7 +170,24 @@ static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
     if (!code)
         code = db_step(c->db, s, NULL, e);
     p->gone = !code && db_changes(c->db) == 0;
-    return code;
+    return code || p->gone || !p->named ? code : name_it(c, p, e);
+}
+
+/* What it had so far may be gone. */
+static void named_after(struct cache *c, struct cache_entry *n, bool committed)
+{
+    if (!n)
+        return;
+    lock_take(&n->lock);
+    if (committed && n->state != CONTENT_WHOLE && n->state != CONTENT_INLINE) {
+        entry_forget_locked(n);
+        n->looked = false;
+    }
+    lock_drop(&n->lock);
+    cache_entry_unref(n);
+    lock_take(&c->lock);
+    c->reap_due = true;
+    lock_drop(&c->lock);
 }
 
 static void rename_locked(struct cache_entry *n, const struct promote_job *p)
@@ -183,6 +227,7 @@ static void promote_after(struct cache *c, struct job *j, bool committed)
     lock_take(&c->lock);
     c->reap_due |= committed && p->twin;
     lock_drop(&c->lock);
+    named_after(c, p->named, committed && !p->gone);
     cache_entry_unref(n);
     free(p);
 }
@@ -219,6 +264,23 @@ static void promote(struct cache_entry *n)
     (void)job_post(n->cache, &p->job);
 }
 
+bool promote_as(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512], const uint8_t *md5, struct cache_entry *named)
+{
+    struct promote_job *p = calloc(1, sizeof(*p));
+    if (!p)
+        return false;
+    *p = (struct promote_job){.job = {.in = promote_in, .after = promote_after}, .has_md5 = md5 != NULL};
+    lock_take(&n->lock);
+    p->content = n->content;
+    lock_drop(&n->lock);
+    memcpy(p->hash, sha512, CACHE_SHA512);
+    if (md5)
+        memcpy(p->md5, md5, 16);
+    p->entry = cache_entry_ref(n);
+    p->named = cache_entry_ref(named);
+    return job_post(n->cache, &p->job);
+}
+
 /* ---- The thread */
 
 static void work_on(struct cache_entry *n)
@@ -240,11 +302,11 @@ static struct cache_entry *next(struct cache *c)
     uint64_t since = 0;
     LOCK_SCOPE(&c->lock);
     c->idling = false;
-    while (!c->stop && !c->sweep_due) {
+    while (!c->stop && !sweep_is_due_locked(c)) {
         uint64_t now = clock_mono_ms();
         if (!c->idle_list) {
             cond_broadcast(&c->idle_done);
-            (void)cond_wait(&c->idle_work, &c->lock, UINT64_MAX);
+            (void)cond_wait(&c->idle_work, &c->lock, c->sweep_due ? c->sweep_at_ms : UINT64_MAX);
             continue;
         }
         if (since == 0)
@@ -255,7 +317,7 @@ static struct cache_entry *next(struct cache *c)
         (void)cond_wait(&c->idle_work, &c->lock, now + QUIET_MS / 3);
     }
     c->idling = true;
-    struct cache_entry *n = c->stop || c->sweep_due ? NULL : c->idle_list;
+    struct cache_entry *n = c->stop || sweep_is_due_locked(c) ? NULL : c->idle_list;
     if (n)
         c->idle_list = n->next_idle;
     return n;

@@ -1,11 +1,19 @@
-/* After the index was made anew: the files of the one before have no rows any more. Until they are gone nothing is stored. */
+/*
+ * What others left. After the index was made anew the files of the one before have no rows any more: until they are gone nothing is
+ * stored. And contents that a killed process was copying have no name.
+ */
 #include "cache/cache_internal.h"
+#include "util/clock.h"
 #include "util/str.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define AGAIN_MS  1000u
+#define AGAIN_MAX 6 /* doublings: a minute */
 
 /* A descriptor of its own for each walk: fdopendir() takes it. */
 static DIR *walk_dir(int at, const char *name)
@@ -17,14 +25,24 @@ static DIR *walk_dir(int at, const char *name)
     return d;
 }
 
-static void sweep_parts(struct cache *c, const char *epoch)
+static bool remove_at(DIR *d, const char *name, struct err *e)
+{
+    if (unlinkat(dirfd(d), name, 0) == 0 || errno == ENOENT)
+        return true;
+    (void)err_sys(e, errno, "%s, which an earlier index left, cannot be removed", name);
+    return false;
+}
+
+static bool sweep_parts(struct cache *c, const char *epoch, struct err *e)
 {
     DIR *d = walk_dir(c->dirfd, "part");
-    for (struct dirent *f; d && (f = readdir(d)) != NULL;)
+    bool good = d != NULL;
+    for (struct dirent *f; good && (f = readdir(d)) != NULL;)
         if (f->d_name[0] != '.' && !str_starts(f->d_name, epoch))
-            unlinkat(dirfd(d), f->d_name, 0);
+            good = remove_at(d, f->d_name, e);
     if (d)
         closedir(d);
+    return good;
 }
 
 static bool is_empty(struct cache *c, const char *name)
@@ -44,7 +62,7 @@ bool sweep_needless(struct cache *c)
 }
 
 /* A row comes before its file: a file that has none is nobody's. */
-static bool has_row(struct db *d, const char *name, bool *failed)
+static bool has_row(struct db *d, const char *name, bool *failed, struct err *e)
 {
     uint8_t hash[CACHE_SHA512];
     bool row = false;
@@ -52,27 +70,26 @@ static bool has_row(struct db *d, const char *name, bool *failed)
         return false;
     struct db_stmt *s = db_use(d, SQL_KNOWN_HASH);
     db_bind_blob(s, 1, hash, sizeof(hash));
-    struct err e = ERR_INIT;
-    *failed = db_step(d, s, &row, &e) != ERR_OK;
+    *failed = db_step(d, s, &row, e) != ERR_OK;
     db_reset(s);
     return row || *failed;
 }
 
-static bool sweep_folder(struct db *db, int at, const char *name)
+static bool sweep_folder(struct db *db, int at, const char *name, struct err *e)
 {
     bool failed = false;
     DIR *d = walk_dir(at, name);
     if (!d)
         unlinkat(at, name, 0);
     for (struct dirent *f; d && !failed && (f = readdir(d)) != NULL;)
-        if (f->d_name[0] != '.' && !has_row(db, f->d_name, &failed))
-            unlinkat(dirfd(d), f->d_name, 0);
+        if (f->d_name[0] != '.' && !has_row(db, f->d_name, &failed, e))
+            failed = !remove_at(d, f->d_name, e);
     if (d)
         closedir(d);
     return !failed;
 }
 
-static bool sweep_wholes(struct cache *c)
+static bool sweep_wholes(struct cache *c, struct err *e)
 {
     unsigned generation;
     struct db *db = reader_take(c, &generation);
@@ -80,7 +97,7 @@ static bool sweep_wholes(struct cache *c)
     bool good = d != NULL;
     for (struct dirent *f; good && (f = readdir(d)) != NULL;)
         if (f->d_name[0] != '.')
-            good = sweep_folder(db, dirfd(d), f->d_name);
+            good = sweep_folder(db, dirfd(d), f->d_name, e);
     if (d)
         closedir(d);
     if (db)
@@ -93,10 +110,29 @@ static enum err_code swept_in(struct cache *c, struct job *j, struct err *e)
     return index_do(c, SQL_SWEPT, 0, 0, e);
 }
 
+bool sweep_is_due_locked(const struct cache *c)
+{
+    lock_assert_held(&c->lock);
+    return c->sweep_due && clock_mono_ms() >= c->sweep_at_ms;
+}
+
+/* Later, and each time later: the disk may be full, or read-only, or somebody holds the index. */
+static void sweep_again(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    c->sweep_due = true;
+    c->sweep_at_ms = clock_mono_ms() + (AGAIN_MS << (c->sweeps_failed < AGAIN_MAX ? c->sweeps_failed : AGAIN_MAX));
+    c->sweeps_failed++;
+    cond_signal(&c->idle_work);
+}
+
 static void swept_after(struct cache *c, struct job *j, bool committed)
 {
+    if (!committed)
+        sweep_again(c);
     lock_take(&c->lock);
-    c->sweep_due = !committed;
+    if (committed)
+        c->sweeps_failed = 0;
     lock_drop(&c->lock);
     lock_take(&c->index_lock);
     c->swept |= committed;
@@ -107,16 +143,67 @@ static void swept_after(struct cache *c, struct job *j, bool committed)
 void sweep(struct cache *c)
 {
     char epoch[17];
+    struct err e = ERR_INIT;
+    (void)err_set(&e, ERR_IO, "what an earlier index left in %s cannot be listed", c->dir);
     lock_take(&c->lock);
     c->sweep_due = false;
     lock_drop(&c->lock);
     lock_take(&c->index_lock);
     memcpy(epoch, c->epoch, sizeof(epoch));
     lock_drop(&c->index_lock);
-    sweep_parts(c, epoch);
-    struct job *j = sweep_wholes(c) ? calloc(1, sizeof(*j)) : NULL;
-    if (!j)
+    struct job *j = sweep_parts(c, epoch, &e) && sweep_wholes(c, &e) ? calloc(1, sizeof(*j)) : NULL;
+    if (!j) {
+        cache_trouble(c, &e);
+        sweep_again(c);
         return;
+    }
     *j = (struct job){.in = swept_in, .after = swept_after};
     (void)job_post(c, j);
+}
+
+/* ---- Contents without a name */
+
+#define STRAYS 64
+
+static enum err_code list_strays(struct cache *c, int64_t after, int64_t out[STRAYS], unsigned *n, struct err *e)
+{
+    struct db_stmt *s = db_use(c->db, SQL_STRAYS);
+    db_bind_int(s, 1, after);
+    for (*n = 0;;) {
+        bool row = false;
+        enum err_code code = db_step(c->db, s, &row, e);
+        if (code || !row)
+            return code;
+        out[(*n)++] = db_int(s, 0);
+    }
+}
+
+/* Who is still copying has the file open, or finds that its row is gone (admit.c) where it is about to make the file. */
+static bool is_stray(struct cache *c, int64_t id)
+{
+    char path[PATH_LEN];
+    bool missing;
+    path_part(c, id, path);
+    CLEANUP(close) int fd = file_open_alone(c, path, &missing);
+    return fd >= 0 || missing;
+}
+
+void strays_drop(struct cache *c)
+{
+    struct err e = ERR_INIT;
+    int64_t ids[STRAYS], after = 0;
+    for (unsigned n = STRAYS; n == STRAYS; after = ids[STRAYS - 1]) {
+        enum err_code code = index_begin(c, &e);
+        if (code)
+            return;
+        code = list_strays(c, after, ids, &n, &e);
+        for (unsigned i = 0; !code && i < n; i++)
+            if (is_stray(c, ids[i]))
+                code = content_gone(c, ids[i], &e);
+        code = index_end(c, code, &e);
+        if (code) {
+            index_failed(c, code, &e);
+            return;
+        }
+    }
 }

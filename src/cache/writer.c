@@ -30,6 +30,17 @@ struct batch {
 
 /* ---- Queues */
 
+static void put_locked(struct cache *c, struct cache_entry *n, struct cache_block *b)
+{
+    n->refs++;
+    b->entry = n;
+    b->next = NULL;
+    *c->puts_end = b;
+    c->puts_end = &b->next;
+    c->put_bytes += b->len;
+    cond_signal(&c->work);
+}
+
 bool cache_put(struct cache_entry *n, struct cache_block *b)
 {
     if (!n)
@@ -42,13 +53,19 @@ bool cache_put(struct cache_entry *n, struct cache_block *b)
         c->stats.dropped_bytes += b->len;
         return false;
     }
-    n->refs++;
-    b->entry = n;
-    b->next = NULL;
-    *c->puts_end = b;
-    c->puts_end = &b->next;
-    c->put_bytes += b->len;
-    cond_signal(&c->work);
+    put_locked(c, n, b);
+    return true;
+}
+
+bool cache_put_wait(struct cache_entry *n, struct cache_block *b)
+{
+    struct cache *c = n->cache;
+    LOCK_SCOPE(&c->lock);
+    while (!c->stop && !cache_in_trouble_locked(c) && c->put_bytes + b->len > QUEUE_BYTES / 2)
+        (void)cond_wait(&c->room, &c->lock, UINT64_MAX);
+    if (c->stop || cache_in_trouble_locked(c))
+        return false;
+    put_locked(c, n, b);
     return true;
 }
 
@@ -147,6 +164,8 @@ static bool commit_batch(struct cache *c, struct batch *b)
         cache_trouble(c, &e);
     else if (code)
         index_failed(c, code, &e);
+    LOCK_SCOPE(&c->lock);
+    c->failures = code ? c->failures + (code == ERR_BUSY ? HOPELESS : 1) : 0;
     return code == ERR_OK;
 }
 
@@ -168,6 +187,7 @@ static void end_blocks(struct cache *c, struct batch *b)
     }
     lock_take(&c->lock);
     c->put_bytes -= bytes;
+    cond_broadcast(&c->room);
     lock_drop(&c->lock);
 }
 
@@ -234,6 +254,7 @@ static void mend_index(struct cache *c)
     c->trouble_until_ms = 0;
     c->stats.trouble[0] = '\0';
     c->sweep_due = !swept;
+    c->sweep_at_ms = 0;
     cond_signal(&c->idle_work);
     lock_drop(&c->lock);
 }
@@ -250,9 +271,12 @@ static bool checkpoint_due(struct cache *c)
 static void tidy(struct cache *c)
 {
     lock_take(&c->lock);
-    bool reap = c->reap_due;
+    bool reap = c->reap_due, strays = c->strays_due && c->db;
     c->reap_due = false;
+    c->strays_due &= !strays;
     lock_drop(&c->lock);
+    if (strays)
+        strays_drop(c);
     if (reap && c->db)
         space_reap(c);
     struct err e = ERR_INIT;
@@ -306,6 +330,10 @@ enum err_code writer_start(struct cache *c, struct err *e)
         rc = pthread_create(&c->idle_thread, NULL, idle_main, c);
         c->has_idler = rc == 0;
     }
+    if (rc == 0) {
+        rc = pthread_create(&c->adopt_thread, NULL, adopt_main, c);
+        c->has_adopter = rc == 0;
+    }
     return rc == 0 ? ERR_OK : err_sys(e, rc, "a thread of the cache");
 }
 
@@ -315,6 +343,8 @@ void writer_stop(struct cache *c)
     c->stop = true;
     cond_broadcast(&c->work);
     cond_broadcast(&c->idle_work);
+    cond_broadcast(&c->adopt_work);
+    cond_broadcast(&c->room);
     lock_drop(&c->lock);
     if (c->has_idler)
         pthread_join(c->idle_thread, NULL);
@@ -332,6 +362,9 @@ void writer_stop(struct cache *c)
             job_end(c, j, false);
         }
     } while (b.n > 0 || b.jobs);
+    if (c->has_adopter) /* it may have waited for blocks that were ended just now */
+        pthread_join(c->adopt_thread, NULL);
+    adoptions_drop(c);
     end_refused(c);
     if (c->db) { /* what is written is recorded */
         struct err e = ERR_INIT;

@@ -124,33 +124,6 @@ static void backing_close(void *arg, void *keep)
 
 /* ---- What was stored from here */
 
-struct stored {
-    struct vfs *v;
-    char *key;
-    struct store_version version;
-    int fd;
-    bool hashed;
-    uint8_t sha512[CACHE_SHA512];
-    uint64_t crc;
-};
-
-static void adopt(void *arg)
-{
-    struct stored *s = arg;
-    struct vfs *v = s->v;
-    CLEANUP(free) char *full = NULL;
-    struct cache_version version;
-    if (version_of(v->beside, s->key, &s->version, &full, &version))
-        cache_adopt(v->beside->cache, &version, s->fd,
-                    &(struct cache_sums){s->hashed ? s->sha512 : NULL, s->hashed ? NULL : &s->crc});
-    close(s->fd);
-    free(s->key);
-    free(s);
-    LOCK_SCOPE(&v->tree);
-    v->background--;
-    cond_broadcast(&v->changed);
-}
-
 /* Until it is copied the staging file takes room, which who writes next may need. */
 static bool has_room(int fd, uint64_t size)
 {
@@ -161,25 +134,16 @@ static bool has_room(int fd, uint64_t size)
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
                    const uint8_t *sha512, uint64_t crc64nvme)
 {
-    struct stored *s = v->beside && path && version->size > 0 ? malloc(sizeof(*s)) : NULL;
-    if (!s)
+    CLEANUP(free) char *full = NULL;
+    struct cache_version what;
+    if (!v->beside || !path || version->size == 0 || !version_of(v->beside, key, version, &full, &what))
         return;
-    *s = (struct stored){.v = v, .key = strdup(key), .version = *version, .fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
-    s->hashed = sha512 != NULL;
-    s->crc = crc64nvme;
-    if (sha512)
-        memcpy(s->sha512, sha512, sizeof(s->sha512));
-    bool room = has_room(s->fd, version->size);
-    lock_take(&v->tree);
-    bool queued = s->key && room && pool_submit(v->pool, adopt, s, NULL) == ERR_OK;
-    v->background += queued; /* it cannot end before the lock is dropped */
-    lock_drop(&v->tree);
-    if (queued)
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (!has_room(fd, version->size))
         return;
-    if (s->fd >= 0)
-        close(s->fd);
-    free(s->key);
-    free(s);
+    int taken = fd;
+    fd = -1;
+    cache_adopt(v->beside->cache, &what, taken, &(struct cache_sums){sha512, sha512 ? NULL : &crc64nvme});
 }
 
 /* ---- */

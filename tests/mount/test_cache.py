@@ -1,6 +1,7 @@
 """The disk cache: what is downloaded once is not downloaded again, whatever becomes of the mount, and never served wrong."""
 import json
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -127,6 +128,20 @@ def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
     disk.remount()
     all_right(disk)
     assert gets(origin) == 0
+
+
+def test_uploads_do_not_wait_for_a_cache_whose_index_somebody_holds(origin, bucket, mount):
+    """More of them than there are threads: if each waited for the lock, the rest could not be sent while it is held."""
+    disk = mount(bucket(origin))
+    index = sqlite3.connect(disk.cache / "index.db", isolation_level=None)
+    index.execute("BEGIN IMMEDIATE")
+    for i in range(150):
+        (disk / ("f%d" % i)).write_bytes(pattern(300_000, i))
+    assert {"f%d" % i for i in range(150)} <= set(disk.bucket.keys())
+    index.execute("ROLLBACK")
+    index.close()
+    now = idle(disk)
+    assert now["bytes_filled"] + now["bytes_dropped"] >= 150 * 300_000
 
 
 def test_a_large_file_sent_while_it_was_written_is_in_the_cache(origin, bucket, mount):

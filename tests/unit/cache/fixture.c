@@ -90,9 +90,10 @@ void fill_chunks(struct cache *c, const struct cache_version *v, unsigned seed, 
         p->block.done = piece_done;
         make_bytes(seed, i * CACHE_CHUNK, p->bytes, p->block.len);
         unsigned tries = 0;
-        while (!cache_put(n, &p->block) && tries++ < 2000)
+        bool taken;
+        while (!(taken = cache_put(n, &p->block)) && tries++ < 2000 && stats_of(c).trouble[0] == '\0')
             usleep(1000);
-        if (tries > 2000)
+        if (!taken)
             free(p);
     }
     cache_entry_unref(n);

@@ -24,7 +24,8 @@ struct cache_version version_of(const char *key, const char *etag, uint64_t size
 /* The bytes of object `seed` from `offset` on. */
 void make_bytes(unsigned seed, uint64_t offset, void *p, size_t len);
 
-/* Puts all chunks of the object in this order: forwards, or every second and then the others. Waits until they were taken. */
+/* Puts all chunks of the object in this order: forwards, or every second and then the others. Waits until they were taken,
+ * but not for a cache in trouble. */
 void fill(struct cache *c, const struct cache_version *v, unsigned seed);
 void fill_chunks(struct cache *c, const struct cache_version *v, unsigned seed, uint64_t from, uint64_t to);
 

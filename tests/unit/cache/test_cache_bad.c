@@ -9,9 +9,11 @@
 #include "fixture.h"
 #include "util/sqlite.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -310,6 +312,124 @@ static void a_lock_that_is_held_stops_no_reader(void **state)
     close_cache(c);
 }
 
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static int staged(unsigned seed, size_t size)
+{
+    char path[512], *bytes = malloc(size);
+    make_bytes(seed, 0, bytes, size);
+    snprintf(path, sizeof(path), "%s/staged", cache_dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    assert_int_equal(write(fd, bytes, size), size);
+    unlink(path);
+    free(bytes);
+    return fd;
+}
+
+/* If one of them waited for the lock, this would take hours. */
+static void who_stored_files_does_not_wait_for_a_cache_that_takes_nothing(void **state)
+{
+    struct cache_stats before, after;
+    struct cache *c = filled();
+    close_cache(c);
+    pid_t child = hold_lock();
+    c = open_cache(SIZE);
+    unsigned files = open_files(), most = 0;
+    size_t size = 4 * CACHE_CHUNK;
+    cache_stats(c, &before);
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "stored%u", i);
+        struct cache_version w = version_of(key, "e1", size);
+        cache_adopt(c, &w, staged(i, size), &(struct cache_sums){0});
+        most = open_files() > most ? open_files() : most;
+    }
+    cache_stats(c, &after);
+    assert_true(most < files + 300);
+    assert_true(after.dropped_bytes - before.dropped_bytes >= 700 * size);
+    assert_true(after.pending > 0);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    settle(c);
+    struct cache_version first = version_of("stored0", "e1", size);
+    assert_true(holds(c, &first, 0));
+    cache_stats(c, &after);
+    assert_int_equal(after.filled_bytes + after.dropped_bytes, 1000 * size);
+    close_cache(c);
+    assert_int_equal(sql("SELECT count(*) FROM version WHERE origin = 0"), 0);
+}
+
+static void in_trouble_what_was_stored_is_dropped_at_once_and_counted(void **state)
+{
+    struct cache_stats s;
+    struct cache *c = NULL;
+    struct err e = ERR_INIT;
+    struct cache_config config = {.dir = cache_dir, .size = SIZE};
+    char path[128];
+    snprintf(path, sizeof(path), "%s/index.db", cache_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/index.db/x", cache_dir); /* cannot be moved over */
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/index.db.bad", cache_dir);
+    assert_int_equal(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600) >= 0, 1);
+    assert_int_equal(cache_open(&config, &c, &e), ERR_OK);
+    cache_stats(c, &s);
+    assert_true(s.trouble[0] != '\0');
+    unsigned files = open_files();
+    struct cache_version w = version_of("w", "e1", 3 * CACHE_CHUNK);
+    int fd = staged(1, (size_t)w.size);
+    cache_adopt(c, &w, fd, &(struct cache_sums){0});
+    cache_stats(c, &s);
+    assert_int_equal(open_files(), files);
+    assert_int_equal(s.dropped_bytes, w.size);
+    assert_int_equal(s.pending, 0);
+    cache_close(c);
+}
+
+static void what_a_killed_process_was_copying_goes(void **state)
+{
+    struct cache *c = filled();
+    size_t size = 40 * CACHE_CHUNK;
+    struct cache_version w = version_of("w", "e1", size);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "test_cache_bad", "adopt", cache_dir, NULL);
+        _exit(127);
+    }
+    for (unsigned i = 0; i < 2000 && sql("SELECT count(*) FROM version WHERE origin = 0") == 0; i++)
+        usleep(1000);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close_cache(c);
+    c = open_cache(SIZE);
+    (void)held_chunks(c, &w, 7);
+    close_cache(c);
+    assert_int_equal(sql("SELECT count(*) FROM version WHERE origin = 0"), 0);
+    assert_true(count_files("content") + count_files("part") <= sql("SELECT count(*) FROM content"));
+    assert_int_equal(sql("SELECT count(*) FROM content WHERE id NOT IN (SELECT content FROM version)"), 0);
+}
+
+/* Goes on storing, until it is killed. */
+static _Noreturn void store_for_ever(void)
+{
+    size_t size = 40 * CACHE_CHUNK;
+    struct cache *c = open_cache(SIZE);
+    for (unsigned i = 0;; i++) {
+        char key[32];
+        snprintf(key, sizeof(key), "w%u", i);
+        struct cache_version w = version_of(i % 2 ? key : "w", "e1", size);
+        cache_adopt(c, &w, staged(7, size), &(struct cache_sums){0});
+    }
+}
+
 static void directories_are_ours_and_private_or_refused(void **state)
 {
     char path[128];
@@ -344,8 +464,12 @@ static void directories_are_ours_and_private_or_refused(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "adopt") == 0) {
+        snprintf(cache_dir, sizeof(cache_dir), "%s", argv[2]);
+        store_for_ever();
+    }
     const struct CMUnitTest tests[] = {
         T(a_flipped_bit_is_one_chunk_that_is_fetched_again),
         T(a_bit_flipped_under_an_open_entry_is_noticed),
@@ -356,6 +480,9 @@ int main(void)
         T(a_database_that_cannot_be_used_is_made_anew),
         T(a_database_that_is_spoilt_under_an_open_cache_is_made_anew),
         T(a_lock_that_is_held_stops_no_reader),
+        T(who_stored_files_does_not_wait_for_a_cache_that_takes_nothing),
+        T(in_trouble_what_was_stored_is_dropped_at_once_and_counted),
+        T(what_a_killed_process_was_copying_goes),
         T(directories_are_ours_and_private_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /*
- * A process that fills, reads, evicts and promotes is killed at a random moment, again and again, beside one that is not; then
+ * A process that fills, stores, reads, evicts and promotes is killed at a random moment, again and again, beside one that is not; then
  * everything that is held must be right, the accounts exact and no file nobody's. AWSFS_SEED repeats a run; the argument "long"
  * makes it 300 kills.
  */
@@ -14,7 +14,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +47,17 @@ static struct cache_version object(unsigned i, char key[32])
     return version_of(key, "etag", sizes[bytes_of(i) % 8]);
 }
 
+/* As who stored the object from here does. */
+static void adopt(struct cache *c, const struct cache_version *v, unsigned seed)
+{
+    int fd = memfd_create("stored", MFD_CLOEXEC);
+    char *bytes = malloc((size_t)v->size);
+    make_bytes(seed, 0, bytes, (size_t)v->size);
+    assert_int_equal(write(fd, bytes, (size_t)v->size), v->size);
+    free(bytes);
+    cache_adopt(c, v, fd, &(struct cache_sums){0});
+}
+
 /* For ever. */
 static _Noreturn void worker(uint64_t seed)
 {
@@ -54,7 +67,7 @@ static _Noreturn void worker(uint64_t seed)
         unsigned i = (unsigned)(next(&seed) % OBJECTS);
         struct cache_version v = object(i, key);
         uint64_t chunks = (v.size + CACHE_CHUNK - 1) / CACHE_CHUNK, from = next(&seed) % chunks;
-        switch (next(&seed) % 4) {
+        switch (next(&seed) % 5) {
         case 0:
             (void)held_chunks(c, &v, bytes_of(i));
             break;
@@ -63,6 +76,9 @@ static _Noreturn void worker(uint64_t seed)
             break;
         case 2:
             fill(c, &v, bytes_of(i));
+            break;
+        case 3:
+            adopt(c, &v, bytes_of(i));
             break;
         default:
             fill_chunks(c, &v, bytes_of(i), 0, from + 1);
@@ -104,6 +120,7 @@ static void verify(void)
     assert_true(disk_usage() <= LIMIT);
     assert_int_equal(sql("SELECT ifnull(sum(disk), 0) FROM content"), sql("SELECT disk FROM space"));
     assert_int_equal(sql("SELECT count(*) FROM content WHERE state = 3"), 0);
+    assert_int_equal(sql("SELECT count(*) FROM content WHERE id NOT IN (SELECT content FROM version)"), 0);
     assert_true(count_files("content") + count_files("part") <= sql("SELECT count(*) FROM content WHERE state <> 1"));
     assert_int_equal(sql("SELECT count(*) FROM version WHERE content NOT IN (SELECT id FROM content)"), 0);
     assert_int_equal(sql("SELECT count(*) FROM chunks WHERE content NOT IN (SELECT id FROM content)"), 0);

@@ -62,7 +62,6 @@ static void hold(struct rig *r, struct place *p, const char *key, const char *te
     cache_adopt(p->cache, &v, fd, &(struct cache_sums){0});
     assert_true(cache_drain(p->cache, 20000));
     store_object_release(&o);
-    close(fd);
     rig_mark(r);
 }
 
