@@ -3,9 +3,11 @@
 #include "cli/check.h"
 #include "cli/client.h"
 #include "cli/environment.h"
+#include "cli/journal_command.h"
 #include "cli/mount.h"
 #include "cli/options.h"
 #include "cli/source.h"
+#include "util/cleanup.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@ static void help(FILE *out)
           "       awsfs check SOURCE [-o OPTION[,OPTION...]] [--json]  whether a mount would work, and what is missing\n"
           "       awsfs cache show|verify|pin|unpin|evict|clear [s3://BUCKET[/PREFIX]] [-o cache=DIR] [--json]\n"
           "       awsfs cache warm PATH [--json]                 reads what is below PATH, in a mount, into the cache\n"
+          "       awsfs journal list|retry|export DIR|discard [NAME...] [-o state=DIR] [--json]  what is not in the store\n"
           "       awsfs --help | --version\n"
           "\n"
           "SOURCE is s3://bucket, s3://bucket/prefix, s3:// (all buckets), ssm:/path or ssm: (all parameters).\n"
@@ -193,6 +196,31 @@ static int command_cache(int argc, char **argv)
     return cache_command_run(&r);
 }
 
+static int command_journal(int argc, char **argv)
+{
+    const char *lists[LISTS_MAX], *value;
+    CLEANUP(free) const char **names = calloc((size_t)argc, sizeof(*names));
+    struct journal_request r = {.names = names, .lists = lists, .usage_status = EXIT_MALFORMED, .fail_status = EXIT_FAILED};
+
+    for (int i = 2; names && i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            r.json = true;
+        } else if ((value = flag_value(argc, argv, &i, 'o'))) {
+            if (add_list(lists, &r.n_lists, value, argv[i], EXIT_MALFORMED))
+                return EXIT_MALFORMED;
+        } else if (argv[i][0] == '-') {
+            return malformed("unknown argument ", argv[i], EXIT_MALFORMED);
+        } else if (r.command) {
+            names[r.n_names++] = argv[i];
+        } else {
+            r.command = argv[i];
+        }
+    }
+    if (!r.command)
+        return malformed("list, retry, export or discard is missing after ", "journal", EXIT_MALFORMED);
+    return journal_command_run(&r);
+}
+
 static int with_dir(int argc, char **argv, int (*command)(const char *dir))
 {
     if (argc != 3)
@@ -231,12 +259,14 @@ int main(int argc, char **argv)
         return command_check(argc, argv);
     if (strcmp(argv[1], "cache") == 0)
         return command_cache(argc, argv);
+    if (strcmp(argv[1], "journal") == 0)
+        return command_journal(argc, argv);
     if (strcmp(argv[1], "flush") == 0)
         return with_dir(argc, argv, client_flush);
     if (strcmp(argv[1], "umount") == 0)
         return with_dir(argc, argv, client_umount);
     if (is_no_source(argv[1])) {
-        fprintf(stderr, "awsfs: \"%s\" is no command (umount, flush, status, check, cache) and no SOURCE (%s)\n", argv[1], SOURCE_FORMS);
+        fprintf(stderr, "awsfs: \"%s\" is no command (umount, flush, status, check, cache, journal) and no SOURCE (%s)\n", argv[1], SOURCE_FORMS);
         return EXIT_MALFORMED;
     }
     return command_mount(argc, argv);

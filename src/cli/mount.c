@@ -189,7 +189,7 @@ int mount_run(const struct mount_request *r)
     if (r->verbose)
         fprintf(stderr, "awsfs: mounting %s at %s\n", source.text, mountpoint);
     struct mounted m = {.stack = {.options = &options, .source = &source, .mountpoint = mountpoint,
-                                  .state = STATE_INIT}};
+                                  .lists = r->lists, .n_lists = r->n_lists, .state = STATE_INIT}};
     int status = daemon_start(&m.daemon, r->foreground);
     return status >= 0 ? status : run_daemon(&m, r);
 }

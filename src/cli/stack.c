@@ -256,7 +256,10 @@ static enum err_code build_state(struct stack *s, struct err *e)
     CLEANUP(free) char *identity = str_printf("%s\n%s\n%s\n", s->source->text, where, s->mountpoint);
     if (!identity)
         return err_set(e, ERR_NOMEM, "no memory");
-    return state_open(&s->state, root, identity, say_waiting, s, e);
+    code = state_open(&s->state, root, identity, say_waiting, s, e);
+    if (code == ERR_OK)
+        state_write_options(&s->state, s->lists, s->n_lists);
+    return code;
 }
 
 /* A directory that the user named must do; without the default one everything works, only slower. */

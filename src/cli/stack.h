@@ -15,6 +15,8 @@ struct stack {
     const struct options *options;
     const struct source *source;
     const char *mountpoint;
+    const char *const *lists; /* of options, as given; for who retries what this mount leaves */
+    size_t n_lists;
     /* Why no source has credentials, once a source; NULL: on standard error. */
     void (*explain)(void *arg, const char *source, const char *why);
     void *explain_arg;

@@ -2,14 +2,18 @@
 
 #include "util/cleanup.h"
 #include "util/digest.h"
+#include "util/json.h"
 #include "util/private_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+
+#define OPTIONS_MAX_BYTES (64 * 1024)
 
 enum err_code state_default(char out[PATH_MAX], struct err *e)
 {
@@ -67,6 +71,46 @@ enum err_code state_open(struct state *s, const char *root, const char *identity
     s->lock_fd = fd;
     fd = -1;
     return ERR_OK;
+}
+
+void state_write_options(const struct state *s, const char *const *lists, size_t n)
+{
+    char path[PATH_MAX];
+    BUF(text, OPTIONS_MAX_BYTES);
+
+    buf_add_char(&text, '[');
+    for (size_t i = 0; i < n; i++) {
+        buf_add_str(&text, i ? "," : "");
+        json_quote(&text, lists[i], strlen(lists[i]));
+    }
+    buf_add_str(&text, "]\n");
+    if (text.failed || snprintf(path, sizeof(path), "%s/options", s->dir) >= (int)sizeof(path))
+        return;
+    CLEANUP(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && write(fd, text.data, text.len) < 0)
+        return;
+}
+
+void state_read_options(const char *dir, char ***lists, size_t *n)
+{
+    char path[PATH_MAX];
+    CLEANUP(free) char *text = malloc(OPTIONS_MAX_BYTES);
+
+    *lists = NULL;
+    *n = 0;
+    if (!text || snprintf(path, sizeof(path), "%s/options", dir) >= (int)sizeof(path))
+        return;
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, OPTIONS_MAX_BYTES);
+    CLEANUP(json_doc_free) struct json_doc *doc = len > 0 ? json_parse(text, (size_t)len, NULL) : NULL;
+    size_t count = doc ? json_len(json_root(doc)) : 0;
+    char **out = count ? calloc(count, sizeof(*out)) : NULL;
+    for (size_t i = 0; out && i < count; i++) {
+        const char *list = json_str(json_at(json_root(doc), i), NULL);
+        if (list && (out[*n] = strdup(list)))
+            ++*n;
+    }
+    *lists = out;
 }
 
 void state_close(struct state *s)

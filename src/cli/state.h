@@ -8,6 +8,7 @@
 #include "awsfs/err.h"
 
 #include <limits.h>
+#include <stddef.h>
 
 struct state {
     char dir[PATH_MAX];
@@ -23,6 +24,13 @@ enum err_code state_default(char out[PATH_MAX], struct err *e) MUST_CHECK;
  * after calling waiting(arg) once. */
 enum err_code state_open(struct state *s, const char *root, const char *identity, void (*waiting)(void *arg), void *arg,
                          struct err *e) MUST_CHECK;
+
+/* Notes the lists of options (-o) that the mount has, for who works on the directory later without it. What cannot be written is
+ * not noted. */
+void state_write_options(const struct state *s, const char *const *lists, size_t n);
+
+/* Those noted in the state directory `dir`: a malloc'd array of malloc'd texts; NULL and 0 where there are none. */
+void state_read_options(const char *dir, char ***lists, size_t *n);
 
 /* Unlocks. The directory stays. */
 void state_close(struct state *s);

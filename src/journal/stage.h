@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct stage;
 
@@ -31,11 +32,23 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
 void stage_free(struct stage *s);
 CLEANUP_DEFINE(struct stage, stage_free)
 
-/* Leaves the file and writes `NAME.info` (JSON: key, size, reason, time, unfetched base bytes) beside it (logged where it
+/* What the bytes that are left behind were to become: a new object, a change of one version, or in the place of whatever there is. */
+enum stage_origin { STAGE_OF_UNKNOWN, STAGE_OF_NOTHING, STAGE_OF_VERSION, STAGE_OF_ANYTHING };
+
+struct stage_about {
+    const char *key, *reason;
+    enum stage_origin origin;
+    const char *etag; /* with STAGE_OF_VERSION */
+    mode_t mode;      /* 0: this and the next three are not known */
+    uid_t uid;
+    gid_t gid;
+    struct timespec mtime;
+};
+
+/* Leaves the file and writes `NAME.info` (JSON: what is above, size, time, unfetched base bytes) beside it (logged where it
  * cannot), synced. The path is put into `path`. Frees `s` whatever happens; an error says that the file is there but not whole.
  * In memory: ERR_UNSUPPORTED, and it is wiped. */
-enum err_code stage_abandon(struct stage *s, const char *key, const char *reason, char *path, size_t path_size,
-                            struct err *e) MUST_CHECK;
+enum err_code stage_abandon(struct stage *s, const struct stage_about *about, char *path, size_t path_size, struct err *e) MUST_CHECK;
 
 /* The staging file's path, constant; NULL in memory. */
 const char *stage_path(const struct stage *s);
@@ -116,20 +129,5 @@ uint64_t stage_frozen_size(struct stage *s);
 /* Ends the freeze and merges the overlay. Where the disk cannot take that now (logged), the overlay stays in use and the next
  * freeze merges it, or fails: nothing is lost. */
 enum err_code stage_thaw(struct stage *s, struct err *e) MUST_CHECK;
-
-/* Logs each staging file in `dir` that an earlier mount left without saying what it is: it was killed while the file was being
- * written. Call before the first stage_new() there, with the directory to oneself. Returns how many. */
-size_t stage_report_left(const char *dir);
-
-/* What stage_abandon() left, as its description says. */
-struct stage_left {
-    const char *path;   /* the staging file's */
-    const char *key, *reason, *time; /* "" where the description is not readable */
-    uint64_t size;
-};
-
-/* Calls fn for each staging file in `dir` that was abandoned, by this mount or an earlier one, and is still there; in no order.
- * Reads local files. Any thread, no lock needed. */
-void stage_each_left(const char *dir, void (*fn)(void *arg, const struct stage_left *left), void *arg);
 
 #endif

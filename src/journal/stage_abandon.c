@@ -1,6 +1,7 @@
 /* What could not be uploaded is left behind for its owner: the file with its holes as zeros, and what it was in a
  * second one. */
 #include "journal/durable.h"
+#include "journal/left.h"
 #include "journal/stage_impl.h"
 #include "util/buf.h"
 #include "util/json.h"
@@ -71,14 +72,33 @@ static void quote(struct buf *b, const char *text)
 
 static void add_unfetched(struct buf *b, const struct stage_map *m)
 {
-    unsigned n = 0;
-    for (uint64_t offset = 0, len; offset < m->size && n < UNFETCHED_MAX; offset += len) {
-        if (stage_map_at(m, offset, &len) == MAP_BASE)
+    unsigned n = 0, more = 0;
+    buf_add_str(b, ",\"unfetched\":[");
+    for (uint64_t offset = 0, len; offset < m->size; offset += len) {
+        enum map_kind kind = stage_map_at(m, offset, &len);
+        if (kind != MAP_BASE && kind != MAP_SENT)
+            continue;
+        if (n == UNFETCHED_MAX)
+            more++;
+        else
             buf_addf(b, "%s[%llu,%llu]", n++ ? "," : "", (unsigned long long)offset, (unsigned long long)len);
     }
+    buf_addf(b, "],\"unfetched_more\":%u", more);
 }
 
-static enum err_code write_info(const struct stage *s, const char *key, const char *reason, struct err *e)
+static void add_version(struct buf *b, const struct stage_about *a)
+{
+    buf_addf(b, ",\"origin\":\"%s\"", left_origin_name(a->origin));
+    if (a->origin == STAGE_OF_VERSION) {
+        buf_add_str(b, ",\"etag\":");
+        quote(b, a->etag);
+    }
+    if (a->mode)
+        buf_addf(b, ",\"mode\":%u,\"uid\":%u,\"gid\":%u,\"mtime\":%lld,\"mtime_ns\":%ld", (unsigned)a->mode, (unsigned)a->uid,
+                 (unsigned)a->gid, (long long)a->mtime.tv_sec, a->mtime.tv_nsec);
+}
+
+static enum err_code write_info(const struct stage *s, const struct stage_about *about, struct err *e)
 {
     BUF(info, INFO_MAX);
     char when[32];
@@ -86,13 +106,14 @@ static enum err_code write_info(const struct stage *s, const char *key, const ch
     time_t now = time(NULL);
     strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
     buf_add_str(&info, "{\"key\":");
-    quote(&info, key);
+    quote(&info, about->key);
     buf_addf(&info, ",\"size\":%llu,\"reason\":", (unsigned long long)s->live.size);
-    quote(&info, reason);
-    buf_addf(&info, ",\"time\":\"%s\",\"unfetched_bytes\":%llu,\"unfetched\":[", when,
+    quote(&info, about->reason);
+    add_version(&info, about);
+    buf_addf(&info, ",\"time\":\"%s\",\"unfetched_bytes\":%llu", when,
              (unsigned long long)(s->live.bytes[MAP_BASE] + s->live.bytes[MAP_SENT]));
     add_unfetched(&info, &s->live);
-    buf_add_str(&info, "]}\n");
+    buf_add_str(&info, "}\n");
     enum err_code code = buf_check(&info, "the description of a staged file", e);
     if (code)
         return code;
@@ -102,8 +123,7 @@ static enum err_code write_info(const struct stage *s, const char *key, const ch
     return durable_put(path, info.data, info.len, e);
 }
 
-enum err_code stage_abandon(struct stage *s, const char *key, const char *reason, char *path, size_t path_size,
-                            struct err *e)
+enum err_code stage_abandon(struct stage *s, const struct stage_about *about, char *path, size_t path_size, struct err *e)
 {
     CLEANUP(stage_free) struct stage *owned = s;
     if (!s->path)
@@ -112,7 +132,7 @@ enum err_code stage_abandon(struct stage *s, const char *key, const char *reason
     if (!code && fsync(s->main.fd) != 0)
         code = durable_failed(e, errno, "sync", s->path);
     struct err why = ERR_INIT;
-    if (!code && write_info(s, key, reason, &why))
+    if (!code && write_info(s, about, &why))
         LOG_WARN("journal", "no description beside %s: %s", s->path, why.msg);
     size_t len = strlen(s->path);
     if (path_size > 0) {

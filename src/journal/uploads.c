@@ -18,8 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SUFFIX     ".upload"
+#define ASIDE      ".bad"
 #define RECORD_MAX (64 * 1024)
 
 struct uploads {
@@ -171,7 +173,7 @@ static struct json_doc *parse_record(const char *path, const char **key, const c
 
 static enum err_code set_aside(const char *path, const struct err *why, struct err *e)
 {
-    CLEANUP(free) char *bad = str_printf("%s.bad", path);
+    CLEANUP(free) char *bad = str_printf("%s" ASIDE, path);
     if (!bad)
         return err_set(e, ERR_NOMEM, "no memory for a path");
     if (rename(path, bad) != 0)
@@ -219,4 +221,32 @@ enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const c
             first = err;
     }
     return first.code ? err_copy(e, &first) : ERR_OK;
+}
+
+static void note_one(int dir, const char *path, const char *name, void (*fn)(void *arg, const struct upload_note *note), void *arg)
+{
+    struct upload_note note = {.path = path, .key = "", .upload_id = ""};
+    struct err why = ERR_INIT;
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return;
+    note.since = st.st_mtim;
+    CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &note.key, &note.upload_id, &why);
+    if (!doc)
+        note.key = note.upload_id = "";
+    fn(arg, &note);
+}
+
+void uploads_each(const char *dir, void (*fn)(void *arg, const struct upload_note *note), void *arg)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, SUFFIX ASIDE))
+            continue;
+        CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
+        if (path)
+            note_one(dirfd(d), path, entry->d_name, fn, arg);
+    }
+    if (d)
+        closedir(d);
 }

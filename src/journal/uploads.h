@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 struct uploads;
 
@@ -28,5 +29,16 @@ void uploads_remove(struct uploads *u, const char *upload_id);
  * the first one; it does not keep the rest from being told. */
 enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id), void *arg,
                                 struct err *e) MUST_CHECK;
+
+/* A record as it is on the disk. */
+struct upload_note {
+    const char *path;           /* of the record */
+    const char *key, *upload_id; /* "" where it is not readable */
+    struct timespec since;      /* when it was recorded */
+};
+
+/* Calls fn for each record in `dir`, also those that were moved aside; changes nothing. For who is not the mount: of one that is alive
+ * they are in use. Local files only. */
+void uploads_each(const char *dir, void (*fn)(void *arg, const struct upload_note *note), void *arg);
 
 #endif

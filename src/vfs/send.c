@@ -5,6 +5,7 @@
  * A failed state is never tried again by itself; when nobody has the file open any more its bytes are left in the state
  * directory and the name shows what the store has.
  */
+#include "vfs/attr.h"
 #include "vfs/drain.h"
 #include "vfs/hold.h"
 #include "vfs/inode.h"
@@ -206,30 +207,58 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
 struct abandon_task {
     struct vfs *v;
     struct stage *stage;
-    char *key;
+    char *key, *etag;
+    struct stage_about about;
     struct err failure;
     struct deferred deferred;
 };
 
-static void abandon(struct stage *stage, const char *key, const struct err *failure)
+static void abandon(struct stage *stage, const struct stage_about *about)
 {
     char path[512] = "";
     struct err err = ERR_INIT;
-    if (stage_abandon(stage, key, failure->msg, path, sizeof(path), &err))
-        LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", key, failure->msg);
+    if (stage_abandon(stage, about, path, sizeof(path), &err))
+        LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", about->key, about->reason);
     else
-        LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", key, failure->msg, path);
+        LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", about->key, about->reason, path);
+}
+
+/* What there is to be said without memory; the key is the caller's. */
+static struct stage_about about_locked(struct vfs *v, struct inode *i)
+{
+    struct vfs_attr shown;
+    struct store_cond cond = send_condition(i, i->etag);
+    attr_fill_locked(v, i, &shown);
+    return (struct stage_about){
+        .reason = i->active->failure.msg,
+        .origin = cond.kind == STORE_IF_ABSENT  ? STAGE_OF_NOTHING
+                  : cond.kind == STORE_IF_MATCH ? STAGE_OF_VERSION
+                                                : STAGE_OF_ANYTHING,
+        .etag = cond.etag,
+        .mode = shown.st.st_mode,
+        .uid = shown.st.st_uid,
+        .gid = shown.st.st_gid,
+        .mtime = shown.st.st_mtim,
+    };
+}
+
+static void abandon_task_free(struct abandon_task *t)
+{
+    if (!t)
+        return;
+    free(t->key);
+    free(t->etag);
+    free(t);
 }
 
 static void abandon_run(void *arg)
 {
     struct abandon_task *t = arg;
-    abandon(t->stage, t->key, &t->failure);
+    abandon(t->stage, &t->about);
     lock_take(&t->v->tree);
     deferred_end_locked(t->v, &t->deferred, false);
     lock_drop(&t->v->tree);
-    free(t->key);
-    free(t);
+    abandon_task_free(t);
 }
 
 /* False without memory: then the stage is still the inode's. */
@@ -237,12 +266,20 @@ static bool abandon_start_locked(struct vfs *v, struct inode *i)
 {
     struct active *a = i->active;
     struct abandon_task *t = calloc(1, sizeof(*t));
-    if (t)
+    if (t) {
         *t = (struct abandon_task){.v = v, .stage = a->stage, .key = inode_key_dup_locked(i), .failure = a->failure};
-    if (!t || !t->key || pool_submit(v->pool, abandon_run, t, NULL)) {
-        if (t)
-            free(t->key);
-        free(t);
+        t->about = about_locked(v, i);
+        t->etag = t->about.etag ? strdup(t->about.etag) : NULL;
+    }
+    if (!t || !t->key || (t->about.etag && !t->etag)) {
+        abandon_task_free(t);
+        return false;
+    }
+    t->about.key = t->key;
+    t->about.etag = t->etag;
+    t->about.reason = t->failure.msg;
+    if (pool_submit(v->pool, abandon_run, t, NULL)) {
+        abandon_task_free(t);
         return false;
     }
     a->stage = NULL;
@@ -260,7 +297,9 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
                 send_later_locked(v, i);
             return;
         }
-        abandon(TAKE(a->stage), i->name, &a->failure);
+        struct stage_about about = about_locked(v, i);
+        about.key = i->name;
+        abandon(TAKE(a->stage), &about);
     }
     a->sent_gen = a->gen;
     a->attr_sent_gen = a->attr_gen;

@@ -2,6 +2,7 @@
  * One put of a file's content: the staged state is frozen, what it lacks is fetched from the version it came from, and it goes
  * to the store under the condition that nobody else changed the object meanwhile (W4). A conflict is put beside the newer one.
  */
+#include "journal/conflict.h"
 #include "util/clock.h"
 #include "vfs/attr.h"
 #include "vfs/conflicts.h"
@@ -18,8 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-#define CONFLICT_NAMES 20
 
 /* What is sent, taken while the tree is locked. */
 struct shot {
@@ -103,20 +102,6 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
         u.early = s->early;
     }
     return upload_put(v, &u, out, e);
-}
-
-/* "KEY (conflict HOST DATE)"; from the second attempt on a number follows the date. */
-static void conflict_key(const char *key, unsigned attempt, struct buf *out)
-{
-    char host[65] = "host", when[32], number[16] = "";
-    gethostname(host, sizeof(host) - 1);
-    struct tm tm;
-    time_t now = clock_now().tv_sec;
-    gmtime_r(&now, &tm);
-    strftime(when, sizeof(when), "%Y-%m-%dT%H-%M-%SZ", &tm);
-    if (attempt > 1)
-        snprintf(number, sizeof(number), " %u", attempt);
-    buf_addf(out, "%s (conflict %s %s%s)", key, host, when, number);
 }
 
 /* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. */

@@ -1,4 +1,5 @@
 /* What status shows: counters, and what is not in the store. */
+#include "journal/left.h"
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/inode.h"
@@ -92,11 +93,11 @@ struct teller {
     void *arg;
 };
 
-static void tell_left(void *arg, const struct stage_left *left)
+static void tell_left(void *arg, const struct left_file *left)
 {
     const struct teller *t = arg;
-    struct vfs_unsent file = {left->path, left->path, left->reason, left->time, left->size, 0, 0};
-    CLEANUP(free) char *path = *left->key ? str_printf("/%s", left->key) : NULL;
+    struct vfs_unsent file = {left->path, left->path, left->about.reason, left->time, left->size, 0, 0};
+    CLEANUP(free) char *path = *left->about.key ? str_printf("/%s", left->about.key) : NULL;
     if (path)
         file.path = path;
     if (!*file.error)
@@ -117,5 +118,5 @@ void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const str
     free(notes);
     struct teller teller = {fn, arg};
     if (failed && v->stage_dir)
-        stage_each_left(v->stage_dir, tell_left, &teller);
+        left_each(v->stage_dir, tell_left, &teller);
 }

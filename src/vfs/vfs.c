@@ -1,6 +1,7 @@
 /* The life of a vfs: what it needs is started here, and freed. */
 #include "vfs/vfs.h"
 
+#include "journal/left.h"
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/beside.h"
@@ -46,7 +47,7 @@ static enum err_code open_state(struct vfs *v, struct err *e)
     v->stage_dir = str_printf("%s/staged", v->cfg.state_dir);
     enum err_code code = make_dir(v->stage_dir, e);
     if (!code)
-        stage_report_left(v->stage_dir);
+        left_report(v->stage_dir);
     CLEANUP(free) char *uploads = str_printf("%s/uploads", v->cfg.state_dir);
     if (!code)
         code = make_dir(uploads, e);

@@ -184,49 +184,13 @@ static void a_thaw_without_space_loses_nothing(void **state)
     scratch_remove(&d);
 }
 
-static void what_is_abandoned_is_left_with_a_description(void **state)
-{
-    struct scratch d;
-    struct err e = ERR_INIT;
-    char path[256], info[300];
-    size_t len;
-    scratch_make(&d);
-    struct stage *s = open_stage(d.path, 12, 0);
-    put(s, 0, "abc");
-    assert_int_equal(stage_freeze(s, &e), ERR_OK);
-    put(s, 20, "end");
-    assert_int_equal(stage_abandon(s, "dir/\"k\xC3\xB6y\"", "403 \xC3", path, sizeof(path), &e), ERR_OK);
-    char *bytes = scratch_read(path, &len);
-    assert_int_equal(len, 23);
-    assert_memory_equal(bytes, "abc", 3);
-    for (size_t i = 12; i < 20; i++)
-        assert_int_equal(bytes[i], 0);
-    assert_memory_equal(bytes + 20, "end", 3);
-    free(bytes);
-    snprintf(info, sizeof(info), "%s.info", path);
-    bytes = scratch_read(info, &len);
-    struct json_doc *doc = json_parse(bytes, len, &e);
-    assert_non_null(doc);
-    int64_t n = 0;
-    assert_string_equal(json_get_str(json_root(doc), "key"), "dir/\"k\xC3\xB6y\"");
-    assert_string_equal(json_get_str(json_root(doc), "reason"), "403 ?");
-    assert_true(json_int(json_get(json_root(doc), "size"), &n) && n == 23);
-    assert_true(json_int(json_get(json_root(doc), "unfetched_bytes"), &n) && n == 9);
-    assert_true(json_int(json_at(json_at(json_get(json_root(doc), "unfetched"), 0), 0), &n) && n == 3);
-    assert_non_null(json_get_str(json_root(doc), "time"));
-    json_doc_free(doc);
-    free(bytes);
-    assert_int_equal(scratch_count(&d, "", NULL, 0), 2);
-    scratch_remove(&d);
-}
-
 static void what_is_in_memory_is_not_left_anywhere(void **state)
 {
     struct err e = ERR_INIT;
     char path[64] = "unchanged";
     struct stage *s = open_stage(NULL, 0, 100);
     put(s, 0, "secret");
-    assert_int_equal(stage_abandon(s, "k", "403", path, sizeof(path), &e), ERR_UNSUPPORTED);
+    assert_int_equal(stage_abandon(s, &(struct stage_about){.key = "k", .reason = "403"}, path, sizeof(path), &e), ERR_UNSUPPORTED);
     assert_string_equal(path, "unchanged");
 }
 
@@ -280,80 +244,6 @@ static void appends_and_freezes_run_in_parallel(void **state)
     }
     stage_free(s);
     scratch_remove(&d);
-}
-
-static void touch(const char *dir, const char *name)
-{
-    char path[300];
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    int fd = open(path, O_CREAT | O_WRONLY, 0600);
-    assert_true(fd >= 0);
-    close(fd);
-}
-
-static void what_a_killed_mount_left_is_reported(void **state)
-{
-    char dir[] = "/tmp/awsfs-left-XXXXXX", path[64];
-    assert_non_null(mkdtemp(dir));
-    touch(dir, "stage-0123");
-    touch(dir, "stage-4567");
-    touch(dir, "stage-4567.info");
-    touch(dir, "other");
-    assert_int_equal(stage_report_left(dir), 1);
-    static const char *const names[] = {"stage-0123", "stage-4567", "stage-4567.info", "other"};
-    for (size_t i = 0; i < 4; i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        assert_int_equal(unlink(path), 0);
-    }
-    assert_int_equal(rmdir(dir), 0);
-    assert_int_equal(stage_report_left("/nowhere/at/all"), 0);
-}
-
-static void note_left(void *arg, const struct stage_left *left)
-{
-    const char *slash = strrchr(left->path, '/');
-    size_t at = strlen(arg);
-    snprintf((char *)arg + at, 400 - at, "%s|%s|%s|%d|%llu\n", slash ? slash + 1 : "", left->key, left->reason,
-             *left->time != '\0', (unsigned long long)left->size);
-}
-
-static void put_text(const struct scratch *d, const char *name, const char *text)
-{
-    char path[400];
-    snprintf(path, sizeof(path), "%s/%s", d->path, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void what_was_abandoned_is_found_again_whatever_became_of_its_description(void **state)
-{
-    static const struct {
-        const char *bytes, *info, *expected;
-    } cases[] = {
-        {"abc", "{\"key\":\"k\",\"reason\":\"403\",\"time\":\"now\"}", "stage-1|k|403|1|3\n"},
-        {"abc", "", "stage-1|||0|3\n"},
-        {"abc", "{\"key\":\"k\"", "stage-1|||0|3\n"},
-        {"abc", "[1,2]", "stage-1|||0|3\n"},
-        {"abc", "{\"key\":7,\"reason\":{}}", "stage-1|||0|3\n"},
-        {NULL, "{\"key\":\"k\"}", ""}, /* its owner has taken the bytes */
-        {"abc", NULL, ""},              /* being written */
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct scratch d;
-        char told[400] = "";
-        scratch_make(&d);
-        if (cases[i].bytes)
-            put_text(&d, "stage-1", cases[i].bytes);
-        if (cases[i].info)
-            put_text(&d, "stage-1.info", cases[i].info);
-        put_text(&d, "other.info", "{}");
-        stage_each_left(d.path, note_left, told);
-        assert_string_equal(told, cases[i].expected);
-        scratch_remove(&d);
-    }
-    stage_each_left("/nowhere/at/all", note_left, NULL);
 }
 
 static bool watch(struct stage *s, uint64_t start, uint64_t len)
@@ -432,12 +322,9 @@ int main(void)
         cmocka_unit_test(a_thaw_without_space_loses_nothing),
         cmocka_unit_test(a_range_that_is_watched_is_touched_by_every_change_of_it_and_no_other),
         cmocka_unit_test(what_was_sent_away_is_busy_until_it_comes_back),
-        cmocka_unit_test(what_is_abandoned_is_left_with_a_description),
         cmocka_unit_test(what_is_in_memory_is_not_left_anywhere),
         cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),
         cmocka_unit_test(appends_and_freezes_run_in_parallel),
-        cmocka_unit_test(what_a_killed_mount_left_is_reported),
-        cmocka_unit_test(what_was_abandoned_is_found_again_whatever_became_of_its_description),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

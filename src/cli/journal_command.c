@@ -1,0 +1,307 @@
+#include "cli/journal_command.h"
+
+#include "cli/journal_export.h"
+#include "cli/journal_find.h"
+#include "cli/journal_retry.h"
+#include "cli/options.h"
+#include "cli/state.h"
+#include "util/json.h"
+#include "util/log.h"
+#include "util/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SAID_MAX (64 * 1024)
+
+struct work {
+    const struct journal_request *r;
+    struct journal journal;
+    struct journal_store *store; /* of `store_of`: opened once for all its entries */
+    const struct journal_mount *store_of;
+    const char *to;              /* of export */
+    unsigned rows, failed;
+};
+
+typedef enum err_code (*action_fn)(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e);
+
+static int failed(const struct journal_request *r, const char *text)
+{
+    fprintf(stderr, "awsfs: journal %s: %s\n", r->command, text);
+    return r->fail_status;
+}
+
+/* Keys come from anywhere: nothing of them commands the terminal. */
+static void print_plain(FILE *out, const char *s)
+{
+    for (; *s; s++) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            fprintf(out, "\\x%02x", (unsigned char)*s);
+        else
+            fputc(*s, out);
+    }
+}
+
+/* ---- list */
+
+static void show_text(const struct journal_entry *entry, const char *url, const char *time)
+{
+    printf("%-24s %-10s %14llu  %-20s ", entry->name, journal_kind_name(entry->kind), (unsigned long long)entry->size, time);
+    print_plain(stdout, url);
+    if (!*entry->key)
+        printf(" (its name is not known)");
+    printf("\n");
+    if (*entry->reason) {
+        fputs("    ", stdout);
+        print_plain(stdout, entry->reason);
+        printf("\n");
+    }
+}
+
+static void add_text(struct buf *out, const char *name, const char *value)
+{
+    buf_addf(out, "\"%s\":", name);
+    json_quote(out, utf8_valid(value, strlen(value)) ? value : "?", utf8_valid(value, strlen(value)) ? strlen(value) : 1);
+    buf_add_char(out, ',');
+}
+
+static void show_json(struct work *w, const struct journal_entry *entry, const char *url, const char *time)
+{
+    uint64_t missing = 0;
+    BUF(line, SAID_MAX);
+    for (size_t i = 0; i < entry->n_unfetched; i++)
+        missing += entry->unfetched[i].length;
+    buf_add_str(&line, w->rows++ ? ",\n{" : "{");
+    add_text(&line, "name", entry->name);
+    add_text(&line, "kind", journal_kind_name(entry->kind));
+    add_text(&line, "object", url);
+    add_text(&line, "key", entry->key);
+    add_text(&line, "reason", entry->reason);
+    add_text(&line, "time", time);
+    add_text(&line, "source", entry->mount->source);
+    add_text(&line, "endpoint", entry->mount->endpoint);
+    add_text(&line, "mountpoint", entry->mount->mountpoint);
+    add_text(&line, "file", entry->path);
+    buf_addf(&line, "\"size\":%llu,\"missing\":%llu,\"mounted\":%s}", (unsigned long long)entry->size, (unsigned long long)missing,
+             entry->mount->alive ? "true" : "false");
+    fputs(buf_str(&line), stdout);
+}
+
+static enum err_code list_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    char time[32] = "";
+    struct tm tm;
+    time_t since = (time_t)entry->since;
+    CLEANUP(free) char *url = journal_url(entry);
+    if (!url)
+        return err_set(e, ERR_NOMEM, "no memory");
+    if (since && gmtime_r(&since, &tm))
+        strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (w->r->json)
+        show_json(w, entry, url, time);
+    else
+        show_text(entry, url, time);
+    return ERR_OK;
+}
+
+/* ---- retry, export, discard */
+
+static enum err_code open_store(struct work *w, const struct journal_entry *entry, struct err *e)
+{
+    if (w->store && w->store_of == entry->mount)
+        return ERR_OK;
+    journal_store_free(w->store);
+    w->store_of = entry->mount;
+    w->store = journal_store_open(entry->mount, w->r->lists, w->r->n_lists, e);
+    return w->store ? ERR_OK : e->code;
+}
+
+/* No daemon begins with the directory meanwhile, unless one has it: then it knows of no upload but its own. */
+static enum err_code retry_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    BUF(key, SAID_MAX);
+    if (entry->kind != JOURNAL_FAILED)
+        return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\" can be tried again");
+    enum err_code code = journal_hold(entry->mount, e);
+    if (!code || code == ERR_BUSY)
+        code = open_store(w, entry, e);
+    if (!code)
+        code = journal_put(w->store, entry, &key, e);
+    if (!code)
+        code = journal_drop(entry, e);
+    if (code)
+        return code;
+    if (strcmp(buf_str(&key), entry->key) == 0)
+        buf_add_str(said, "is in the store");
+    else
+        buf_addf(said, "others have changed it: what was written is %s", buf_str(&key));
+    return ERR_OK;
+}
+
+static enum err_code export_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    if (entry->kind == JOURNAL_UPLOAD)
+        return err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, as parts");
+    enum err_code code = journal_export(entry, w->to, said, e);
+    if (!code && entry->n_unfetched)
+        buf_add_str(said, ", with zeros where bytes are not here; the description beside it says where");
+    return code;
+}
+
+static enum err_code discard_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    if (entry->kind != JOURNAL_FAILED)
+        code = journal_hold(entry->mount, e);
+    if (!code && entry->kind == JOURNAL_UPLOAD)
+        code = open_store(w, entry, e);
+    if (!code && entry->kind == JOURNAL_UPLOAD)
+        code = journal_abort(w->store, entry, e);
+    if (!code)
+        code = journal_drop(entry, e);
+    if (!code)
+        buf_add_str(said, entry->kind == JOURNAL_UPLOAD ? "aborted" : "discarded");
+    return code;
+}
+
+/* ---- */
+
+static const struct {
+    const char *name;
+    action_fn run;
+    bool needs_names, by_url;
+} commands[] = {
+    {"list", list_one, false, true},
+    {"retry", retry_one, true, true},
+    {"export", export_one, false, true},
+    {"discard", discard_one, true, false},
+};
+
+/* "s3://bucket/a" has "s3://bucket/a" and "s3://bucket/a/b" below it. */
+static bool is_below(const char *url, const char *top)
+{
+    size_t len = strlen(top);
+    return str_starts(url, top) && (!url[len] || url[len] == '/' || (len && top[len - 1] == '/'));
+}
+
+static bool is_meant(const struct journal_entry *entry, const char *name)
+{
+    if (strcmp(entry->name, name) == 0)
+        return true;
+    CLEANUP(free) char *url = str_starts(name, "s3://") ? journal_url(entry) : NULL;
+    return url && is_below(url, name);
+}
+
+static void run_one(struct work *w, action_fn run, struct journal_entry *entry)
+{
+    struct err e = ERR_INIT;
+    BUF(said, SAID_MAX);
+    enum err_code code = run(w, entry, &said, &e);
+    w->failed += code != ERR_OK;
+    if (run == list_one && !code)
+        return;
+    FILE *out = code ? stderr : stdout;
+    if (code || !w->r->json) {
+        fprintf(out, "%s%s: ", code ? "awsfs: " : "", entry->name);
+        print_plain(out, code ? e.msg : buf_str(&said));
+        fputc('\n', out);
+        return;
+    }
+    BUF(line, SAID_MAX);
+    buf_add_str(&line, w->rows++ ? ",\n{" : "{");
+    add_text(&line, "name", entry->name);
+    json_quote(&line, "done", 4);
+    buf_add_char(&line, ':');
+    json_quote(&line, buf_str(&said), said.len);
+    printf("%s}", buf_str(&line));
+}
+
+static void run_names(struct work *w, action_fn run, const char *const *names, size_t n)
+{
+    for (size_t k = 0; k < w->journal.n && !n; k++)
+        run_one(w, run, &w->journal.entries[k]);
+    for (size_t i = 0; i < n; i++) {
+        bool found = false;
+        for (size_t k = 0; k < w->journal.n; k++) {
+            if (!is_meant(&w->journal.entries[k], names[i]))
+                continue;
+            found = true;
+            run_one(w, run, &w->journal.entries[k]);
+        }
+        if (!found && run != list_one) {
+            fprintf(stderr, "awsfs: journal %s: %s: no such entry; awsfs journal list names them\n", w->r->command, names[i]);
+            w->failed++;
+        }
+    }
+}
+
+static int run(const struct journal_request *r, const char *root, action_fn action, const char *const *names, size_t n)
+{
+    struct work w = {.r = r, .to = r->n_names ? r->names[0] : NULL};
+    struct err e = ERR_INIT;
+    int status = 0;
+    if (journal_find(root, &w.journal, &e)) {
+        status = failed(r, e.msg);
+    } else {
+        if (r->json)
+            fputs("[", stdout);
+        run_names(&w, action, names, n);
+        if (r->json)
+            fputs("]\n", stdout);
+        else if (action == list_one && !w.journal.n)
+            puts("nothing: everything that was written is in the store");
+        status = w.failed ? r->fail_status : 0;
+    }
+    journal_store_free(w.store);
+    journal_release(&w.journal);
+    return status;
+}
+
+static enum err_code read_options(const struct journal_request *r, struct options *o, char root[PATH_MAX], struct err *e)
+{
+    enum err_code code = options_init(o, e);
+    for (size_t i = 0; !code && i < r->n_lists; i++)
+        code = options_parse_list(o, r->lists[i], e);
+    if (!code)
+        code = options_finish(o, false, e);
+    if (!code && !o->state)
+        return state_default(root, e);
+    if (!code && snprintf(root, PATH_MAX, "%s", o->state) >= PATH_MAX)
+        code = err_set(e, ERR_NAME_TOO_LONG, "the state directory's path is too long");
+    return code;
+}
+
+int journal_command_run(const struct journal_request *r)
+{
+    struct err e = ERR_INIT;
+    struct options o = {0};
+    char root[PATH_MAX];
+    size_t i = 0, skip = strcmp(r->command, "export") == 0;
+    while (i < ARRAY_LEN(commands) && strcmp(commands[i].name, r->command) != 0)
+        i++;
+    if (i == ARRAY_LEN(commands)) {
+        fprintf(stderr, "awsfs: journal %s: unknown; there are list, retry, export and discard\n", r->command);
+        return r->usage_status;
+    }
+    if (r->n_names < skip || (commands[i].needs_names && !r->n_names)) {
+        fprintf(stderr, "awsfs: journal %s: %s\n", r->command,
+                skip ? "where to? awsfs journal export DIR [NAME...]" : "which? Give names of awsfs journal list");
+        return r->usage_status;
+    }
+    for (size_t k = skip; k < r->n_names && !commands[i].by_url; k++) {
+        if (str_starts(r->names[k], "s3://")) {
+            fprintf(stderr, "awsfs: journal %s: %s: give the names of entries, one by one\n", r->command, r->names[k]);
+            return r->usage_status;
+        }
+    }
+    json_init();
+    int status = r->usage_status;
+    if (log_open("stderr", LOG_LEVEL_WARN, &e) || read_options(r, &o, root, &e))
+        (void)failed(r, e.msg);
+    else
+        status = run(r, root, commands[i].run, r->names + skip, r->n_names - skip);
+    options_release(&o);
+    return status;
+}

@@ -1,0 +1,278 @@
+#include "cli/journal_find.h"
+
+#include "cli/state.h"
+#include "journal/uploads.h"
+#include "util/cleanup.h"
+#include "util/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MOUNT_FILE_MAX 16384
+#define ENTRIES_MAX    1000000
+
+struct finder {
+    struct journal *j;
+    struct journal_mount *mount;
+    enum journal_kind kind;
+    bool no_memory;
+};
+
+const char *journal_kind_name(enum journal_kind kind)
+{
+    static const char *const names[] = {
+        [JOURNAL_FAILED] = "failed",
+        [JOURNAL_UNFINISHED] = "unfinished",
+        [JOURNAL_UPLOAD] = "upload",
+        [JOURNAL_UNREADABLE] = "unreadable",
+    };
+    return names[kind];
+}
+
+/* ---- Entries */
+
+static void entry_release(struct journal_entry *entry)
+{
+    free(entry->path);
+    free(entry->key);
+    free(entry->reason);
+    free(entry->upload_id);
+    free((char *)entry->about.etag);
+    free(entry->unfetched);
+}
+
+/* A zeroed one at the end, with the path and the name that follows from it; NULL without memory. */
+static struct journal_entry *add(struct finder *f, const char *path)
+{
+    struct journal *j = f->j;
+    struct journal_entry *more = j->n < ENTRIES_MAX ? reallocarray(j->entries, j->n + 1, sizeof(*more)) : NULL;
+    if (!more) {
+        f->no_memory = true;
+        return NULL;
+    }
+    j->entries = more;
+    struct journal_entry *entry = &more[j->n++];
+    const char *file = strrchr(path, '/') + 1, *dir = strrchr(f->mount->dir, '/') + 1;
+    *entry = (struct journal_entry){.mount = f->mount, .kind = f->kind, .path = strdup(path)};
+    if (f->kind == JOURNAL_UPLOAD || f->kind == JOURNAL_UNREADABLE)
+        snprintf(entry->name, sizeof(entry->name), "%.8s/%s-%.12s", dir, f->kind == JOURNAL_UPLOAD ? "upload" : "bad", file);
+    else
+        snprintf(entry->name, sizeof(entry->name), "%.8s/%.60s", dir, file);
+    return entry;
+}
+
+static void check(struct finder *f, const struct journal_entry *entry)
+{
+    const struct stage_about *about = &entry->about;
+    f->no_memory |= !entry->path || !entry->key || !entry->reason || (about->origin == STAGE_OF_VERSION && !about->etag) ||
+                    (entry->n_unfetched && !entry->unfetched);
+}
+
+static int64_t seconds_of(const char *time)
+{
+    struct tm tm = {0};
+    const char *end = strptime(time, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return end && !*end ? (int64_t)timegm(&tm) : 0;
+}
+
+static int64_t modified(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec : 0;
+}
+
+static void found_file(void *arg, const struct left_file *file)
+{
+    struct finder *f = arg;
+    struct journal_entry *entry = add(f, file->path);
+    if (!entry)
+        return;
+    entry->about = file->about;
+    entry->about.etag = file->about.etag ? strdup(file->about.etag) : NULL;
+    entry->key = strdup(file->about.key);
+    entry->reason = strdup(*file->about.reason || f->kind == JOURNAL_UNFINISHED ? file->about.reason
+                                                                                : "its description cannot be read");
+    entry->about.key = entry->key;
+    entry->about.reason = entry->reason;
+    entry->unfetched = calloc(file->n_unfetched + 1, sizeof(*entry->unfetched));
+    if (entry->unfetched && file->n_unfetched)
+        memcpy(entry->unfetched, file->unfetched, file->n_unfetched * sizeof(*entry->unfetched));
+    entry->n_unfetched = file->n_unfetched;
+    entry->size = file->size;
+    entry->since = *file->time ? seconds_of(file->time) : modified(file->path);
+    check(f, entry);
+}
+
+static void found_upload(void *arg, const struct upload_note *note)
+{
+    struct finder *f = arg;
+    f->kind = *note->key ? JOURNAL_UPLOAD : JOURNAL_UNREADABLE;
+    struct journal_entry *entry = add(f, note->path);
+    if (!entry)
+        return;
+    entry->key = strdup(note->key);
+    entry->upload_id = strdup(note->upload_id);
+    entry->reason = strdup(f->kind == JOURNAL_UNREADABLE ? "a record of an upload that cannot be read"
+                           : f->mount->alive             ? "the mount is sending it"
+                                                         : "cut off; the next mount aborts it");
+    entry->since = (int64_t)note->since.tv_sec;
+    check(f, entry);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct journal_entry *x = a, *y = b;
+    if (x->mount != y->mount)
+        return strcmp(x->mount->dir, y->mount->dir);
+    if (x->since != y->since)
+        return x->since < y->since ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* ---- Mounts */
+
+static void mount_free(struct journal_mount *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->n_lists; i++)
+        free(m->lists[i]);
+    free(m->lists);
+    free(m->dir);
+    free(m->source);
+    free(m->endpoint);
+    free(m->mountpoint);
+    close_cleanup(&m->lock_fd);
+    free(m);
+}
+CLEANUP_DEFINE(struct journal_mount, mount_free)
+
+/* The lines of the file `mount`: source, endpoint, mount point. */
+static void read_identity(struct journal_mount *m)
+{
+    char path[PATH_MAX], text[MOUNT_FILE_MAX] = "";
+    char **const lines[] = {&m->source, &m->endpoint, &m->mountpoint};
+    snprintf(path, sizeof(path), "%s/mount", m->dir);
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    text[n > 0 ? n : 0] = '\0';
+    char *at = text;
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        size_t len = strcspn(at, "\n");
+        *lines[i] = str_ndup(at, len);
+        at += len + (at[len] == '\n');
+    }
+}
+
+static bool is_alive(const char *dir)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/lock", dir);
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+}
+
+enum err_code journal_hold(struct journal_mount *m, struct err *e)
+{
+    char path[PATH_MAX];
+    if (m->lock_fd >= 0)
+        return ERR_OK;
+    snprintf(path, sizeof(path), "%s/lock", m->dir);
+    CLEANUP(close) int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(e, errno, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        return err_set(e, ERR_BUSY, "the mount at %s is using it", m->mountpoint);
+    m->lock_fd = fd;
+    fd = -1;
+    m->alive = false;
+    return ERR_OK;
+}
+
+static struct journal_mount *mount_new(const char *root, const char *name)
+{
+    CLEANUP(mount_free) struct journal_mount *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->lock_fd = -1;
+    m->dir = str_printf("%s/%s", root, name);
+    if (!m->dir || strlen(m->dir) > PATH_MAX - 64)
+        return NULL;
+    read_identity(m);
+    state_read_options(m->dir, &m->lists, &m->n_lists);
+    m->alive = is_alive(m->dir);
+    return m->source && m->endpoint && m->mountpoint ? TAKE(m) : NULL;
+}
+
+static enum err_code find_in(struct journal *j, const char *root, const char *name, struct err *e)
+{
+    struct journal_mount **more = reallocarray(j->mounts, j->n_mounts + 1, sizeof(*more));
+    struct journal_mount *m = more ? mount_new(root, name) : NULL;
+    char dir[PATH_MAX];
+    if (more)
+        j->mounts = more;
+    if (!m)
+        return err_set(e, ERR_NOMEM, "no memory for the journal");
+    j->mounts[j->n_mounts++] = m;
+    struct finder f = {.j = j, .mount = m, .kind = JOURNAL_FAILED};
+    snprintf(dir, sizeof(dir), "%s/staged", m->dir);
+    left_each(dir, found_file, &f);
+    f.kind = JOURNAL_UNFINISHED;
+    if (!m->alive)
+        left_each_nameless(dir, found_file, &f);
+    snprintf(dir, sizeof(dir), "%s/uploads", m->dir);
+    uploads_each(dir, found_upload, &f);
+    return f.no_memory ? err_set(e, ERR_NOMEM, "no memory for the journal") : ERR_OK;
+}
+
+static bool is_state_name(const char *name)
+{
+    return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
+}
+
+enum err_code journal_find(const char *root, struct journal *out, struct err *e)
+{
+    DIR *d = opendir(root);
+    enum err_code code = ERR_OK;
+    if (!d)
+        return errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", root);
+    for (struct dirent *entry; !code && (entry = readdir(d));)
+        if (is_state_name(entry->d_name))
+            code = find_in(out, root, entry->d_name, e);
+    closedir(d);
+    if (out->n)
+        qsort(out->entries, out->n, sizeof(*out->entries), compare);
+    return code;
+}
+
+void journal_release(struct journal *j)
+{
+    for (size_t i = 0; i < j->n; i++)
+        entry_release(&j->entries[i]);
+    for (size_t i = 0; i < j->n_mounts; i++)
+        mount_free(j->mounts[i]);
+    free(j->entries);
+    free(j->mounts);
+    *j = (struct journal){0};
+}
+
+char *journal_url(const struct journal_entry *entry)
+{
+    const char *source = entry->mount->source;
+    return str_printf("%s%s%s", source, *entry->key && !str_ends(source, "/") ? "/" : "", entry->key);
+}
+
+enum err_code journal_drop(const struct journal_entry *entry, struct err *e)
+{
+    if (entry->kind == JOURNAL_FAILED || entry->kind == JOURNAL_UNFINISHED)
+        return left_remove(entry->path, e);
+    return unlink(entry->path) == 0 || errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", entry->path);
+}

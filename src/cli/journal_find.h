@@ -1,0 +1,72 @@
+/*
+ * What the state directories hold that is not in the store: read from the files alone, mounted or not. Nothing is changed but by
+ * journal_drop().
+ */
+#ifndef CLI_JOURNAL_FIND_H
+#define CLI_JOURNAL_FIND_H
+
+#include "awsfs/err.h"
+#include "journal/left.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One mount, alive or not. */
+struct journal_mount {
+    char *dir;     /* its state directory */
+    char *source, *endpoint, *mountpoint;
+    char **lists;  /* of options, as it was mounted with */
+    size_t n_lists;
+    bool alive;    /* another process has its lock */
+    int lock_fd;   /* ours; -1: not held */
+};
+
+enum journal_kind {
+    JOURNAL_FAILED,     /* bytes that could not be put */
+    JOURNAL_UNFINISHED, /* bytes that were being written when the daemon was killed */
+    JOURNAL_UPLOAD,     /* an upload by parts whose parts are in the store */
+    JOURNAL_UNREADABLE, /* a record that was moved aside */
+    JOURNAL_KINDS
+};
+
+struct journal_entry {
+    struct journal_mount *mount;
+    enum journal_kind kind;
+    char name[80];  /* what people call it by */
+    char *path;     /* of the file with the bytes, or of the record */
+    char *key;      /* "": not known */
+    char *reason;   /* "": none */
+    char *upload_id;
+    struct stage_about about; /* its texts are the entry's; key and reason as above */
+    struct left_range *unfetched;
+    size_t n_unfetched;
+    uint64_t size;  /* bytes */
+    int64_t since;  /* when that happened, seconds of the wall clock; 0: not known */
+};
+
+struct journal {
+    struct journal_mount **mounts;
+    size_t n_mounts;
+    struct journal_entry *entries; /* by mount, then by time */
+    size_t n;
+};
+
+/* "failed", "unfinished", ... */
+const char *journal_kind_name(enum journal_kind kind);
+
+/* All entries of all mounts below `root`, a state= directory; one that is not there has none. ERR_NOMEM, ERR_IO, ERR_ACCESS. Fill
+ * a zeroed one, release it also after a failure. Locks are held until then. */
+enum err_code journal_find(const char *root, struct journal *out, struct err *e) MUST_CHECK;
+void journal_release(struct journal *j);
+
+/* Takes the mount's lock, so that no daemon begins to use what is there. ERR_BUSY: it is alive. */
+enum err_code journal_hold(struct journal_mount *m, struct err *e) MUST_CHECK;
+
+/* The object's URL, "s3://bucket/key", malloc'd; NULL without memory. Of an unknown key that of the mount. */
+char *journal_url(const struct journal_entry *entry);
+
+/* Removes the files of an entry, for good. */
+enum err_code journal_drop(const struct journal_entry *entry, struct err *e) MUST_CHECK;
+
+#endif

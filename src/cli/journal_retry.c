@@ -1,0 +1,330 @@
+#include "cli/journal_retry.h"
+
+#include "awsfs/store.h"
+#include "aws/client.h"
+#include "cli/config.h"
+#include "cli/stack.h"
+#include "journal/conflict.h"
+#include "journal/uploads.h"
+#include "store/meta.h"
+#include "util/clock.h"
+#include "util/digest.h"
+#include "util/lock.h"
+#include "util/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PART      (16u << 20)
+#define PIECE     (1u << 20)
+
+struct journal_store {
+    struct options options;
+    struct source source;
+    struct stack stack;
+    const char **lists;
+};
+
+/* ---- The store */
+
+void journal_store_free(struct journal_store *s)
+{
+    if (!s)
+        return;
+    stack_release(&s->stack);
+    options_release(&s->options);
+    source_release(&s->source);
+    free(s->lists);
+    free(s);
+}
+CLEANUP_DEFINE(struct journal_store, journal_store_free)
+
+static enum err_code read_all_options(struct journal_store *s, const struct journal_mount *m, const char *const *lists, size_t n,
+                                      struct err *e)
+{
+    size_t all = 0;
+    s->lists = calloc(m->n_lists + n + 1, sizeof(*s->lists));
+    if (!s->lists)
+        return err_set(e, ERR_NOMEM, "no memory");
+    for (size_t i = 0; i < m->n_lists; i++)
+        s->lists[all++] = m->lists[i];
+    for (size_t i = 0; i < n; i++)
+        s->lists[all++] = lists[i];
+    return options_read(&s->options, s->lists, all, true, s->source.text, s->source.is_ssm, e);
+}
+
+struct journal_store *journal_store_open(const struct journal_mount *m, const char *const *lists, size_t n, struct err *e)
+{
+    CLEANUP(journal_store_free) struct journal_store *s = calloc(1, sizeof(*s));
+    char endpoint[512];
+    if (!s) {
+        (void)err_set(e, ERR_NOMEM, "no memory");
+        return NULL;
+    }
+    s->stack = (struct stack){.options = &s->options, .source = &s->source, .mountpoint = m->mountpoint, .state = STATE_INIT};
+    if (source_parse(m->source, &s->source, e) || read_all_options(s, m, lists, n, e) || stack_open(&s->stack, e))
+        return NULL;
+    if (s->options.read_only) {
+        (void)err_set(e, ERR_READ_ONLY, "the mount of %s is read-only: -o rw", m->source);
+        return NULL;
+    }
+    aws_client_endpoint(s->stack.client, endpoint, sizeof(endpoint));
+    if (strcmp(endpoint, m->endpoint) != 0) {
+        (void)err_set(e, ERR_INVAL, "the mount used %s, this would go to %s: give -o endpoint=, region= or profile=", m->endpoint,
+                      endpoint);
+        return NULL;
+    }
+    return TAKE(s);
+}
+
+/* ---- Bytes that the file lacks */
+
+struct fetch {
+    int fd;
+    uint64_t at;
+    struct lock lock;
+    struct cond changed;
+    bool ended;
+    enum err_code code;
+    struct err err;
+};
+
+static bool fetched(void *arg, const void *p, size_t len)
+{
+    struct fetch *f = arg;
+    while (len > 0) {
+        ssize_t n = pwrite(f->fd, p, len, (off_t)f->at);
+        if (n <= 0)
+            return false;
+        f->at += (uint64_t)n;
+        p = (const char *)p + n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void fetch_ended(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
+{
+    struct fetch *f = arg;
+    LOCK_SCOPE(&f->lock);
+    f->code = code;
+    if (code)
+        (void)err_copy(&f->err, e);
+    f->ended = true;
+    cond_broadcast(&f->changed);
+}
+
+/* They go into the file: it stays as described, whatever happens. */
+static enum err_code fetch_range(struct journal_store *s, const struct journal_entry *entry, const struct left_range *range, int fd,
+                                 struct err *e)
+{
+    struct fetch f = {.fd = fd, .at = range->offset};
+    const struct store_get get = {.key = entry->key, .etag = entry->about.etag, .offset = range->offset, .length = range->length,
+                                  .data = fetched, .done = fetch_ended, .arg = &f};
+    lock_init(&f.lock, "fetch", LOCK_LEAF);
+    cond_init(&f.changed);
+    enum err_code code = store_get(s->stack.store, &get, e);
+    if (!code) {
+        lock_take(&f.lock);
+        while (!f.ended)
+            (void)cond_wait(&f.changed, &f.lock, UINT64_MAX);
+        lock_drop(&f.lock);
+        code = f.code ? err_copy(e, &f.err) : ERR_OK;
+    }
+    cond_release(&f.changed);
+    lock_release(&f.lock);
+    return code == ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "the version it changes is not there any more") : code;
+}
+
+static enum err_code complete(struct journal_store *s, const struct journal_entry *entry, int fd, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    if (entry->n_unfetched && entry->about.origin != STAGE_OF_VERSION)
+        return err_set(e, ERR_UNSUPPORTED, "bytes of it are not there any more: export it");
+    for (size_t i = 0; !code && i < entry->n_unfetched; i++)
+        code = fetch_range(s, entry, &entry->unfetched[i], fd, e);
+    return code;
+}
+
+/* ---- The put */
+
+struct file {
+    int fd;
+    uint64_t start, size;
+    uint8_t sha512[DIGEST_MAX];
+};
+
+static ssize_t file_read(void *arg, uint64_t offset, void *buf, size_t len)
+{
+    const struct file *f = arg;
+    ssize_t n;
+    do
+        n = pread(f->fd, buf, len, (off_t)(f->start + offset));
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static enum err_code hash(struct file *f, struct err *e)
+{
+    CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_SHA512, e);
+    CLEANUP(free) char *piece = malloc(PIECE);
+    enum err_code code = d && piece ? ERR_OK : err_set(e, ERR_NOMEM, "no memory");
+    for (uint64_t at = 0; !code && at < f->size;) {
+        ssize_t n = file_read(f, at, piece, f->size - at < PIECE ? (size_t)(f->size - at) : PIECE);
+        code = n > 0 ? digest_update(d, piece, (size_t)n, e) : err_sys(e, n < 0 ? errno : EIO, "read");
+        at += n > 0 ? (uint64_t)n : 0;
+    }
+    return code ? code : digest_final(d, f->sha512, e);
+}
+
+static enum err_code send_parts(struct store *st, const char *key, const char *id, const struct file *f, uint64_t part_size,
+                                struct store_part *parts, size_t n, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; !code && i < n; i++) {
+        struct file piece = {.fd = f->fd, .start = i * part_size};
+        struct store_body body = {.read = file_read, .arg = &piece};
+        body.size = piece.start + part_size < f->size ? part_size : f->size - piece.start;
+        parts[i].number = (unsigned)i + 1;
+        code = store_upload_part(st, key, id, &body, NULL, &parts[i], e);
+    }
+    return code;
+}
+
+/* In the mount's record of uploads as long as it is under way. */
+static enum err_code put_parts(struct journal_store *s, const struct journal_entry *entry, const char *key, const struct file *f,
+                               const struct store_meta *meta, const struct store_cond *cond, struct store_version *out, struct err *e)
+{
+    struct store *st = s->stack.store;
+    const struct store_caps *caps = store_caps(st);
+    uint64_t least = f->size / caps->max_parts + 1, part = PART > caps->part_min ? PART : caps->part_min;
+    char id[STORE_ID_SIZE];
+    part = part > least ? part : least;
+    size_t n = (size_t)((f->size + part - 1) / part);
+    CLEANUP(free) struct store_part *parts = calloc(n, sizeof(*parts));
+    CLEANUP(free) char *dir = str_printf("%s/uploads", entry->mount->dir);
+    CLEANUP(uploads_free) struct uploads *record = dir ? uploads_open(dir, e) : NULL;
+    if (!parts || !record)
+        return e->code ? e->code : err_set(e, ERR_NOMEM, "no memory");
+    enum err_code code = store_upload_begin(st, key, meta, f->sha512, NULL, id, e);
+    if (code)
+        return code;
+    code = uploads_add(record, key, id, e);
+    if (!code)
+        code = send_parts(st, key, id, f, part, parts, n, e);
+    if (!code)
+        code = store_upload_finish(st, key, id, parts, n, f->sha512, cond, NULL, out, e);
+    if (!code || store_upload_abort(st, key, id, NULL, NULL) == ERR_OK)
+        uploads_remove(record, id);
+    return code;
+}
+
+static enum err_code put(struct journal_store *s, const struct journal_entry *entry, const char *key, const struct file *f,
+                         const struct store_meta *meta, const struct store_cond *cond, struct err *e)
+{
+    const struct store_caps *caps = store_caps(s->stack.store);
+    struct store_version version;
+    struct file whole = *f;
+    const struct store_body body = {.size = f->size, .read = file_read, .arg = &whole, .sha512 = f->sha512};
+    enum err_code code = store_check(s->stack.store, key, false, &body, e);
+    if (code)
+        return code;
+    if (f->size > caps->put_target && (caps->flags & STORE_MULTIPART))
+        return put_parts(s, entry, key, f, meta, cond, &version, e);
+    return store_put(s->stack.store, key, &body, meta, cond, NULL, &version, e);
+}
+
+/* What the version has, with the attributes that the file had. NULL with an error. */
+static struct store_meta *meta_of(struct journal_store *s, const struct journal_entry *entry, struct err *e)
+{
+    const struct stage_about *about = &entry->about;
+    struct store_object object = {0};
+    struct err err = ERR_INIT;
+    if (about->origin == STAGE_OF_VERSION && store_stat(s->stack.store, entry->key, NULL, &object, &err) &&
+        err.code != ERR_NOT_FOUND) {
+        (void)err_copy(e, &err);
+        return NULL;
+    }
+    struct store_meta *m = store_meta_copy(object.meta);
+    store_object_release(&object);
+    if (!m) {
+        (void)err_set(e, ERR_NOMEM, "no memory");
+        return NULL;
+    }
+    if (about->mode && (store_caps(s->stack.store)->flags & STORE_POSIX)) {
+        m->mode = about->mode;
+        m->uid = about->uid;
+        m->gid = about->gid;
+        m->mtime = m->ctime = about->mtime;
+        m->has |= STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_CTIME;
+    }
+    return m;
+}
+
+static enum err_code put_beside(struct journal_store *s, const struct journal_entry *entry, const struct file *f,
+                                const struct store_meta *meta, struct buf *key, struct err *e)
+{
+    const struct store_cond absent = {.kind = STORE_IF_ABSENT};
+    enum err_code code = ERR_CONFLICT;
+    for (unsigned attempt = 1; code == ERR_CONFLICT && attempt <= CONFLICT_NAMES; attempt++) {
+        buf_clear(key);
+        conflict_key(entry->key, attempt, key);
+        code = put(s, entry, buf_str(key), f, meta, &absent, e);
+    }
+    return code;
+}
+
+/* One at a time, whoever else retries. */
+static int open_entry(const struct journal_entry *entry, struct err *e)
+{
+    struct stat st;
+    CLEANUP(close) int fd = open(entry->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0) {
+        (void)err_sys(e, errno, "%s", entry->path);
+        return -1;
+    }
+    if (!S_ISREG(st.st_mode) || st.st_nlink == 0 || (uint64_t)st.st_size != entry->size) {
+        (void)err_set(e, ERR_BUSY, "%s was changed meanwhile", entry->path);
+        return -1;
+    }
+    int out = fd;
+    fd = -1;
+    return out;
+}
+
+enum err_code journal_put(struct journal_store *s, const struct journal_entry *entry, struct buf *key, struct err *e)
+{
+    const struct stage_about *about = &entry->about;
+    struct err local = ERR_INIT;
+    e = e ? e : &local;
+    if (entry->kind != JOURNAL_FAILED || about->origin == STAGE_OF_UNKNOWN || !*entry->key)
+        return err_set(e, ERR_UNSUPPORTED, "it is not known what it was to become: export it");
+    struct file f = {.fd = open_entry(entry, e), .size = entry->size};
+    CLEANUP(close) int fd = f.fd;
+    if (fd < 0)
+        return e->code;
+    enum err_code code = complete(s, entry, fd, e);
+    if (!code)
+        code = hash(&f, e);
+    CLEANUP(store_meta_unref) struct store_meta *meta = code ? NULL : meta_of(s, entry, e);
+    if (!meta)
+        return code ? code : e->code;
+    const struct store_cond cond = {
+        .kind = about->origin == STAGE_OF_NOTHING ? STORE_IF_ABSENT : about->origin == STAGE_OF_VERSION ? STORE_IF_MATCH : STORE_ALWAYS,
+        .etag = about->origin == STAGE_OF_VERSION ? about->etag : NULL,
+    };
+    buf_add_str(key, entry->key);
+    code = put(s, entry, entry->key, &f, meta, &cond, e);
+    return code == ERR_CONFLICT ? put_beside(s, entry, &f, meta, key, e) : code;
+}
+
+enum err_code journal_abort(struct journal_store *s, const struct journal_entry *entry, struct err *e)
+{
+    return store_upload_abort(s->stack.store, entry->key, entry->upload_id, NULL, e);
+}

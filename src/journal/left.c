@@ -1,0 +1,189 @@
+#include "journal/left.h"
+#include "journal/durable.h"
+#include "util/buf.h"
+#include "util/cleanup.h"
+#include "util/json.h"
+#include "util/log.h"
+#include "util/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INFO_MAX   (16u * 1024 * 1024)
+#define RANGES_MAX 100000
+
+static bool has_info(int dir, const char *name)
+{
+    char info[NAME_MAX + 8];
+    snprintf(info, sizeof(info), "%s" LEFT_INFO, name);
+    return faccessat(dir, info, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        struct stat st;
+        if (!str_starts(entry->d_name, "stage-") || str_ends(entry->d_name, LEFT_INFO) ||
+            str_ends(entry->d_name, DURABLE_SUFFIX) || has_info(dirfd(d), entry->d_name))
+            continue;
+        if (fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+            continue;
+        CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
+        const struct left_file file = {.path = path, .about = {.key = "", .reason = ""}, .time = "", .size = (uint64_t)st.st_size};
+        if (path)
+            fn(arg, &file);
+    }
+    if (d)
+        closedir(d);
+}
+
+static void report_one(void *arg, const struct left_file *file)
+{
+    size_t *n = arg;
+    LOG_WARN("journal", "%s: %llu bytes that were being written when an earlier mount was killed; awsfs journal lists them",
+             file->path, (unsigned long long)file->size);
+    ++*n;
+}
+
+size_t left_report(const char *dir)
+{
+    size_t n = 0;
+    left_each_nameless(dir, report_one, &n);
+    return n;
+}
+
+/* ---- What could not be uploaded */
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static bool read_file(int dir, const char *name, struct buf *out)
+{
+    char piece[16384];
+    ssize_t n = -1;
+    CLEANUP(close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    while (fd >= 0 && (n = read(fd, piece, sizeof(piece))) > 0)
+        buf_add(out, piece, (size_t)n);
+    return n == 0 && !out->failed;
+}
+
+static int64_t number(const struct json *root, const char *name)
+{
+    int64_t n = 0;
+    return json_int(json_get(root, name), &n) ? n : 0;
+}
+
+static const char *const origins[] = {
+    [STAGE_OF_UNKNOWN] = "unknown", [STAGE_OF_NOTHING] = "new", [STAGE_OF_VERSION] = "version", [STAGE_OF_ANYTHING] = "any"};
+
+const char *left_origin_name(enum stage_origin origin)
+{
+    return origins[origin];
+}
+
+static enum stage_origin origin_of(const char *name)
+{
+    size_t i = ARRAY_LEN(origins) - 1;
+    while (i > 0 && (!name || strcmp(origins[i], name) != 0))
+        i--;
+    return (enum stage_origin)i;
+}
+
+static struct stage_about about_of(const struct json *root)
+{
+    struct stage_about about = {
+        .key = or_empty(json_get_str(root, "key")),
+        .reason = or_empty(json_get_str(root, "reason")),
+        .origin = origin_of(json_get_str(root, "origin")),
+        .etag = json_get_str(root, "etag"),
+        .mode = (mode_t)number(root, "mode"),
+        .uid = (uid_t)number(root, "uid"),
+        .gid = (gid_t)number(root, "gid"),
+        .mtime = {.tv_sec = number(root, "mtime"), .tv_nsec = number(root, "mtime_ns")},
+    };
+    if (about.origin == STAGE_OF_VERSION && !about.etag)
+        about.origin = STAGE_OF_UNKNOWN;
+    if (about.mtime.tv_nsec < 0 || about.mtime.tv_nsec >= 1000000000)
+        about.mtime.tv_nsec = 0;
+    return about;
+}
+
+/* Those of them that lie in the file. NULL for none, and where the list cannot be read: then *n is 0 and *whole false. */
+static struct left_range *ranges_of(const struct json *root, uint64_t size, size_t *n, bool *whole)
+{
+    const struct json *list = json_get(root, "unfetched");
+    size_t count = json_len(list) < RANGES_MAX ? json_len(list) : RANGES_MAX;
+    struct left_range *ranges = count ? calloc(count, sizeof(*ranges)) : NULL;
+    *n = 0;
+    *whole = json_list(list) && (!count || ranges);
+    for (size_t i = 0; ranges && i < count; i++) {
+        int64_t offset, length;
+        const struct json *one = json_at(list, i);
+        if (!json_int(json_at(one, 0), &offset) || !json_int(json_at(one, 1), &length) || offset < 0 || length <= 0 ||
+            (uint64_t)offset >= size) {
+            *whole = false;
+            continue;
+        }
+        uint64_t room = size - (uint64_t)offset;
+        ranges[(*n)++] = (struct left_range){(uint64_t)offset, (uint64_t)length < room ? (uint64_t)length : room};
+    }
+    *whole = *whole && number(root, "unfetched_more") == 0;
+    return ranges;
+}
+
+static void tell(DIR *d, const char *dir, const char *info, void (*fn)(void *arg, const struct left_file *file), void *arg)
+{
+    char name[NAME_MAX + 1];
+    struct stat st;
+    snprintf(name, sizeof(name), "%.*s", (int)(strlen(info) - strlen(LEFT_INFO)), info);
+    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return; /* taken away by its owner */
+    BUF(text, INFO_MAX);
+    struct err e = ERR_INIT;
+    bool readable = read_file(dirfd(d), info, &text), whole;
+    CLEANUP(json_doc_free) struct json_doc *doc = readable ? json_parse(text.data, text.len, &e) : NULL;
+    const struct json *root = doc ? json_root(doc) : NULL;
+    CLEANUP(free) char *path = str_printf("%s/%s", dir, name);
+    size_t n;
+    CLEANUP(free) struct left_range *ranges = ranges_of(root, (uint64_t)st.st_size, &n, &whole);
+    const struct left_range all = {0, (uint64_t)st.st_size};
+    const struct left_file file = {
+        .path = or_empty(path),
+        .about = about_of(root),
+        .time = or_empty(json_get_str(root, "time")),
+        .size = (uint64_t)st.st_size,
+        .unfetched = whole ? ranges : &all,
+        .n_unfetched = whole ? n : 1,
+    };
+    fn(arg, &file);
+}
+
+void left_each(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && (entry = readdir(d));)
+        if (str_starts(entry->d_name, "stage-") && str_ends(entry->d_name, LEFT_INFO))
+            tell(d, dir, entry->d_name, fn, arg);
+    if (d)
+        closedir(d);
+}
+
+/* The bytes go first: a description without them says nothing. */
+enum err_code left_remove(const char *path, struct err *e)
+{
+    CLEANUP(free) char *info = str_printf("%s" LEFT_INFO, path);
+    if (!info)
+        return err_set(e, ERR_NOMEM, "no memory for a path");
+    if (unlink(path) != 0 && errno != ENOENT)
+        return durable_failed(e, errno, "remove", path);
+    if (unlink(info) != 0 && errno != ENOENT)
+        return durable_failed(e, errno, "remove", info);
+    return ERR_OK;
+}

@@ -1,0 +1,273 @@
+"""What was written and is not in the store: awsfs journal lists it, tries again, exports and discards, without a mount."""
+import contextlib
+import errno
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from support import mounts, servers
+from support.work import Script, errno_of, pattern, wait_until
+
+REFUSED = {"status": 403, "code": "AccessDenied"}
+
+
+class Journal:
+    """awsfs journal for the state directory of one mount."""
+
+    def __init__(self, disk):
+        self.disk = disk
+
+    def __call__(self, *arguments, status=0, options=""):
+        result = subprocess.run([mounts.program(), "journal", *arguments, "-o", "state=%s%s" % (self.disk.state, options)],
+                                capture_output=True, text=True, timeout=60, env=mounts.environment("journal"), check=False)
+        assert result.returncode == status, (result.returncode, result.stdout, result.stderr)
+        assert servers.SECRET not in result.stdout + result.stderr
+        assert not mounts.sanitizer_reports("journal")
+        return result.stdout if status == 0 else result.stderr
+
+    def entries(self, kind=None, where=None):
+        found = json.loads(self("list", *([where] if where else []), "--json"))
+        return [entry for entry in found if kind in (None, entry["kind"])]
+
+    def one(self, kind):
+        entry, = self.entries(kind)
+        return entry
+
+
+def fail_a_write(disk, name, data, flags=os.O_CREAT | os.O_TRUNC, offset=0):
+    """Writes what the store refuses at the close."""
+    fd = os.open(disk / name, os.O_WRONLY | flags, 0o640)
+    os.pwrite(fd, data, offset)
+    assert errno_of(os.close, fd) in (errno.EACCES, errno.ESTALE)
+
+
+@pytest.fixture
+def failing(origin, bucket, mount):
+    """make(NAME, DATA): a mount whose put of NAME was refused; it is unmounted, and the store is well again."""
+    def make(name, data, witness=None, flags=os.O_CREAT | os.O_TRUNC, offset=0, prepare=None):
+        disk = mount(witness or bucket(origin))
+        if prepare:
+            prepare(disk)
+        for kind in ("PutObject", "CompleteMultipartUpload"):
+            origin.fault(REFUSED, kind=kind)
+        fail_a_write(disk, name, data, flags, offset)
+        wait_until(lambda: Journal(disk).entries("failed"))
+        disk.umount()
+        origin.clear_faults()
+        return disk
+    return make
+
+
+def test_what_could_not_be_put_is_listed_and_put_by_retry(failing):
+    disk = failing("f", b"mine")
+    journal = Journal(disk)
+    entry = journal.one("failed")
+    assert entry["object"] == disk.source + "/f" and entry["size"] == 4 and entry["missing"] == 0
+    assert "AccessDenied" in entry["reason"] and entry["mountpoint"] == str(disk.path) and not entry["mounted"]
+    assert re.match(r"\d{4}-\d\d-\d\dT", entry["time"])
+    text = journal("list")
+    assert entry["name"] in text and entry["object"] in text and "AccessDenied" in text
+    assert "is in the store" in journal("retry", entry["name"])
+    assert disk.witness.get("f") == b"mine" and disk.witness.head("f")["Metadata"]["mode"] == str(0o100640)
+    assert journal.entries() == [] and "nothing" in journal("list")
+    assert [p for p in disk.state_files() if "staged" in str(p)] == []
+
+
+def test_a_retry_that_is_refused_keeps_the_entry_and_says_why(failing, origin):
+    disk = failing("f", b"mine")
+    origin.fault(REFUSED, kind="PutObject")
+    journal = Journal(disk)
+    assert "AccessDenied" in journal("retry", journal.one("failed")["name"], status=1)
+    assert journal.one("failed")["size"] == 4
+    origin.clear_faults()
+    journal("retry", disk.source)
+    assert disk.witness.get("f") == b"mine" and journal.entries() == []
+
+
+def test_a_retry_over_what_others_put_meanwhile_is_a_conflict_copy(failing):
+    disk = failing("f", b"mine")
+    disk.witness.put("f", b"theirs")
+    assert "(conflict" in Journal(disk)("retry", disk.source + "/f")
+    copy, = [key for key in disk.witness.keys() if key != "f"]
+    assert copy.startswith("f (conflict ") and disk.witness.get(copy) == b"mine" and disk.witness.get("f") == b"theirs"
+    assert Journal(disk).entries() == []
+
+
+def test_a_retry_of_a_large_change_fetches_what_was_never_here(failing, origin, bucket):
+    witness = bucket(origin)
+    data = bytearray(pattern(40 << 20))
+    witness.put("f", bytes(data), ContentType="text/x-kept")
+    disk = failing("f", b"changed", witness, flags=0, offset=20 << 20)
+    entry = Journal(disk).one("failed")
+    assert 0 < entry["missing"] < entry["size"] == 40 << 20
+    Journal(disk)("retry", entry["name"])
+    data[20 << 20:(20 << 20) + 7] = b"changed"
+    assert witness.get("f") == bytes(data) and witness.uploads() == []
+    assert witness.head("f")["ContentType"] == "text/x-kept"
+
+
+def test_a_retry_without_the_version_that_it_changes_keeps_the_entry(failing, origin, bucket):
+    witness = bucket(origin)
+    witness.put("f", pattern(40 << 20))
+    disk = failing("f", b"changed", witness, flags=0, offset=20 << 20)
+    witness.put("f", b"theirs")
+    assert Journal(disk)("retry", disk.source, status=1)
+    assert witness.get("f") == b"theirs" and witness.keys() == ["f"] and Journal(disk).one("failed")
+
+
+def test_a_retry_goes_nowhere_but_to_the_endpoint_of_the_mount(failing, versitygw):
+    disk = failing("f", b"mine")
+    assert "endpoint" in Journal(disk)("retry", disk.source, status=1, options=",endpoint=" + versitygw.endpoint)
+    assert Journal(disk).one("failed")
+
+
+def test_export_writes_the_bytes_and_replaces_nothing(failing, tmp_path):
+    disk = failing("dir/sub/f", b"mine", prepare=lambda d: os.makedirs(d / "dir/sub"))
+    to = tmp_path / "out"
+    journal = Journal(disk)
+    assert "dir/sub/f" in journal("export", str(to))
+    assert (to / "dir/sub/f").read_bytes() == b"mine"
+    (to / "dir/sub/f").write_bytes(b"precious")
+    journal("export", str(to), disk.source + "/dir")
+    assert (to / "dir/sub/f").read_bytes() == b"precious" and (to / "dir/sub/f (2)").read_bytes() == b"mine"
+    assert journal.one("failed")
+    journal("export", str(to), "nothing/of-the-kind", status=1)
+
+
+def test_export_tells_of_bytes_that_are_not_here(failing, origin, bucket, tmp_path):
+    witness = bucket(origin)
+    witness.put("f", pattern(40 << 20))
+    disk = failing("f", b"changed", witness, flags=0, offset=20 << 20)
+    assert "zeros" in Journal(disk)("export", str(tmp_path))
+    assert (tmp_path / "f").stat().st_size == 40 << 20
+    with open(tmp_path / "f", "rb") as f:
+        f.seek(20 << 20)
+        assert f.read(7) == b"changed"
+    assert json.loads((tmp_path / "f.info").read_text())["unfetched"]
+
+
+@pytest.mark.parametrize("key, name", [
+    ("../../escaped", "%2E%2E/%2E%2E/escaped"), ("/etc/passwd", "%/etc/passwd"), ("a//./b", "a/%/%2E/b"), ("dir/", "dir/%"),
+    ("..", "%2E%2E"), ("\x1b[31mred\n", "\x1b[31mred\n"), ("x" * 300, None), ("link/f", None)])
+def test_no_key_leads_out_of_the_directory_or_commands_the_terminal(failing, tmp_path, key, name):
+    disk = failing("f", b"mine")
+    info, = [p for p in disk.state_files() if p.suffix == ".info"]
+    info.write_text(json.dumps({**json.loads(info.read_text()), "key": key}))
+    outside, to = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    to.mkdir()
+    (to / "link").symlink_to(outside)
+    journal = Journal(disk)
+    shown = journal("list")
+    assert "\x1b" not in shown and len(shown.splitlines()) == 2
+    journal("export", str(to), status=1 if key.startswith("link") else 0)
+    written = [p for p in to.rglob("*") if p.is_file()]
+    assert list(outside.iterdir()) == [] and not (tmp_path / "escaped").exists()
+    if not key.startswith("link"):
+        assert len(written) == 1 and written[0].read_bytes() == b"mine"
+        assert name is None or written[0] == to / name
+    assert journal.one("failed")
+
+
+def test_a_description_that_is_damaged_loses_no_bytes_and_is_not_put_anywhere(failing, tmp_path):
+    disk = failing("f", b"mine")
+    info, = [p for p in disk.state_files() if p.suffix == ".info"]
+    info.write_bytes(info.read_bytes()[:20])
+    journal = Journal(disk)
+    entry = journal.one("failed")
+    assert entry["key"] == "" and "cannot be read" in entry["reason"]
+    assert "export" in journal("retry", entry["name"], status=1)
+    journal("export", str(tmp_path / "out"))
+    assert [p.read_bytes() for p in (tmp_path / "out").iterdir() if p.suffix != ".info"] == [b"mine"]
+    assert not disk.witness.exists("f") and journal.one("failed")
+
+
+def test_discard_takes_nothing_but_what_is_named(failing):
+    disk = failing("f", b"mine")
+    journal = Journal(disk)
+    assert "which" in journal("discard", status=2)
+    assert "one by one" in journal("discard", disk.source, status=2)
+    journal("discard", "nothing/of-the-kind", status=1)
+    assert "discarded" in journal("discard", journal.one("failed")["name"])
+    assert journal.entries() == [] and not disk.witness.exists("f")
+
+
+def test_a_mount_that_is_alive_lists_what_failed_and_retries_it(origin, bucket, mount):
+    disk = mount(bucket(origin))
+    origin.fault(REFUSED, kind="PutObject")
+    fail_a_write(disk, "f", b"mine")
+    journal = Journal(disk)
+    wait_until(lambda: journal.entries("failed"))
+    assert journal.one("failed")["mounted"]
+    origin.clear_faults()
+    with open(disk / "writing", "wb", buffering=0) as f:
+        f.write(b"not yet")
+        journal("retry", disk.source)
+        assert journal.entries() == []
+    assert disk.witness.get("f") == b"mine" and (disk / "writing").read_bytes() == b"not yet"
+    assert json.loads(subprocess.run([mounts.program(), "status", disk.path, "--json"], capture_output=True, text=True, check=True,
+                                     env=mounts.environment("status")).stdout)["failed"] == []
+
+
+def test_what_a_daemon_was_killed_over_is_exported_and_its_uploads_are_aborted_by_discard(origin, bucket, mount, tmp_path):
+    witness = bucket(origin)
+    foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="large")["UploadId"]
+    disk = mount(witness)
+    origin.fault("hang", kind="CompleteMultipartUpload")
+    script = Script("""
+import sys
+with open(sys.argv[1], "wb") as f:
+    f.write(b"x" * (20 << 20))
+""", disk / "large")
+    wait_until(lambda: "CompleteMultipartUpload" in origin.counts()["by_kind"])
+    journal = Journal(disk)
+    upload = journal.one("upload")
+    assert upload["mounted"] and upload["object"] == disk.source + "/large"
+    assert "using" in journal("discard", upload["name"], status=1) and len(witness.uploads()) == 2
+    disk.kill9()
+    script.close()
+    origin.clear_faults()
+    entry = journal.one("unfinished")
+    assert entry["key"] == "" and entry["size"] == 20 << 20
+    journal("export", str(tmp_path / "out"), entry["name"])
+    copy, = (tmp_path / "out").iterdir()
+    assert copy.read_bytes() == b"x" * (20 << 20)
+    assert "aborted" in journal("discard", upload["name"])
+    assert [u["UploadId"] for u in witness.uploads()] == [foreign]
+    journal("discard", entry["name"])
+    assert journal.entries() == []
+
+
+def test_a_record_that_cannot_be_read_is_kept_and_listed(failing, tmp_path):
+    disk = failing("f", b"mine")
+    uploads, = disk.state.glob("*/uploads")
+    (uploads / ("a" * 64 + ".upload")).write_text("{")
+    disk.start()
+    bad = uploads / ("a" * 64 + ".upload.bad")
+    wait_until(bad.exists)
+    disk.umount()
+    entry = Journal(disk).one("unreadable")
+    Journal(disk)("export", str(tmp_path / "out"), entry["name"])
+    assert [p.read_text() for p in (tmp_path / "out").iterdir()] == ["{"]
+    Journal(disk)("discard", entry["name"])
+    assert not bad.exists()
+
+
+@pytest.mark.parametrize("arguments, said", [
+    ([], "list, retry"), (["remove"], "unknown"), (["list", "--every"], "unknown argument"), (["export"], "where to"),
+    (["retry"], "which"), (["list", "-o", "statee=/x"], "state")])
+def test_a_malformed_command_says_what_is_wrong(arguments, said):
+    result = subprocess.run([mounts.program(), "journal", *arguments], capture_output=True, text=True, timeout=60,
+                            env=mounts.environment("journal"), check=False)
+    assert result.returncode == 2 and said in result.stderr and result.stdout == ""
+
+
+def test_a_state_directory_that_is_not_there_holds_nothing(tmp_path):
+    result = subprocess.run([mounts.program(), "journal", "list", "-o", "state=%s" % (tmp_path / "none")], capture_output=True, text=True,
+                            timeout=60, env=mounts.environment("journal"), check=False)
+    assert result.returncode == 0 and "nothing" in result.stdout
+    with contextlib.suppress(FileNotFoundError):
+        assert os.listdir(tmp_path / "none") == []

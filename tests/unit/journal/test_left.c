@@ -1,0 +1,206 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "journal/left.h"
+#include "journal/stage.h"
+#include "scratch.h"
+#include "util/json.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the next test has left. */
+static void expect_all(void *arg, const struct left_file *file)
+{
+    *(bool *)arg = true;
+    assert_string_equal(file->about.key, "dir/\"k\xC3\xB6y\"");
+    assert_int_equal(file->about.origin, STAGE_OF_VERSION);
+    assert_string_equal(file->about.etag, "e-1");
+    assert_int_equal(file->about.mode, 0100640);
+    assert_int_equal(file->about.uid, 5);
+    assert_int_equal(file->about.gid, 6);
+    assert_int_equal(file->about.mtime.tv_sec, -7);
+    assert_int_equal(file->about.mtime.tv_nsec, 8);
+    assert_int_equal(file->size, 23);
+    assert_int_equal(file->n_unfetched, 1);
+    assert_int_equal(file->unfetched[0].offset, 3);
+    assert_int_equal(file->unfetched[0].length, 9);
+}
+
+static void what_is_abandoned_is_left_with_a_description(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char path[256], info[300];
+    size_t len;
+    scratch_make(&d);
+    const struct stage_about about = {.key = "dir/\"k\xC3\xB6y\"", .reason = "403 \xC3", .origin = STAGE_OF_VERSION, .etag = "e-1",
+                                      .mode = 0100640, .uid = 5, .gid = 6, .mtime = {.tv_sec = -7, .tv_nsec = 8}};
+    struct stage *s = stage_new(d.path, 12, 0, &e);
+    assert_non_null(s);
+    assert_int_equal(stage_write(s, 0, "abc", 3, &e), ERR_OK);
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    assert_int_equal(stage_write(s, 20, "end", 3, &e), ERR_OK);
+    assert_int_equal(stage_abandon(s, &about, path, sizeof(path), &e), ERR_OK);
+    char *bytes = scratch_read(path, &len);
+    assert_int_equal(len, 23);
+    assert_memory_equal(bytes, "abc", 3);
+    for (size_t i = 12; i < 20; i++)
+        assert_int_equal(bytes[i], 0);
+    assert_memory_equal(bytes + 20, "end", 3);
+    free(bytes);
+    snprintf(info, sizeof(info), "%s.info", path);
+    bytes = scratch_read(info, &len);
+    struct json_doc *doc = json_parse(bytes, len, &e);
+    assert_non_null(doc);
+    int64_t n = 0;
+    assert_string_equal(json_get_str(json_root(doc), "key"), "dir/\"k\xC3\xB6y\"");
+    assert_string_equal(json_get_str(json_root(doc), "reason"), "403 ?");
+    assert_true(json_int(json_get(json_root(doc), "size"), &n) && n == 23);
+    assert_true(json_int(json_get(json_root(doc), "unfetched_bytes"), &n) && n == 9);
+    assert_true(json_int(json_at(json_at(json_get(json_root(doc), "unfetched"), 0), 0), &n) && n == 3);
+    assert_non_null(json_get_str(json_root(doc), "time"));
+    json_doc_free(doc);
+    free(bytes);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 2);
+    bool seen = false;
+    left_each(d.path, expect_all, &seen);
+    assert_true(seen);
+    assert_int_equal(left_remove(path, &e), ERR_OK);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 0);
+    scratch_remove(&d);
+}
+
+static void touch(const char *dir, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static void what_a_killed_mount_left_is_reported(void **state)
+{
+    char dir[] = "/tmp/awsfs-left-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    touch(dir, "stage-0123");
+    touch(dir, "stage-4567");
+    touch(dir, "stage-4567.info");
+    touch(dir, "other");
+    assert_int_equal(left_report(dir), 1);
+    static const char *const names[] = {"stage-0123", "stage-4567", "stage-4567.info", "other"};
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(left_report("/nowhere/at/all"), 0);
+}
+
+static void note_left(void *arg, const struct left_file *left)
+{
+    const char *slash = strrchr(left->path, '/');
+    size_t at = strlen(arg);
+    snprintf((char *)arg + at, 400 - at, "%s|%s|%s|%d|%llu\n", slash ? slash + 1 : "", left->about.key, left->about.reason,
+             *left->time != '\0', (unsigned long long)left->size);
+}
+
+static void put_text(const struct scratch *d, const char *name, const char *text)
+{
+    char path[400];
+    snprintf(path, sizeof(path), "%s/%s", d->path, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void what_was_abandoned_is_found_again_whatever_became_of_its_description(void **state)
+{
+    static const struct {
+        const char *bytes, *info, *expected;
+    } cases[] = {
+        {"abc", "{\"key\":\"k\",\"reason\":\"403\",\"time\":\"now\"}", "stage-1|k|403|1|3\n"},
+        {"abc", "", "stage-1|||0|3\n"},
+        {"abc", "{\"key\":\"k\"", "stage-1|||0|3\n"},
+        {"abc", "[1,2]", "stage-1|||0|3\n"},
+        {"abc", "{\"key\":7,\"reason\":{}}", "stage-1|||0|3\n"},
+        {NULL, "{\"key\":\"k\"}", ""}, /* its owner has taken the bytes */
+        {"abc", NULL, ""},              /* being written */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scratch d;
+        char told[400] = "";
+        scratch_make(&d);
+        if (cases[i].bytes)
+            put_text(&d, "stage-1", cases[i].bytes);
+        if (cases[i].info)
+            put_text(&d, "stage-1.info", cases[i].info);
+        put_text(&d, "other.info", "{}");
+        left_each(d.path, note_left, told);
+        assert_string_equal(told, cases[i].expected);
+        scratch_remove(&d);
+    }
+    left_each("/nowhere/at/all", note_left, NULL);
+}
+
+static void note_origin(void *arg, const struct left_file *file)
+{
+    char *out = arg;
+    size_t at = (size_t)snprintf(out, 400, "%s", left_origin_name(file->about.origin));
+    for (size_t i = 0; i < file->n_unfetched; i++)
+        at += (size_t)snprintf(out + at, 400 - at, " %llu+%llu", (unsigned long long)file->unfetched[i].offset,
+                               (unsigned long long)file->unfetched[i].length);
+}
+
+/* Whoever retries relies on it: nothing is put unconditionally, and no zeros where bytes are missing, because of a bad description. */
+static void a_description_that_is_not_understood_promises_nothing(void **state)
+{
+    static const struct {
+        const char *info, *expected;
+    } cases[] = {
+        {"{\"origin\":\"any\",\"unfetched\":[]}", "any"},
+        {"{\"origin\":\"new\",\"unfetched\":[]}", "new"},
+        {"{\"origin\":\"version\",\"etag\":\"e\",\"unfetched\":[[0,2],[5,100]]}", "version 0+2 5+5"},
+        {"{\"origin\":\"version\",\"unfetched\":[]}", "unknown"},
+        {"{\"origin\":\"others\",\"unfetched\":[]}", "unknown"},
+        {"{\"unfetched\":[]}", "unknown"},
+        {"{\"origin\":\"new\"}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":7}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0]]}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[-1,2]]}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[10,1]]}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0,0]]}", "new 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0,1]],\"unfetched_more\":1}", "new 0+10"},
+        {"", "unknown 0+10"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scratch d;
+        char told[400] = "";
+        scratch_make(&d);
+        put_text(&d, "stage-1", "0123456789");
+        put_text(&d, "stage-1.info", cases[i].info);
+        left_each(d.path, note_origin, told);
+        assert_string_equal(told, cases[i].expected);
+        scratch_remove(&d);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_abandoned_is_left_with_a_description),
+        cmocka_unit_test(what_a_killed_mount_left_is_reported),
+        cmocka_unit_test(what_was_abandoned_is_found_again_whatever_became_of_its_description),
+        cmocka_unit_test(a_description_that_is_not_understood_promises_nothing),
+    };
+    return cmocka_run_group_tests_name("left", tests, NULL, NULL);
+}
