@@ -35,6 +35,7 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
     s->size_max = size_max;
     stage_bytes_in_memory(&s->main);
     stage_bytes_in_memory(&s->over);
+    stage_sums_init(&s->sums);
     lock_init(&s->lock, "stage", LOCK_STAGE);
     lock_init(&s->map_lock, "stage map", LOCK_LEAF);
     if (start(s, dir, base_size, e)) {
@@ -60,6 +61,7 @@ void stage_free(struct stage *s)
     stage_map_release(&s->live);
     stage_map_release(&s->frozen);
     free(s->parts);
+    free(s->sums.whole);
     lock_release(&s->map_lock);
     lock_release(&s->lock);
     free(s->dir);
@@ -156,6 +158,7 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
     code = write_pieces_locked(s, to, own, false, offset, p, len, e);
     if (!code)
         code = write_pieces_locked(s, to, own, true, offset, p, len, e);
+    stage_sums_wrote_locked(s, offset, code ? NULL : p, len);
     stage_touch_locked(s, offset, offset + len);
     if (code)
         drop_pieces_locked(s, to, own, offset, len);
@@ -191,6 +194,7 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
         code = reserve_locked(s, 1, e);
     if (code)
         return code;
+    stage_sums_cut_locked(s, size);
     stage_touch_locked(s, size, UINT64_MAX);
     lock_take(&s->map_lock);
     stage_map_resize(&s->live, size);
@@ -225,6 +229,7 @@ enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool gr
         code = reserve_locked(s, 2, e);
     if (code)
         return code;
+    stage_sums_wrote_locked(s, offset, NULL, len);
     stage_touch_locked(s, offset, offset + len);
     uint64_t inside = offset >= s->live.size ? 0 : s->live.size - offset < len ? s->live.size - offset : len;
     if (inside) {
@@ -417,4 +422,20 @@ enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len
     }
     *out = done;
     return ERR_OK;
+}
+
+/* HELD bytes of the frozen state lie still in the main file; those of the live one are where the map says when it is asked. */
+enum err_code stage_read_sending(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
+                                 struct err *e)
+{
+    uint64_t piece;
+    lock_take(&s->map_lock);
+    bool held = s->dir && stage_map_at(map_of(s, frozen), offset, &piece) == MAP_HELD && piece >= len;
+    lock_drop(&s->map_lock);
+    if (!held)
+        return stage_read(s, offset, buf, len, frozen, out, e);
+    enum err_code code = stage_bytes_read(&s->main, offset, buf, len, e);
+    if (!code)
+        *out = len;
+    return code;
 }

@@ -96,6 +96,14 @@ bool stage_complete(struct stage *s, bool frozen);
 enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
                          struct err *e) MUST_CHECK;
 
+/* The CRC-64/NVME of [start, start + len), where it is known because those bytes were written in order. Waits for no disk. */
+bool stage_crc(struct stage *s, uint64_t start, uint64_t len, bool frozen, uint64_t *crc);
+
+/* As stage_read(), for who sends: does not wait for those who write. Of the frozen state it is the same; else what is written
+ * meanwhile may be there or not, byte by byte, and whoever sends learns of it by stage_touched(). */
+enum err_code stage_read_sending(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
+                                 struct err *e) MUST_CHECK;
+
 /* Base bytes that were fetched: only what is still BASE is taken, also in the frozen state. */
 enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
 

@@ -60,6 +60,7 @@ enum err_code stage_freeze(struct stage *s, struct err *e)
     code = stage_map_copy(&s->frozen, &s->live, e);
     s->is_frozen = code == ERR_OK;
     s->low = s->live.size;
+    stage_sums_freeze_locked(s);
     for (size_t i = 0; i < s->n_parts; i++)
         s->parts[i].frozen_touched = s->parts[i].touched;
     lock_drop(&s->map_lock);
@@ -72,6 +73,7 @@ void stage_unfreeze_locked(struct stage *s)
     lock_assert_held(&s->lock);
     lock_take(&s->map_lock);
     s->is_frozen = false;
+    stage_sums_thaw_locked(s);
     stage_map_release(&s->frozen);
     lock_drop(&s->map_lock);
     stage_bytes_cut(&s->main, s->low);

@@ -16,6 +16,23 @@ struct stage_part { /* a range whose bytes are being sent, or were; under map_lo
     bool touched, frozen_touched; /* changed since it was watched; as it was at the freeze */
 };
 
+#define STAGE_SUM_BYTES (8ULL << 20)
+
+struct stage_sum {
+    uint64_t crc;
+    bool known;
+};
+
+struct stage_sums {             /* of what was written in order (stage_sums.c); changes under both locks */
+    uint64_t step;              /* constant */
+    uint64_t at;                /* where the next byte in order is expected */
+    struct stage_sum last;      /* of what is there of the stretch that `at` is in */
+    struct stage_sum *whole;    /* of the stretches before it */
+    size_t n, cap;
+    uint64_t frozen_at, cut;    /* `at` and `last` at the freeze; from where on things changed since, UINT64_MAX: nowhere */
+    struct stage_sum frozen_last;
+};
+
 struct stage {
     struct lock lock;     /* LOCK_STAGE */
     struct lock map_lock; /* LOCK_LEAF */
@@ -29,6 +46,7 @@ struct stage {
     struct stage_part *parts; /* ascending */
     size_t n_parts, parts_cap;
     uint64_t low; /* the smallest size since the freeze */
+    struct stage_sums sums;
 };
 
 /* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
@@ -40,6 +58,14 @@ void stage_touch_locked(struct stage *s, uint64_t start, uint64_t end);
 
 /* ERR_BUSY where a byte of [start, end) is only in an upload. */
 enum err_code stage_check_here_locked(const struct stage *s, uint64_t start, uint64_t end, struct err *e) MUST_CHECK;
+
+void stage_sums_init(struct stage_sums *m);
+/* [offset, offset + len) is `p` now, NULL: something else; or the file ends at `size`. Before stage_touch_locked(). */
+void stage_sums_wrote_locked(struct stage *s, uint64_t offset, const void *p, size_t len);
+void stage_sums_cut_locked(struct stage *s, uint64_t size);
+/* With map_lock held. */
+void stage_sums_freeze_locked(struct stage *s);
+void stage_sums_thaw_locked(struct stage *s);
 
 /* Ends the freeze; the overlay is still to be merged. */
 void stage_unfreeze_locked(struct stage *s);

@@ -122,7 +122,7 @@ static enum err_code part_send(struct early_task *t, const struct early_part *p,
     struct early *early = t->early;
     struct upload_source source = {early->stage, p->start, false};
     uint64_t crc;
-    enum err_code code = upload_scan(&source, p->size, NULL, &crc, e);
+    enum err_code code = upload_crc(&source, p->size, &crc, e);
     if (code)
         return code;
     struct store_body body = {.size = p->size, .read = upload_source_read, .arg = &source, .crc64nvme = &crc};

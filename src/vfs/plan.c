@@ -155,7 +155,7 @@ static enum err_code send_bytes(struct part_task *t, struct store_part *part)
     enum err_code code =
         stage_complete_range(u->stage, u->base, source.start, source.start + part->size, true, u->cancel, &t->err);
     if (!code)
-        code = upload_scan(&source, part->size, NULL, &crc, &t->err);
+        code = upload_crc(&source, part->size, &crc, &t->err);
     if (code)
         return code;
     struct store_body body = {.size = part->size, .read = upload_source_read, .arg = &source, .crc64nvme = &crc};

@@ -21,9 +21,14 @@ ssize_t upload_source_read(void *arg, uint64_t offset, void *buf, size_t len)
 {
     const struct upload_source *s = arg;
     size_t got = 0;
-    if (stage_read(s->stage, s->start + offset, buf, len, s->frozen, &got, NULL))
+    if (stage_read_sending(s->stage, s->start + offset, buf, len, s->frozen, &got, NULL))
         return -1;
     return (ssize_t)got;
+}
+
+enum err_code upload_crc(const struct upload_source *s, uint64_t size, uint64_t *crc, struct err *e)
+{
+    return stage_crc(s->stage, s->start, size, s->frozen, crc) ? ERR_OK : upload_scan(s, size, NULL, crc, e);
 }
 
 enum err_code upload_scan(const struct upload_source *s, uint64_t size, struct digest *d, uint64_t *crc, struct err *e)
@@ -34,7 +39,7 @@ enum err_code upload_scan(const struct upload_source *s, uint64_t size, struct d
     *crc = 0;
     for (uint64_t at = 0; at < size;) {
         size_t got = 0, want = size - at < CHUNK ? (size_t)(size - at) : CHUNK;
-        enum err_code code = stage_read(s->stage, s->start + at, buf, want, s->frozen, &got, e);
+        enum err_code code = stage_read_sending(s->stage, s->start + at, buf, want, s->frozen, &got, e);
         if (!code && got != want)
             code = err_set(e, ERR_IO, "a staging file is shorter than it should be");
         if (!code && d)

@@ -40,6 +40,8 @@ struct upload_source {
     bool frozen;
 };
 ssize_t upload_source_read(void *arg, uint64_t offset, void *buf, size_t len);
+/* Its CRC64NVME over `size` bytes: as it was written, else by a pass over them. */
+enum err_code upload_crc(const struct upload_source *s, uint64_t size, uint64_t *crc, struct err *e) MUST_CHECK;
 /* One pass over its first `size` bytes: the digest unless NULL, and the CRC64NVME. */
 enum err_code upload_scan(const struct upload_source *s, uint64_t size, struct digest *d, uint64_t *crc, struct err *e) MUST_CHECK;
 

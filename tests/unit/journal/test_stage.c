@@ -7,6 +7,7 @@
 
 #include "journal/stage.h"
 #include "scratch.h"
+#include "util/digest.h"
 #include "util/json.h"
 
 #include <fcntl.h>
@@ -277,6 +278,33 @@ static void a_range_that_is_watched_is_touched_by_every_change_of_it_and_no_othe
     scratch_remove(&d);
 }
 
+static void bytes_written_in_order_have_their_sum_until_others_are_there(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    uint64_t crc, step = 8 << 20, piece = 1 << 20;
+    CLEANUP(free) char *p = malloc(20 << 20);
+    scratch_make(&d);
+    CLEANUP(stage_free) struct stage *s = open_stage(d.path, 0, 0);
+    for (size_t i = 0; i < 20 << 20; i++)
+        p[i] = (char)(i * 7 + i / 4099);
+    for (uint64_t at = 0; at < 20 << 20; at += piece)
+        assert_int_equal(stage_write(s, at, p + at, piece, &e), ERR_OK);
+    assert_true(stage_crc(s, 0, 20 << 20, false, &crc) && crc == crc64nvme(0, p, 20 << 20));
+    assert_true(stage_crc(s, step, step, false, &crc) && crc == crc64nvme(0, p + step, step));
+    assert_true(stage_crc(s, 2 * step, 4 << 20, false, &crc) && crc == crc64nvme(0, p + 2 * step, 4 << 20));
+    assert_false(stage_crc(s, 1, step, false, &crc));
+    assert_false(stage_crc(s, 2 * step, step, false, &crc));
+
+    assert_int_equal(stage_freeze(s, &e), ERR_OK);
+    put(s, step + 5, "another");
+    assert_true(stage_crc(s, 0, 20 << 20, true, &crc) && crc == crc64nvme(0, p, 20 << 20));
+    assert_int_equal(stage_thaw(s, &e), ERR_OK);
+    assert_true(stage_crc(s, 0, step, false, &crc));
+    assert_false(stage_crc(s, step, step, false, &crc));
+    scratch_remove(&d);
+}
+
 static void what_was_sent_away_is_busy_until_it_comes_back(void **state)
 {
     struct scratch d;
@@ -321,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_write_that_does_not_fit_changes_nothing),
         cmocka_unit_test(a_thaw_without_space_loses_nothing),
         cmocka_unit_test(a_range_that_is_watched_is_touched_by_every_change_of_it_and_no_other),
+        cmocka_unit_test(bytes_written_in_order_have_their_sum_until_others_are_there),
         cmocka_unit_test(what_was_sent_away_is_busy_until_it_comes_back),
         cmocka_unit_test(what_is_in_memory_is_not_left_anywhere),
         cmocka_unit_test(a_directory_that_is_not_there_is_no_absence),

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "journal/stage.h"
+#include "journal/stage_impl.h"
 #include "scratch.h"
+#include "util/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 #define ROOM  24576u
 #define STEPS 3000
 #define RUNS  6
+#define STEP  512 /* bytes of a stretch that has a sum */
 
 enum kind { NONE, BASE, HELD, HOLE };
 
@@ -32,6 +35,7 @@ struct model {
     unsigned char base[ROOM];
     struct state live, frozen;
     bool is_frozen;
+    size_t sums; /* that were known when somebody asked */
 };
 
 static uint64_t next_random(struct model *m)
@@ -81,10 +85,15 @@ static void fill(struct state *st, size_t offset, size_t len, const unsigned cha
     }
 }
 
+static size_t some_offset(struct model *m)
+{
+    return below(m, 2) && m->s->sums.at < ROOM ? (size_t)m->s->sums.at : below(m, ROOM);
+}
+
 static void do_write(struct model *m, bool append)
 {
     unsigned char p[8192];
-    size_t offset = append ? m->live.size : below(m, ROOM), len = some_length(m, ROOM - offset);
+    size_t offset = append ? m->live.size : some_offset(m), len = some_length(m, ROOM - offset);
     uint64_t at = 0;
     struct err e = ERR_INIT;
     if (offset + len > ROOM || len == 0)
@@ -185,8 +194,26 @@ static void check_extents(struct model *m, bool frozen)
     assert_int_equal(frozen ? stage_frozen_size(m->s) : stage_size(m->s), st->size);
 }
 
+/* What is known of the sums is true. */
+static void check_sums(struct model *m, bool frozen)
+{
+    const struct state *st = frozen ? &m->frozen : &m->live;
+    for (size_t start = 0; start < st->size; start += STEP) {
+        uint64_t crc;
+        size_t len = below(m, 4) || st->size - start < STEP ? st->size - start : STEP;
+        if (!stage_crc(m->s, start, len, frozen, &crc))
+            continue;
+        m->sums++;
+        if (crc != crc64nvme(0, st->bytes + start, len))
+            fail_msg("the sum of %zu+%zu%s is another one", start, len, frozen ? ", frozen," : "");
+    }
+}
+
 static void check(struct model *m)
 {
+    check_sums(m, false);
+    if (m->is_frozen)
+        check_sums(m, true);
     check_bytes(m, false);
     check_extents(m, false);
     if (m->is_frozen) {
@@ -233,9 +260,11 @@ static void run(const char *dir, uint64_t seed)
     memset(m->live.kinds, BASE, m->base_size);
     m->s = stage_new(dir, m->base_size, ROOM, &e);
     assert_non_null(m->s);
+    m->s->sums.step = STEP;
     for (int i = 0; i < STEPS; i++)
         step(m);
     check(m);
+    assert_true(!dir || m->sums > 20);
     stage_free(m->s);
     free(m);
 }
