@@ -103,8 +103,8 @@ struct aws_request {
     void (*before_attempt)(void *arg, unsigned attempt, struct aws_param *headers);
     /* Body bytes of a 2xx reply in order. `t` for its headers. False aborts. NULL: collected. Engine thread. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);
-    /* Asked before a 2xx reply counts as success: ERR_PROTO here (short body, contradicting header) makes it a retry. May be
-     * NULL. Engine thread. */
+    /* Asked before a 2xx reply counts as success, and about one that data() aborted: ERR_PROTO here (short body, contradicting
+     * header) makes it a retry. May be NULL. Engine thread. */
     enum err_code (*accept)(void *arg, const struct aws_reply *r, struct err *e);
     /* The end. `code`: ERR_OK for 2xx; else decoded by the tables of aws/errors.h. Engine thread. */
     void (*done)(void *arg, enum err_code code, const struct aws_reply *r, const struct err *e);

@@ -62,11 +62,7 @@ static enum verdict malformed(struct aws_job *job)
 static enum verdict judge_failure(struct aws_job *job, const struct http_reply_view *v, struct err *e)
 {
     err_set(e, v->code, "%s: %s", job->r.what, v->msg);
-    job->reply.status = 0;
-    job->reply.body = NULL;
-    job->reply.body_len = 0;
-    job->reply.transfer = NULL;
-    *job->reply.error_code = *job->reply.request_id = '\0';
+    job->reply = (struct aws_reply){0};
     switch (v->code) {
     case ERR_NET:
     case ERR_TIMEOUT:
@@ -254,10 +250,24 @@ static enum verdict judge_success(struct aws_job *job, const struct http_reply_v
     return code == ERR_PROTO ? malformed(job) : VERDICT_DONE;
 }
 
+/* data() ended it, because it is not what was asked for, and another attempt may be. (Who cancels a request ends all of it:
+ * that is not judged.) */
+static bool is_turned_down(struct aws_job *job, const struct http_reply_view *v, struct err *e)
+{
+    struct err local = ERR_INIT;
+
+    if (v->code != ERR_CANCELED || job->step != STEP_REQUEST || !job->r.data || !job->r.accept)
+        return false;
+    job->reply = (struct aws_reply){.status = v->status, .body = "", .transfer = v->transfer};
+    return job->r.accept(job->r.arg, &job->reply, &local) == ERR_PROTO && err_copy(e, &local) == ERR_PROTO;
+}
+
 static enum verdict judge_reply(struct aws_job *job, const struct http_reply_view *v, struct err *e)
 {
     struct aws_error error;
 
+    if (is_turned_down(job, v, e))
+        return malformed(job);
     if (v->code != ERR_OK)
         return judge_failure(job, v, e);
     decode(job, v, &error);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of a wrong reply that are read to its end before the transfer is given up. */
+/* Bytes of a wrong reply that are read, so that its connection can be used again, before the attempt is given up. */
 #define SWALLOW_MAX (1 << 20)
 
 enum err_code s3_stat(void *impl, const char *key, const struct store_call *call, struct store_object *out,
@@ -193,6 +193,8 @@ static bool on_data(void *arg, const struct http_transfer *t, int status, const 
 static enum err_code on_accept(void *arg, const struct aws_reply *reply, struct err *e)
 {
     struct s3_read *r = arg;
+    if (r->refused)
+        return err_set(e, ERR_CANCELED, "GetObject %s: not wanted any more", r->key);
     if (!r->checked)
         check_reply(r, reply->transfer, reply->status); /* an empty body */
     if (r->verdict == WRONG_NOW && r->delivered < r->g.length)
