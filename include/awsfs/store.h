@@ -98,6 +98,10 @@ struct store_meta {
     size_t n_xattrs;
     struct store_pair *props;   /* the rest, to be carried along: "content-type", "cache-control", "meta.NAME", ... */
     size_t n_props;
+    /* Of what a stat or a get told (else zero, as of a copy): Last-Modified, and whether that lay so far back, by the server's own
+     * clock, that a change of these metadata that leaves the ETag must have another one. */
+    struct timespec modified;
+    bool settled;
 };
 
 /* One object as a listing, a stat or a get tells it. */

@@ -13,6 +13,7 @@
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/names.h"
+#include "vfs/remember.h"
 #include "vfs/resolve.h"
 #include "vfs/view.h"
 #include "vfs/walk.h"
@@ -324,6 +325,7 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     else
         buf_add_str(&key, component);
     a.key = buf_str(&key);
+    a.beside = a.beside && !remember_has(v, a.key); /* the listing may be enough, then */
     enum err_code code = check_key(&a, e);
     if (code && a.form == STORE_FORM_PLAIN && !a.fixed) /* no such key can exist */
         return code == ERR_INVAL || code == ERR_BAD_NAME ? ERR_OK : code;

@@ -146,6 +146,29 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
     cache_adopt(v->beside->cache, &what, taken, &(struct cache_sums){sha512, sha512 ? NULL : &crc64nvme});
 }
 
+/* ---- Notes */
+
+void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_version v;
+    if (version_of(b, key, version, &full, &v))
+        cache_note_put(b->cache, &v, modified, p, len);
+}
+
+void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_version v;
+    return version_of(b, key, version, &full, &v) ? cache_note_get(b->cache, &v, modified, len) : NULL;
+}
+
+bool beside_has_note(struct beside *b, const char *key)
+{
+    CLEANUP(free) char *full = str_printf("%s%s", b->prefix, key);
+    return full && cache_note_has(b->cache, b->origin, full);
+}
+
 /* ---- */
 
 void beside_free(struct beside *b)

@@ -5,6 +5,7 @@
 #ifndef VFS_BESIDE_H
 #define VFS_BESIDE_H
 
+#include "cache/cache.h"
 #include "vfs/tree.h"
 
 /* Of v->cfg.cache, connected to v->contents and v->backing. NULL without memory. */
@@ -18,5 +19,10 @@ void beside_free(struct beside *b);
  * the cache notices and drops it. Never waits. */
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
                    const uint8_t *sha512, uint64_t crc64nvme);
+
+/* What is noted of versions beside their bytes: cache_note_*() of cache/cache.h, by the store's keys. */
+void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len);
+void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len);
+bool beside_has_note(struct beside *b, const char *key);
 
 #endif

@@ -4,6 +4,7 @@
 #include "vfs/early.h"
 #include "vfs/inode.h"
 #include "vfs/listed.h"
+#include "vfs/remember.h"
 #include "vfs/seal.h"
 #include "vfs/view.h"
 
@@ -234,6 +235,9 @@ void inode_set_meta_locked(struct inode *i, struct store_meta *meta)
 {
     struct store_meta *old = i->meta;
     i->meta = store_meta_ref(meta);
+    i->remembered = false;
+    if (meta && meta != old && i->parent)
+        remember_told_locked(i->parent->dir->vfs, i);
     store_meta_unref(old);
 }
 

@@ -92,7 +92,7 @@ void listed_linked_locked(struct inode *i)
     i->parent->dir->vfs->n_records--;
 }
 
-void listed_take_files_locked(struct inode *dir, const char *from, size_t most)
+static void take_kind(struct inode *dir, const char *from, size_t most, bool dirs)
 {
     struct catalog *c = dir->dir->names;
     struct catalog_at at;
@@ -100,12 +100,22 @@ void listed_take_files_locked(struct inode *dir, const char *from, size_t most)
         return;
     size_t looked = 0;
     do {
-        if (chunk_is_dir(at.chunk, at.k))
+        if (chunk_is_dir(at.chunk, at.k) != dirs)
             continue;
         most--;
         if (!chunk_is_taken(at.chunk, at.k) && !take_at(dir, &at))
             return;
     } while (most > 0 && ++looked < LOOKED_MAX && catalog_next(c, &at));
+}
+
+void listed_take_files_locked(struct inode *dir, const char *from, size_t most)
+{
+    take_kind(dir, from, most, false);
+}
+
+void listed_take_dirs_locked(struct inode *dir, size_t most)
+{
+    take_kind(dir, "", most, true);
 }
 
 bool listed_dir_before_locked(const struct inode *dir, const char *name, size_t most)

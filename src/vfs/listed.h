@@ -30,6 +30,8 @@ void listed_linked_locked(struct inode *i);
 
 /* Makes inodes of the first `most` files, or of the first `most` from the name on, that are records. */
 void listed_take_files_locked(struct inode *dir, const char *from, size_t most);
+/* The same of the first `most` directories. */
+void listed_take_dirs_locked(struct inode *dir, size_t most);
 /* Whether a record of a directory stands before the name, as far as `most` records tell. */
 bool listed_dir_before_locked(const struct inode *dir, const char *name, size_t most);
 

@@ -6,6 +6,7 @@
 #include "vfs/listed.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
+#include "vfs/remember.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -44,7 +45,7 @@ static enum err_code take_locked(struct vfs *v, struct inode *i, uint64_t seq, u
 {
     if (inode_unsent(i) || i->changed_seq > seq) {
         /* What was written here is newer, but what others stored with the version it overwrites must be carried along. */
-        bool carried = !code && !i->meta && i->etag &&
+        bool carried = !code && (!i->meta || i->remembered) && i->etag &&
                        ((i->active && active_rewrites(i->active)) || strcmp(i->etag, o->version.etag) == 0);
         if (carried)
             inode_set_meta_locked(i, o->meta);
@@ -108,16 +109,19 @@ static bool is_of_one_object(enum err_code code)
     return code == ERR_ACCESS || code == ERR_KEY_REJECTED || code == ERR_INVAL;
 }
 
-enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e)
+enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n_all, const struct vfs_caller *c, struct err *e)
 {
-    if (n == 0)
+    if (n_all == 0)
         return ERR_OK;
-    CLEANUP(free) struct look *looks = calloc(n, sizeof(*looks));
+    CLEANUP(free) struct look *looks = calloc(n_all, sizeof(*looks));
     if (!looks)
         return err_set(e, ERR_NOMEM, "out of memory");
-    for (size_t k = 0; k < n; k++)
-        looks[k] = (struct look){.v = v, .inode = inodes[k], .call = call_of(c)};
-    pool_each(v->pool, looks, n, sizeof(*looks), PARALLEL, look_one, NULL);
+    size_t n = 0;
+    for (size_t k = 0; k < n_all; k++)
+        if (!remember_take(v, inodes[k]))
+            looks[n++] = (struct look){.v = v, .inode = inodes[k], .call = call_of(c)};
+    if (n > 0)
+        pool_each(v->pool, looks, n, sizeof(*looks), PARALLEL, look_one, NULL);
     for (size_t k = 0; k < n; k++)
         if (looks[k].code && !is_of_one_object(looks[k].code))
             return err_copy(e, &looks[k].err);
@@ -130,13 +134,31 @@ static bool known_locked(const struct vfs *v, const struct inode *i)
            (i->kind == INODE_DIR && ((i->flags & INODE_NO_MARKER) || is_container_locked(v, i)));
 }
 
+/* By a server, in this mount. */
+static bool told_locked(const struct vfs *v, const struct inode *i)
+{
+    return known_locked(v, i) && !i->remembered;
+}
+
+enum err_code look_shown(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
+{
+    lock_take(&v->tree);
+    bool known = known_locked(v, i);
+    lock_drop(&v->tree);
+    if (known)
+        return ERR_OK;
+    if (c && c->nowait)
+        return ERR_AGAIN;
+    return remember_take(v, i) ? ERR_OK : look_always(v, i, c, e);
+}
+
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
 {
     lock_take(&v->tree);
     enum err_code code = ERR_OK;
-    while (!code && !known_locked(v, i) && i->active && i->active->looking)
+    while (!code && !told_locked(v, i) && i->active && i->active->looking)
         code = c && c->nowait ? ERR_AGAIN : wait_changed_locked(v, c, e);
-    bool known = known_locked(v, i);
+    bool known = told_locked(v, i);
     if (!code && !known)
         code = c && c->nowait ? ERR_AGAIN : inode_activate_locked(v, i, e);
     if (!code && !known)
@@ -174,7 +196,7 @@ static void look_task_run(void *arg)
 
 void look_ahead_locked(struct vfs *v, struct inode *i)
 {
-    if (known_locked(v, i))
+    if (told_locked(v, i))
         return;
     struct look_task *t = malloc(sizeof(*t));
     if (!t)
@@ -188,10 +210,20 @@ void look_ahead_locked(struct vfs *v, struct inode *i)
     v->background++;
 }
 
-/* The marker if there is one, and `first` where one name was asked for, else children that are files. References for the caller. */
+static size_t pick_kind_locked(const struct vfs *v, struct inode *dir, enum inode_kind kind, struct inode *out[SAMPLE], size_t n)
+{
+    size_t cursor = 0;
+    for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
+        if (i->kind == kind && !known_locked(v, i))
+            out[n++] = inode_ref_locked(i);
+    return n;
+}
+
+/* The marker if there is one, and `first` where one name was asked for, else children that are files, or where there are none
+ * directories. References for the caller. */
 static size_t pick_locked(const struct vfs *v, struct inode *dir, struct inode *first, struct inode *out[SAMPLE])
 {
-    size_t n = 0, cursor = 0;
+    size_t n = 0;
     if (dir->parent && dir->etag && !dir->meta)
         out[n++] = inode_ref_locked(dir);
     if (first) {
@@ -200,10 +232,11 @@ static size_t pick_locked(const struct vfs *v, struct inode *dir, struct inode *
         return n;
     }
     listed_take_files_locked(dir, "", SAMPLE);
-    for (struct inode *i; n < SAMPLE && (i = map_next(dir->dir->children, &cursor));)
-        if (i->kind == INODE_FILE && !known_locked(v, i))
-            out[n++] = inode_ref_locked(i);
-    return n;
+    n = pick_kind_locked(v, dir, INODE_FILE, out, n);
+    if (n > 0)
+        return n;
+    listed_take_dirs_locked(dir, SAMPLE);
+    return pick_kind_locked(v, dir, INODE_DIR, out, n);
 }
 
 static bool posix_meta(const struct inode *i)
@@ -290,7 +323,7 @@ enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first,
     lock_drop(&v->tree);
     if (decided)
         return ERR_OK;
-    bool got = first && n == 1 && sample[0] == first && look_by_get(v, first, c);
+    bool got = first && n == 1 && sample[0] == first && (remember_take(v, first) || look_by_get(v, first, c));
     enum err_code code = got ? ERR_OK : look_many(v, sample, n, c, e);
     lock_take(&v->tree);
     /* Where there was nothing to look at, it stays open. */

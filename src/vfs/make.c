@@ -6,6 +6,7 @@
 #include "vfs/inode.h"
 #include "vfs/process.h"
 #include "vfs/ranges.h"
+#include "vfs/remember.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
@@ -162,6 +163,8 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
         return ERR_NOMEM;
     if (!is_container_locked(v, i))
         code = inode_set_version_locked(v, i, &version, NULL, e);
+    if (!code)
+        remember_made_locked(v, i, &version);
     if (kind == INODE_DIR) {
         /* It is empty, and what this mount puts into it carries attributes: nothing has to be asked to know that. */
         i->dir->listed = true;

@@ -10,6 +10,7 @@
 #include "vfs/look.h"
 #include "vfs/ranges.h"
 #include "vfs/refused.h"
+#include "vfs/remember.h"
 #include "vfs/remove.h"
 #include "vfs/rename.h"
 #include "vfs/resolve.h"
@@ -163,6 +164,7 @@ static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *met
         i->active->attr_sent_gen = attr_gen;
         send_dirty_locked(v, i);
     }
+    remember_made_locked(v, i, version);
     if (vfs_has(v, STORE_LIST_CONTENT))
         i->flags |= INODE_STALE;
 }

@@ -10,6 +10,7 @@
 #include "vfs/inode.h"
 #include "vfs/names.h"
 #include "vfs/ranges.h"
+#include "vfs/remember.h"
 #include "vfs/rename.h"
 #include "vfs/send.h"
 
@@ -292,7 +293,9 @@ static void keep_time_locked(struct vfs *v, struct inode *i, const struct item *
     if (meta) {
         meta->mtime = t->version.mtime;
         meta->has |= STORE_HAS_MTIME;
+        bool remembered = i->remembered;
         inode_set_meta_locked(i, meta);
+        i->remembered = remembered;
         store_meta_unref(meta);
     }
     if (i->parent->dir->posix == POSIX_NO)
@@ -321,6 +324,7 @@ static void follow_locked(struct vfs *v, struct rename *r, const struct items *l
             i->flags |= INODE_STALE;
         i->flags |= INODE_OUR_MTIME;
         inode_changed_locked(v, i);
+        remember_made_locked(v, i, &t->copied);
     }
 }
 

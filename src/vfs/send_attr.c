@@ -1,5 +1,6 @@
 /* Attributes alone: a copy of the object onto itself with other metadata, or the marker of a directory. */
 #include "vfs/inode.h"
+#include "vfs/remember.h"
 #include "vfs/send.h"
 
 #include <string.h>
@@ -74,4 +75,5 @@ void send_attr(struct vfs *v, struct inode *i)
         i->flags |= INODE_STALE;
     i->flags |= INODE_OUR_MTIME;
     inode_changed_locked(v, i);
+    remember_made_locked(v, i, &version);
 }

@@ -11,6 +11,7 @@
 #include "vfs/look.h"
 #include "vfs/names.h"
 #include "vfs/ranges.h"
+#include "vfs/remember.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
 #include "vfs/upload.h"
@@ -171,6 +172,7 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     bool lacks = a->stage && (!stage_complete(a->stage, false) || stage_is_away(a->stage));
     i->content = lacks ? content_new(v->contents, s->key, version, NULL) : NULL;
     inode_changed_locked(v, i);
+    remember_made_locked(v, i, version);
     if (vfs_has(v, STORE_LIST_CONTENT))
         i->flags |= INODE_STALE;
     view_outdate_locked(v, i);

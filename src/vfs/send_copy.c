@@ -7,6 +7,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
+#include "vfs/remember.h"
 #include "vfs/send.h"
 
 #include <fcntl.h>
@@ -121,6 +122,7 @@ static enum err_code copied_locked(struct vfs *v, const struct job *j, const str
     a->failure.code = ERR_OK;
     a->hollow = false;
     a->wrote = false;
+    remember_made_locked(v, i, version);
     send_dirty_locked(v, i);
     return ERR_OK;
 }

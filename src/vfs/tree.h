@@ -68,6 +68,7 @@ struct inode {
     uint8_t kind;
     bool listed;            /* its name has a record in the directory's catalog, which is taken (listed.h) */
     bool fixed;             /* cannot be changed, and nothing below it: a version, what is made of others */
+    bool remembered;        /* `meta` is what an earlier mount knew (remember.h): asked for again before it is carried along */
     uint32_t mark;          /* the merge that last saw it */
     struct inode *parent;   /* counted; NULL for the root */
     char *name;

@@ -68,7 +68,7 @@ static enum err_code plain_get(struct vfs *v, struct inode *i, const char *name,
 {
     if (!vfs_has(v, STORE_POSIX))
         return err_set(e, ERR_UNSUPPORTED, "this store keeps no attributes of its own");
-    enum err_code code = look_always(v, i, c, e);
+    enum err_code code = look_shown(v, i, c, e);
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);

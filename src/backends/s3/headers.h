@@ -24,6 +24,12 @@
 enum err_code s3_meta_read(const struct params *headers, const char *key, struct store_meta **out,
                            struct err *e) MUST_CHECK;
 
+/* Last-Modified has whole seconds and is of the request's beginning: two of the same second, of which the later one is still under
+ * way when the first is seen, cannot be told apart. A put or a copy onto itself takes less than S3_SETTLE_S and a second for each
+ * S3_SETTLE_BYTES of the object; what is older is settled. */
+#define S3_SETTLE_S     3
+#define S3_SETTLE_BYTES (16ull << 20)
+
 /* ETag (without quotes), size and Last-Modified. `size` is Content-Range's total where there is one, else
  * Content-Length. ERR_PROTO when one is missing or malformed. */
 enum err_code s3_version_read(const struct params *headers, struct store_version *out, struct err *e) MUST_CHECK;

@@ -242,6 +242,18 @@ static enum err_code read_plain(const struct params *h, struct store_meta *m, st
     return code;
 }
 
+static void read_modified(const struct params *h, struct store_meta *m)
+{
+    const char *modified = params_get(h, "last-modified"), *date = params_get(h, "date");
+    struct store_version v;
+    struct timespec now;
+    if (modified == NULL || !time_parse_http(modified, &m->modified) || date == NULL || !time_parse_http(date, &now) ||
+        s3_version_read(h, &v, NULL) != ERR_OK)
+        return;
+    uint64_t margin = S3_SETTLE_S + v.size / S3_SETTLE_BYTES;
+    m->settled = now.tv_sec > m->modified.tv_sec && (uint64_t)now.tv_sec - (uint64_t)m->modified.tv_sec >= margin;
+}
+
 enum err_code s3_meta_read(const struct params *headers, const char *key, struct store_meta **out, struct err *e)
 {
     CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
@@ -254,9 +266,11 @@ enum err_code s3_meta_read(const struct params *headers, const char *key, struct
         code = read_user(headers, m, e);
     if (code == ERR_OK)
         code = read_checksums(headers, m, e);
-    if (code == ERR_OK)
-        *out = TAKE(m);
-    return code;
+    if (code != ERR_OK)
+        return code;
+    read_modified(headers, m);
+    *out = TAKE(m);
+    return ERR_OK;
 }
 
 bool s3_etag_copy(char out[STORE_ETAG_SIZE], const char *etag)

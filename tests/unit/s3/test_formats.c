@@ -371,6 +371,40 @@ static void only_a_content_range_is_one(void **state)
         assert_false(s3_content_range(wrong[i], &a, &b, &c));
 }
 
+/* Whether a reply of a HEAD at 12:00:00 says that what was modified then is settled. */
+static bool is_settled(const char *modified, const char *date, const char *size)
+{
+    struct store_meta *m = READ("f", "ETag", "\"x\"", "Content-Length", size, "Last-Modified", modified, "Date", date);
+    bool settled = m->settled;
+    store_meta_unref(m);
+    return settled;
+}
+
+static void metadata_are_settled_when_no_other_request_of_their_second_can_be_under_way(void **state)
+{
+    static const char at[] = "Sat, 21 Nov 2026 12:00:00 GMT";
+    static const struct {
+        const char *modified, *size;
+        bool settled;
+    } rows[] = {
+        {"Sat, 21 Nov 2026 12:00:00 GMT", "5", false},  {"Sat, 21 Nov 2026 11:59:58 GMT", "5", false},
+        {"Sat, 21 Nov 2026 11:59:57 GMT", "5", true},   {"Sat, 21 Nov 2020 11:59:57 GMT", "0", true},
+        {"Sat, 21 Nov 2026 12:00:09 GMT", "5", false},  {"Sat, 21 Nov 2026 11:59:57 GMT", "16777216", false},
+        {"Sat, 21 Nov 2026 11:59:56 GMT", "16777216", true}, {"Sat, 21 Nov 2026 11:50:00 GMT", "18446744073709551615", false},
+        {"yesterday", "5", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(is_settled(rows[i].modified, at, rows[i].size), rows[i].settled);
+    assert_false(is_settled("Sat, 21 Nov 2020 11:59:57 GMT", "now", "5"));
+    struct store_meta *m = READ("f", "ETag", "\"x\"", "Content-Length", "5", "Last-Modified", "Sat, 21 Nov 2020 11:59:57 GMT");
+    assert_false(m->settled);
+    assert_int_not_equal(m->modified.tv_sec, 0);
+    struct store_meta *copy = store_meta_copy(m);
+    assert_int_equal(copy->modified.tv_sec, 0);
+    store_meta_unref(copy);
+    store_meta_unref(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +421,7 @@ int main(void)
         cmocka_unit_test(broken_extended_attributes_are_left_out),
         cmocka_unit_test(text_in_headers_is_decoded),
         cmocka_unit_test(text_comes_back_from_a_header),
+        cmocka_unit_test(metadata_are_settled_when_no_other_request_of_their_second_can_be_under_way),
         cmocka_unit_test(a_version_is_read_from_headers),
         cmocka_unit_test(only_a_content_range_is_one),
     };
