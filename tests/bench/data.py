@@ -26,13 +26,15 @@ class Scale:
     streams: int = 64
     stream: int = 16 * MIB
     slow: int = 1024 * MIB
+    stage: tuple = (8, 48 * MIB)
+    clone: int = 2000
 
 
 FULL = Scale("full")
 QUICK = Scale("quick", big=256 * MIB, random=100, few=200, many=400, flat=2000, tree=(5, 11, 40), million=50000, new_few=50,
-              new_many=100, streams=16, slow=256 * MIB)
+              new_many=100, streams=16, slow=256 * MIB, stage=(4, 24 * MIB), clone=200)
 TINY = Scale("tiny", big=8 * MIB, random=5, few=10, many=20, directories=5, flat=50, tree=(2, 2, 5), million=3000, root=1100,
-             new_few=5, new_many=8, streams=4, stream=MIB, slow=4 * MIB)
+             new_few=5, new_many=8, streams=4, stream=MIB, slow=4 * MIB, stage=(2, 2 * MIB), clone=25)
 
 
 def small_names(scale, count):
@@ -75,6 +77,7 @@ class Data:
         path = os.path.join(self.directory, name)
         if name not in self.made_local:
             self.made_local.add(name)
+            os.makedirs(path)
             for key, size in getattr(self, "_local_" + name)():
                 self._write(os.path.join(path, key), size)
         return path
@@ -95,6 +98,9 @@ class Data:
 
     def _local_flat(self):
         return [("flat/f%06d" % i, 1) for i in range(self.scale.flat)]
+
+    def _local_write(self):
+        return []
 
     def _fill_big(self, bucket):
         self.server.family(bucket, "big%01d", [1], self.scale.big)

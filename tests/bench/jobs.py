@@ -1,6 +1,7 @@
 """The jobs: each as a program on a directory (a mount, or the local disk) and, where that makes sense, on the bare wire."""
 import dataclasses
 import os
+import subprocess
 import urllib.parse
 
 PAGE = 4096
@@ -8,11 +9,26 @@ MASK = (1 << 64) - 1
 
 
 class Programs:
-    """Where the two C programs are, and a directory for the lists that they read."""
+    """Where the C programs are, and a directory for the lists that they read."""
 
-    def __init__(self, work, floor, directory):
-        self.work, self.floor, self.directory = work, floor, directory
+    def __init__(self, work, floor, null, directory):
+        self.work, self.floor, self.null, self.directory = work, floor, null, directory
+        self.clones = 0
         os.makedirs(directory, exist_ok=True)
+
+    def repository(self, files):
+        """A bare git repository of that many small files in twenty directories, made when it is first asked for."""
+        bare, tree = os.path.join(self.directory, "%d.git" % files), os.path.join(self.directory, "tree")
+        if not os.path.exists(bare):
+            for i in range(files):
+                path = os.path.join(tree, "d%02d" % (i % 20), "f%05d" % i)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="ascii") as out:
+                    out.write("%d\n" % i * (1 + i % 700))
+            git = ["git", "-C", tree, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "init.defaultBranch=main"]
+            for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "files"], ["clone", "-q", "--bare", ".", bare]):
+                subprocess.run(git + words, check=True)
+        return bare
 
     def listed(self, lines):
         path = os.path.join(self.directory, "list")
@@ -131,6 +147,29 @@ class Write(Job):
     def wire(self, programs, server, bucket, connections):
         urls = [server.url(bucket, "%s.%d" % (self.key, part)) for part in range(16)]
         return [programs.floor, "put", str(connections), programs.listed(urls), str(self.size // 16)]
+
+
+@dataclasses.dataclass
+class Blocks(Job):
+    """Files written in order, so many bytes a write(); only the writing counts."""
+
+    count: int
+    size: int
+    block: int
+
+    def at(self, programs, directory):
+        return [programs.work, "blocks", directory, str(self.count), str(self.size), str(self.block)]
+
+
+@dataclasses.dataclass
+class Clone(Job):
+    """git clone of a repository on the local disk."""
+
+    files: int
+
+    def at(self, programs, directory):
+        programs.clones += 1
+        return ["git", "clone", "-q", "file://" + programs.repository(self.files), os.path.join(directory, "clone%d" % programs.clones)]
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ class Row:
     """One job and what goes before it: "" the mount as the row before left it, "drop" page cache dropped, "remount" both.
 
     floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
-    local disk, page cache dropped before, "local warm" read once before. earlier: the line of earlier.json that it repeats.
+    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing. earlier: the line of earlier.json that it repeats.
     durable: a key and size; the row's time ends when the server has it.
     """
 

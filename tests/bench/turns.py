@@ -6,6 +6,9 @@ import time
 
 import measure
 from measure import Cell, JobFailed
+from support.mounts import mounted
+
+NULL_SECONDS = 10
 
 
 class Turns:
@@ -120,9 +123,28 @@ class Turns:
             if scenario.data == "write":
                 self.server.empty_bucket(bucket)
             return cell
+        if kind == "null":
+            return self._null(row)
         directory = self.data.local(scenario.data)
         if detail == "warm":
             subprocess.run(row.job.at(self.programs, directory), stdout=subprocess.DEVNULL, check=True)
         else:
             measure.drop_page_cache()
         return measure.run(row.job.at(self.programs, directory), self.timeout)
+
+    def _null(self, row):
+        """On a file system that keeps nothing (null.c)."""
+        directory = os.path.join(self.programs.directory, "null")
+        os.makedirs(directory, exist_ok=True)
+        daemon = subprocess.Popen([self.programs.null, directory], stdin=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + NULL_SECONDS
+            while not mounted(directory):
+                if daemon.poll() is not None or time.monotonic() > deadline:
+                    raise JobFailed("no mount of the null file system")
+                time.sleep(0.02)
+            return measure.run(row.job.at(self.programs, directory), self.timeout)
+        finally:
+            subprocess.run(["fusermount3", "-u", "-z", directory], capture_output=True, check=False)
+            daemon.terminate()
+            daemon.wait()

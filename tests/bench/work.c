@@ -7,6 +7,8 @@
  *   awsfs-bench-work stat LIST THREADS         lstat of each
  *   awsfs-bench-work create LIST THREADS SIZE  creates each with SIZE bytes
  *   awsfs-bench-work write FILE SIZE           writes SIZE bytes in order, fsync, close
+ *   awsfs-bench-work blocks DIR COUNT SIZE BLOCK  creates COUNT files of SIZE in order, BLOCK bytes a write(); opening and closing
+ *                                              them is not counted
  *   awsfs-bench-work entries DIR               readdir to the end, without stat
  */
 #include "work.h"
@@ -163,6 +165,43 @@ static void write_file(char **arg, struct work_done *done)
     free(block);
 }
 
+/* The seconds that its writes took. */
+static double write_blocks(const char *path, uint64_t size, char *block, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    double start = work_now(), seconds;
+
+    if (fd < 0)
+        work_die(path);
+    for (uint64_t at = 0; at < size; at += len) {
+        memcpy(block, &at, sizeof(at)); /* no two blocks are the same */
+        if (write(fd, block, len) != (ssize_t)len)
+            work_die(path);
+    }
+    seconds = work_now() - start;
+    if (close(fd) < 0)
+        work_die(path);
+    return seconds;
+}
+
+static void blocks(char **arg, struct work_done *done)
+{
+    uint64_t count = strtoull(arg[1], NULL, 10), size = strtoull(arg[2], NULL, 10);
+    size_t len = strtoul(arg[3], NULL, 10);
+    char *block = len >= sizeof(uint64_t) ? calloc(1, len) : NULL, path[4096];
+
+    if (!block)
+        work_die("a block");
+    done->seconds = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/blocks%" PRIu64, arg[0], i);
+        done->seconds += write_blocks(path, size, block, len);
+    }
+    done->items = count * (size / len);
+    done->bytes = count * size;
+    free(block);
+}
+
 static void entries(char **arg, struct work_done *done)
 {
     double start = work_now();
@@ -206,7 +245,7 @@ int main(int argc, char **argv)
     } jobs[] = {
         {"sequential", 1, sequential}, {"random", 3, random_reads}, {"touch", 3, random_touches},
         {"files", 2, files},           {"stat", 2, stats},          {"create", 3, create},
-        {"write", 2, write_file},      {"entries", 1, entries},
+        {"write", 2, write_file},      {"blocks", 4, blocks},       {"entries", 1, entries},
     };
     struct work_done done = {.first_s = -1};
 

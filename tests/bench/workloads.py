@@ -1,6 +1,6 @@
 """The rows: those of earlier.json, and what the read path has to show."""
 from data import WARM, small_names, stream_names
-from jobs import Files, Random, Remove, Sequential, Walk, Write
+from jobs import Blocks, Clone, Files, Random, Remove, Sequential, Walk, Write
 from rows import MIB, Bound, Row, Scenario
 
 KIB = 1024
@@ -84,6 +84,23 @@ def write_big(scale):
     ))
 
 
+def staging(scale):
+    """Files below the size from which parts are sent while a file is written: what is timed is the way into the staging file."""
+    count, size = scale.stage
+    return Scenario("staging", "write", (
+        Row("stage-1m", "write()s of 1 MiB, new files of 48 MiB", Blocks(count, size, MIB), floors=("null", "local"), bounds=(
+            Bound("seconds", 1 / 0.6, floor="null"),)),
+        Row("stage-4k", "write()s of 4 KiB, new files of 48 MiB", Blocks(max(1, count // 4), size, 4 * KIB), floors=("null", "local"),
+            bounds=(Bound("seconds", 1.0, others=True),)),
+    ))
+
+
+def clone(scale):
+    return Scenario("clone", "write", (
+        Row("clone", "git clone, 2,000 files", Clone(scale.clone), floors=("local",)),
+    ), delay_ms=10, warm=tuple(WARM))
+
+
 def flat(scale):
     ls = Walk("flat", ("ls", "-l", "{}"))
     return Scenario("flat", "flat", (
@@ -127,5 +144,5 @@ def scenarios(scale):
         random(scale, "random", "300 random reads of 4 KiB in 1 GiB", 128 * KIB),
         random(scale, "touch", "300 random touches of a mapping of 1 GiB", MIB),
         few(scale), many(scale), *stats(scale), flat(scale), tree(scale), million(scale),
-        writes(scale), write_big(scale),
+        writes(scale), write_big(scale), staging(scale), clone(scale),
     ]
