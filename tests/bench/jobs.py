@@ -11,8 +11,8 @@ MASK = (1 << 64) - 1
 class Programs:
     """Where the C programs are, and a directory for the lists that they read."""
 
-    def __init__(self, work, floor, null, directory):
-        self.work, self.floor, self.null, self.directory = work, floor, null, directory
+    def __init__(self, work, floor, null, index, directory):
+        self.work, self.floor, self.null, self.index, self.directory = work, floor, null, index, directory
         self.clones = 0
         os.makedirs(directory, exist_ok=True)
 
@@ -170,6 +170,11 @@ class Clone(Job):
     def at(self, programs, directory):
         programs.clones += 1
         return ["git", "clone", "-q", "file://" + programs.repository(self.files), os.path.join(directory, "clone%d" % programs.clones)]
+
+
+@dataclasses.dataclass
+class Mount(Job):
+    """Mounts, and is done when the mount serves: the tool's own command, not one on a directory."""
 
 
 @dataclasses.dataclass

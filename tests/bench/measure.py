@@ -64,13 +64,13 @@ def drop_page_cache():
         raise JobFailed("page cache not dropped: " + problem.strerror) from None
 
 
-def run(command, timeout):
+def run(command, timeout, environment=None):
     """Runs one program; what it says of itself in a line of JSON, else what is seen from outside. Killed after `timeout` seconds."""
     expired = threading.Event()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         started = time.monotonic()
         process = subprocess.Popen(command, stdout=out if os.path.isabs(command[0]) else subprocess.DEVNULL, stderr=errors,
-                                   stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"}, start_new_session=True)
+                                   stdin=subprocess.DEVNULL, env={**(environment or os.environ), "LC_ALL": "C"}, start_new_session=True)
 
         def expire():
             expired.set()
@@ -93,14 +93,14 @@ def run(command, timeout):
     return Cell(**done, cpu_s=usage.ru_utime + usage.ru_stime, peak_bytes=usage.ru_maxrss * 1024)
 
 
-def measured(server, command, pid, timeout):
+def measured(server, command, pid, timeout, environment=None):
     """Runs the job and adds what it cost: of the daemon `pid` where there is one, and of the server."""
     if pid:
         reset_peak(pid)
     load = os.getloadavg()[0]
     before = cpu_seconds(pid) if pid else 0
     server.reset_counts()
-    cell = run(command, timeout)
+    cell = run(command, timeout, environment)
     counts = server.settled()
     if pid:
         cell.cpu_s, cell.peak_bytes = cpu_seconds(pid) - before, peak_bytes(pid)

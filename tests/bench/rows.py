@@ -19,11 +19,15 @@ class Bound:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One job and what goes before it: "" the mount as the row before left it, "drop" page cache dropped, "remount" both.
+    """One job and what goes before it: "" the mount as the row before left it, "drop" page cache dropped, "remount" both, each after
+    "idle " when the tool says that it has nothing left to do, and after "whole " when the job was repeated until the cache took all
+    of it (what comes faster than the disk takes it is left out); "rest": the wait for that is the row, without a job; "unmounted", and
+    "index N": with a cache that knows N objects (only awsfs has one).
 
     floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
-    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing. earlier: the line of earlier.json that it repeats.
-    durable: a key and size; the row's time ends when the server has it.
+    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "awsfs OPTION" awsfs
+    with that option, mounted afresh. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends
+    when the server has it.
     """
 
     name: str

@@ -16,7 +16,7 @@ import workloads  # noqa: E402
 from measure import Cell  # noqa: E402
 from rows import Bound, Row  # noqa: E402
 
-ROWS = "big,random,files-one,flat,new-files"
+ROWS = "big,random,files-one,flat,new-files,held,mount"
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="needs root and /dev/fuse")

@@ -1,4 +1,5 @@
 """The tools: how each is mounted, and which process is its daemon. A tool that is not on the machine is left out."""
+import json
 import os
 import re
 import shutil
@@ -47,16 +48,24 @@ class Tool:
         return {**env, "AWS_ACCESS_KEY_ID": servers.ACCESS, "AWS_SECRET_ACCESS_KEY": servers.SECRET, "AWS_REGION": servers.REGION,
                 "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
 
+    def background(self, bucket):
+        """The command of a mount in the background, which returns when the mount serves."""
+        raise JobFailed("no such cache")
+
+    def wait_idle(self, timeout):
+        """Until nothing is left to do in the background, where the tool tells."""
+
+    def left_out(self):
+        """Bytes that were read and are not in the cache, where the tool tells."""
+        return 0
+
     @property
     def pid(self):
         return self.process.pid if self.process else None
 
     def mount(self, bucket, fresh=True):
         """Mounts; with `fresh`, nothing of an earlier mount is left."""
-        if fresh:
-            shutil.rmtree(self.directory, ignore_errors=True)
-        for path in (self.mountpoint, self.cache, self.state):
-            os.makedirs(path, exist_ok=True)
+        self.make_directories(fresh)
         with open(os.path.join(self.directory, "output"), "ab") as output:
             self.process = subprocess.Popen(self.command(bucket), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                             env=self.environment())
@@ -66,6 +75,12 @@ class Tool:
                 self.unmount()
                 raise JobFailed("no mount: " + self._last_words())
             time.sleep(0.02)
+
+    def make_directories(self, fresh):
+        if fresh:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        for path in (self.mountpoint, self.cache, self.state):
+            os.makedirs(path, exist_ok=True)
 
     def _last_words(self):
         with open(os.path.join(self.directory, "output"), encoding="utf-8", errors="replace") as output:
@@ -95,9 +110,33 @@ class Tool:
 class Awsfs(Tool):
     name = "awsfs"
 
-    def command(self, bucket):
-        return [self.program, "s3://" + bucket, self.mountpoint, "-f", "-o", "endpoint=%s,region=%s,state=%s,cache=%s,log=%s" % (
+    def background(self, bucket):
+        return [self.program, "s3://" + bucket, self.mountpoint, "-o", "endpoint=%s,region=%s,state=%s,cache=%s,log=%s" % (
             self.server.endpoint, servers.REGION, self.state, self.cache, os.path.join(self.directory, "log"))]
+
+    def command(self, bucket):
+        return self.background(bucket) + ["-f"]
+
+    def wait_idle(self, timeout):
+        deadline = time.monotonic() + timeout
+        while self._cache().get("pending", 0):
+            if time.monotonic() > deadline:
+                raise JobFailed("not idle after %d s" % timeout)
+            time.sleep(0.05)
+
+    def _cache(self):
+        said = subprocess.run([self.program, "status", "--json", self.mountpoint], capture_output=True, text=True, check=True).stdout
+        return json.loads(said).get("cache", {})
+
+    def left_out(self):
+        return self._cache().get("bytes_dropped", 0)
+
+    def variant(self, option):
+        """The same with another option, in directories of its own."""
+        other = Awsfs(self.server, self.directory + " " + option, self.program)
+        plain = other.background
+        other.background = lambda bucket: plain(bucket) + ["-o", option]
+        return other
 
 
 class S3fs(Tool):

@@ -5,10 +5,14 @@ import threading
 import time
 
 import measure
+from jobs import Mount
 from measure import Cell, JobFailed
 from support.mounts import mounted
 
 NULL_SECONDS = 10
+
+
+WHOLE_READS = 20
 
 
 class Turns:
@@ -88,6 +92,10 @@ class Turns:
             raise JobFailed(tool.gives_up[row.name])
         self._before(scenario, bucket, row, tool)
         self.server.link(scenario.delay_ms, scenario.connection_bps)
+        if row.before == "rest":
+            return self._rest(tool)
+        if isinstance(row.job, Mount):
+            return self._mount(bucket, tool)
         started = time.monotonic()
         cell = measure.measured(self.server, row.job.at(self.programs, tool.mountpoint), tool.pid, self.timeout)
         if row.durable:
@@ -95,15 +103,49 @@ class Turns:
         return cell
 
     def _before(self, scenario, bucket, row, tool):
-        if row.before == "remount":
+        words = row.before.split()
+        if "idle" in words:
+            tool.wait_idle(self.timeout)
+        if "whole" in words:
+            self._whole(row, tool)
+        if "remount" in words:
             self.server.link(0)
             tool.unmount()
             tool.mount(bucket, fresh=False)
             self._warm(scenario, tool)
-        if row.before in ("drop", "remount"):
+        if "unmounted" in words or "index" in words:
+            tool.background(bucket)
+            tool.unmount()
+            tool.make_directories(fresh=True)
+        if "index" in words:
+            origin = "%s %s" % (self.server.endpoint, bucket)
+            subprocess.run([self.programs.index, tool.cache, words[1], origin], check=True)
+        if "drop" in words or "remount" in words or "index" in words:
             measure.drop_page_cache()
-        if row.before.startswith("mkdir "):
-            os.mkdir(os.path.join(tool.mountpoint, row.before.split()[1]))
+        if "mkdir" in words:
+            os.mkdir(os.path.join(tool.mountpoint, words[1]))
+
+    def _whole(self, row, tool):
+        for _ in range(WHOLE_READS):
+            tool.wait_idle(self.timeout)
+            before = tool.left_out()
+            measure.drop_page_cache()
+            measure.run(row.job.at(self.programs, tool.mountpoint), self.timeout)
+            tool.wait_idle(self.timeout)
+            if tool.left_out() == before:
+                return
+        raise JobFailed("not whole in the cache after %d reads" % WHOLE_READS)
+
+    def _rest(self, tool):
+        """How long the tool goes on by itself, and what of the processor that takes."""
+        before, started = measure.cpu_seconds(tool.pid), time.monotonic()
+        tool.wait_idle(self.timeout)
+        return Cell(time.monotonic() - started, cpu_s=measure.cpu_seconds(tool.pid) - before, peak_bytes=measure.peak_bytes(tool.pid))
+
+    def _mount(self, bucket, tool):
+        cell = measure.measured(self.server, tool.background(bucket), None, self.timeout, tool.environment())
+        subprocess.run([tool.program, "umount", tool.mountpoint], check=True)
+        return cell
 
     def _wait_durable(self, bucket, row, ended):
         """Seconds after the end of the job until the server has the object."""
@@ -114,8 +156,24 @@ class Turns:
             time.sleep(0.05)
         return max(0, time.monotonic() - ended)
 
+    def _variant(self, scenario, bucket, row, option):
+        awsfs = next((tool for tool in self.tools if tool.name == "awsfs"), None)
+        if not awsfs:
+            raise JobFailed("awsfs is not among the tools")
+        other = awsfs.variant(option)
+        try:
+            self.server.link(0)
+            other.mount(bucket)
+            self._warm(scenario, other)
+            return self._on_mount(scenario, bucket, row, other)
+        finally:
+            self.server.link(0)
+            other.close()
+
     def _floor(self, scenario, bucket, row, floor):
         kind, _, detail = floor.partition(" ")
+        if kind == "awsfs":
+            return self._variant(scenario, bucket, row, detail)
         if kind == "curl":
             self.server.link(scenario.delay_ms, scenario.connection_bps)
             command = row.job.wire(self.programs, self.server, bucket, int(detail))

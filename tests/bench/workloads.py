@@ -1,4 +1,5 @@
 """The rows: those of earlier.json, and what the read path has to show."""
+import cached
 from data import WARM, small_names, stream_names
 from jobs import Blocks, Clone, Files, Random, Remove, Sequential, Walk, Write
 from rows import MIB, Bound, Row, Scenario
@@ -144,5 +145,5 @@ def scenarios(scale):
         random(scale, "random", "300 random reads of 4 KiB in 1 GiB", 128 * KIB),
         random(scale, "touch", "300 random touches of a mapping of 1 GiB", MIB),
         few(scale), many(scale), *stats(scale), flat(scale), tree(scale), million(scale),
-        writes(scale), write_big(scale), staging(scale), clone(scale),
+        writes(scale), write_big(scale), staging(scale), clone(scale), *cached.scenarios(scale),
     ]
