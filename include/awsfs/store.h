@@ -117,6 +117,7 @@ struct store_call {
     struct cancel *cancel;      /* NULL: cannot be interrupted */
     unsigned timeout_ms;        /* 0: the mount's */
     bool urgent;                /* somebody waits: goes before read-ahead and uploads */
+    unsigned *unanswered;       /* not NULL: of an upload's begin, attempts that may have been executed unheard are added */
     bool unseal;                /* of a stat or a view: the bytes are wanted, whatever it costs to have them */
 };
 
@@ -242,6 +243,11 @@ enum err_code store_upload_finish(struct store *s, const char *key, const char *
 /* ERR_OK also when there is no such upload any more. */
 enum err_code store_upload_abort(struct store *s, const char *key, const char *upload_id, const struct store_call *call,
                                  struct err *e) MUST_CHECK;
+
+/* Uploads of that key that are begun and neither finished nor aborted, whoever began them: calls fn with the id of each and the time
+ * when it was begun (0: not told), on the caller's thread. ERR_UNSUPPORTED. */
+enum err_code store_upload_list(struct store *s, const char *key, const struct store_call *call,
+                                void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e) MUST_CHECK;
 
 /* Told of an upload that a call makes by itself. Both run on the caller's thread. */
 struct store_uploads {

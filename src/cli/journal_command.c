@@ -142,8 +142,8 @@ static enum err_code retry_one(struct work *w, struct journal_entry *entry, stru
 
 static enum err_code export_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
-    if (entry->kind == JOURNAL_UPLOAD)
-        return err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, as parts");
+    if (entry->kind == JOURNAL_UPLOAD || entry->kind == JOURNAL_UNANSWERED)
+        return w->r->n_names > 1 ? err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, as parts") : ERR_OK;
     enum err_code code = journal_export(entry, w->to, said, e);
     if (!code && entry->n_unfetched)
         buf_add_str(said, ", with zeros where bytes are not here; the description beside it says where");
@@ -153,17 +153,65 @@ static enum err_code export_one(struct work *w, struct journal_entry *entry, str
 static enum err_code discard_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
     enum err_code code = ERR_OK;
+    bool upload = entry->upload_id && *entry->upload_id;
+    /* Of an intent that has led to several the record stays until the last is aborted: the next list shows that there is none. */
+    bool keeps = entry->kind == JOURNAL_UNANSWERED && upload;
     if (entry->kind != JOURNAL_FAILED)
         code = journal_hold(entry->mount, e);
-    if (!code && entry->kind == JOURNAL_UPLOAD)
+    if (!code && upload)
         code = open_store(w, entry, e);
-    if (!code && entry->kind == JOURNAL_UPLOAD)
+    if (!code && upload)
         code = journal_abort(w->store, entry, e);
-    if (!code)
+    if (!code && !keeps)
         code = journal_drop(entry, e);
     if (!code)
-        buf_add_str(said, entry->kind == JOURNAL_UPLOAD ? "aborted" : "discarded");
+        buf_add_str(said, upload ? "aborted" : "discarded");
     return code;
+}
+
+/* ---- Uploads of which only the store can tell */
+
+struct asked {
+    struct work *w;
+    size_t intent;
+    unsigned n;
+    struct err e;
+};
+
+static void found_suspect(void *arg, const char *upload_id)
+{
+    struct asked *a = arg;
+    a->n++;
+    if (!a->e.code)
+        (void)!journal_add_suspect(&a->w->journal, a->intent, upload_id, &a->e);
+}
+
+/* An intent is replaced by what was found for it, or says why that is not known. */
+static void expand_intent(struct work *w, size_t at)
+{
+    struct asked a = {.w = w, .intent = at, .e = ERR_INIT};
+    struct err e = ERR_INIT;
+    enum err_code code = open_store(w, &w->journal.entries[at], &e);
+    if (!code)
+        code = journal_suspects(w->store, &w->journal.entries[at], found_suspect, &a, &e);
+    struct journal_entry *entry = &w->journal.entries[at];
+    if (!code && !a.e.code && a.n) {
+        entry->replaced = true;
+        return;
+    }
+    CLEANUP(free) char *reason = code ? str_printf("an upload was asked for without an answer; whether there is one is not known: %s", e.msg)
+                                      : strdup("an upload was asked for without an answer, and there is none: discard forgets it");
+    if (!reason)
+        return;
+    free(entry->reason);
+    entry->reason = TAKE(reason);
+}
+
+static void expand_intents(struct work *w)
+{
+    for (size_t i = 0, n = w->journal.n; i < n; i++)
+        if (w->journal.entries[i].kind == JOURNAL_UNANSWERED)
+            expand_intent(w, i);
 }
 
 /* ---- */
@@ -200,7 +248,7 @@ static void run_one(struct work *w, action_fn run, struct journal_entry *entry)
     BUF(said, SAID_MAX);
     enum err_code code = run(w, entry, &said, &e);
     w->failed += code != ERR_OK;
-    if (run == list_one && !code)
+    if (!code && !said.len) /* it has shown itself, or there was nothing to do */
         return;
     FILE *out = code ? stderr : stdout;
     if (code || !w->r->json) {
@@ -221,11 +269,12 @@ static void run_one(struct work *w, action_fn run, struct journal_entry *entry)
 static void run_names(struct work *w, action_fn run, const char *const *names, size_t n)
 {
     for (size_t k = 0; k < w->journal.n && !n; k++)
-        run_one(w, run, &w->journal.entries[k]);
+        if (!w->journal.entries[k].replaced)
+            run_one(w, run, &w->journal.entries[k]);
     for (size_t i = 0; i < n; i++) {
         bool found = false;
         for (size_t k = 0; k < w->journal.n; k++) {
-            if (!is_meant(&w->journal.entries[k], names[i]))
+            if (w->journal.entries[k].replaced || !is_meant(&w->journal.entries[k], names[i]))
                 continue;
             found = true;
             run_one(w, run, &w->journal.entries[k]);
@@ -245,6 +294,8 @@ static int run(const struct journal_request *r, const char *root, action_fn acti
     if (journal_find(root, &w.journal, &e)) {
         status = failed(r, e.msg);
     } else {
+        if (action != export_one)
+            expand_intents(&w);
         if (r->json)
             fputs("[", stdout);
         run_names(&w, action, names, n);

@@ -3,6 +3,7 @@
 #include "cli/state.h"
 #include "journal/uploads.h"
 #include "util/cleanup.h"
+#include "util/digest.h"
 #include "util/str.h"
 
 #include <dirent.h>
@@ -32,6 +33,7 @@ const char *journal_kind_name(enum journal_kind kind)
         [JOURNAL_FAILED] = "failed",
         [JOURNAL_UNFINISHED] = "unfinished",
         [JOURNAL_UPLOAD] = "upload",
+        [JOURNAL_UNANSWERED] = "unanswered",
         [JOURNAL_UNREADABLE] = "unreadable",
     };
     return names[kind];
@@ -62,8 +64,9 @@ static struct journal_entry *add(struct finder *f, const char *path)
     struct journal_entry *entry = &more[j->n++];
     const char *file = strrchr(path, '/') + 1, *dir = strrchr(f->mount->dir, '/') + 1;
     *entry = (struct journal_entry){.mount = f->mount, .kind = f->kind, .path = strdup(path)};
-    if (f->kind == JOURNAL_UPLOAD || f->kind == JOURNAL_UNREADABLE)
-        snprintf(entry->name, sizeof(entry->name), "%.8s/%s-%.12s", dir, f->kind == JOURNAL_UPLOAD ? "upload" : "bad", file);
+    if (f->kind == JOURNAL_UPLOAD || f->kind == JOURNAL_UNREADABLE || f->kind == JOURNAL_UNANSWERED)
+        snprintf(entry->name, sizeof(entry->name), "%.8s/%s-%.12s", dir,
+                 f->kind == JOURNAL_UNREADABLE ? "bad" : journal_kind_name(f->kind), file);
     else
         snprintf(entry->name, sizeof(entry->name), "%.8s/%.60s", dir, file);
     return entry;
@@ -114,15 +117,16 @@ static void found_file(void *arg, const struct left_file *file)
 static void found_upload(void *arg, const struct upload_note *note)
 {
     struct finder *f = arg;
-    f->kind = *note->key ? JOURNAL_UPLOAD : JOURNAL_UNREADABLE;
+    f->kind = !*note->key ? JOURNAL_UNREADABLE : *note->upload_id ? JOURNAL_UPLOAD : JOURNAL_UNANSWERED;
     struct journal_entry *entry = add(f, note->path);
     if (!entry)
         return;
     entry->key = strdup(note->key);
     entry->upload_id = strdup(note->upload_id);
-    entry->reason = strdup(f->kind == JOURNAL_UNREADABLE ? "a record of an upload that cannot be read"
-                           : f->mount->alive             ? "the mount is sending it"
-                                                         : "cut off; the next mount aborts it");
+    entry->reason = strdup(f->kind == JOURNAL_UNREADABLE   ? "a record of an upload that cannot be read"
+                           : f->kind == JOURNAL_UNANSWERED ? "an upload was asked for and there was no answer"
+                           : f->mount->alive               ? "the mount is sending it"
+                                                           : "cut off; the next mount aborts it");
     entry->since = (int64_t)note->since.tv_sec;
     check(f, entry);
 }
@@ -262,6 +266,25 @@ void journal_release(struct journal *j)
     free(j->entries);
     free(j->mounts);
     *j = (struct journal){0};
+}
+
+enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e)
+{
+    struct finder f = {.j = j, .mount = j->entries[intent].mount, .kind = JOURNAL_UNANSWERED};
+    char hex[2 * DIGEST_MAX + 1];
+    CLEANUP(free) char *path = strdup(j->entries[intent].path);
+    enum err_code code = digest_hex(DIGEST_SHA256, upload_id, strlen(upload_id), hex, e);
+    struct journal_entry *entry = code || !path ? NULL : add(&f, path);
+    if (!entry)
+        return code ? code : err_set(e, ERR_NOMEM, "no memory for the journal");
+    const struct journal_entry *from = &j->entries[intent];
+    snprintf(entry->name, sizeof(entry->name), "%.8s/unanswered-%.12s", strrchr(f.mount->dir, '/') + 1, hex);
+    entry->key = strdup(from->key);
+    entry->reason = strdup("an upload that may be ours: nobody but discard aborts it");
+    entry->upload_id = strdup(upload_id);
+    entry->since = from->since;
+    check(&f, entry);
+    return f.no_memory || !entry->upload_id ? err_set(e, ERR_NOMEM, "no memory for the journal") : ERR_OK;
 }
 
 char *journal_url(const struct journal_entry *entry)

@@ -26,6 +26,7 @@ enum journal_kind {
     JOURNAL_FAILED,     /* bytes that could not be put */
     JOURNAL_UNFINISHED, /* bytes that were being written when the daemon was killed */
     JOURNAL_UPLOAD,     /* an upload by parts whose parts are in the store */
+    JOURNAL_UNANSWERED, /* an upload that was asked for without an answer: the store is asked whether there is one */
     JOURNAL_UNREADABLE, /* a record that was moved aside */
     JOURNAL_KINDS
 };
@@ -37,11 +38,12 @@ struct journal_entry {
     char *path;     /* of the file with the bytes, or of the record */
     char *key;      /* "": not known */
     char *reason;   /* "": none */
-    char *upload_id;
+    char *upload_id; /* "": of one that is not known */
     struct stage_about about; /* its texts are the entry's; key and reason as above */
     struct left_range *unfetched;
     size_t n_unfetched;
     uint64_t size;  /* bytes */
+    bool replaced;  /* an intent: by entries of what it may have led to */
     int64_t since;  /* when that happened, seconds of the wall clock; 0: not known */
 };
 
@@ -62,6 +64,9 @@ void journal_release(struct journal *j);
 
 /* Takes the mount's lock, so that no daemon begins to use what is there. ERR_BUSY: it is alive. */
 enum err_code journal_hold(struct journal_mount *m, struct err *e) MUST_CHECK;
+
+/* Appends a copy of an intent with the id of an upload that may be its; it may move the entries. ERR_NOMEM. */
+enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e) MUST_CHECK;
 
 /* The object's URL, "s3://bucket/key", malloc'd; NULL without memory. Of an unknown key that of the mount. */
 char *journal_url(const struct journal_entry *entry);

@@ -23,6 +23,7 @@
 
 #define PART      (16u << 20)
 #define PIECE     (1u << 20)
+#define CLOCK_SLACK_S 300 /* by which clocks may differ */
 
 struct journal_store {
     struct options options;
@@ -322,6 +323,32 @@ enum err_code journal_put(struct journal_store *s, const struct journal_entry *e
     buf_add_str(key, entry->key);
     code = put(s, entry, entry->key, &f, meta, &cond, e);
     return code == ERR_CONFLICT ? put_beside(s, entry, &f, meta, key, e) : code;
+}
+
+struct suspects {
+    struct uploads *record;
+    int64_t since;
+    void (*fn)(void *arg, const char *upload_id);
+    void *arg;
+};
+
+static void suspect(void *arg, const char *upload_id, time_t begun)
+{
+    const struct suspects *s = arg;
+    bool earlier = begun && begun + CLOCK_SLACK_S < s->since;
+    if (!earlier && !uploads_has(s->record, upload_id))
+        s->fn(s->arg, upload_id);
+}
+
+enum err_code journal_suspects(struct journal_store *s, const struct journal_entry *intent, void (*fn)(void *arg, const char *upload_id),
+                               void *arg, struct err *e)
+{
+    CLEANUP(free) char *dir = str_printf("%s/uploads", intent->mount->dir);
+    CLEANUP(uploads_free) struct uploads *record = dir ? uploads_open(dir, e) : NULL;
+    if (!record)
+        return dir ? e->code : err_set(e, ERR_NOMEM, "no memory");
+    struct suspects suspects = {record, intent->since, fn, arg};
+    return store_upload_list(s->stack.store, intent->key, NULL, suspect, &suspects, e);
 }
 
 enum err_code journal_abort(struct journal_store *s, const struct journal_entry *entry, struct err *e)

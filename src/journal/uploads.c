@@ -1,6 +1,6 @@
 /*
- * One small JSON file an upload, `SHA256-OF-ID.upload`, so that a record is found without a table. What was there at
- * the start is remembered by name; what is added later is never among it.
+ * One small JSON file an upload, `SHA256-OF-ID.upload`, so that a record is found without a table, and one an upload that is being
+ * asked for, `RANDOM.intent`. What was there at the start is remembered by name; what is added later is never among it.
  */
 #include "journal/uploads.h"
 
@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #define SUFFIX     ".upload"
+#define INTENT     ".intent"
 #define ASIDE      ".bad"
 #define RECORD_MAX (64 * 1024)
 
@@ -49,14 +50,18 @@ static enum err_code scan(struct uploads *u, DIR *d, struct err *e)
         struct dirent *entry = readdir(d);
         if (!entry)
             return errno ? durable_failed(e, errno, "read", u->dir) : ERR_OK;
-        if (str_ends(entry->d_name, SUFFIX DURABLE_SUFFIX))
-            unlinkat(dirfd(d), entry->d_name, 0);
-        if (!str_ends(entry->d_name, SUFFIX))
+        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, INTENT) && !str_ends(entry->d_name, DURABLE_SUFFIX))
             continue;
         enum err_code code = remember(u, entry->d_name, e);
         if (code)
             return code;
     }
+}
+
+/* What they ask for may be recorded too, and aborted before. */
+static int intents_last(const void *a, const void *b)
+{
+    return (int)str_ends(*(char *const *)a, INTENT) - (int)str_ends(*(char *const *)b, INTENT);
 }
 
 struct uploads *uploads_open(const char *dir, struct err *e)
@@ -72,6 +77,8 @@ struct uploads *uploads_open(const char *dir, struct err *e)
     enum err_code code = d ? scan(u, d, e) : durable_failed(e, errno, "open", dir);
     if (d)
         closedir(d);
+    if (u->n)
+        qsort(u->left, u->n, sizeof(*u->left), intents_last);
     if (code) {
         uploads_free(u);
         return NULL;
@@ -102,6 +109,43 @@ static char *path_of(const struct uploads *u, const char *upload_id, struct err 
     return path;
 }
 
+static enum err_code put_record(const char *path, const char *key, const char *upload_id, struct err *e)
+{
+    BUF(record, RECORD_MAX);
+    buf_add_str(&record, "{\"key\":");
+    json_quote(&record, key, strlen(key));
+    if (upload_id) {
+        buf_add_str(&record, ",\"upload_id\":");
+        json_quote(&record, upload_id, strlen(upload_id));
+    }
+    buf_add_str(&record, "}\n");
+    enum err_code code = buf_check(&record, "the record of an upload", e);
+    return code ? code : durable_put(path, record.data, record.len, e);
+}
+
+enum err_code uploads_intend(struct uploads *u, const char *key, char intent[UPLOADS_INTENT_SIZE], struct err *e)
+{
+    uint8_t random[16];
+    random_bytes(random, sizeof(random));
+    hex_encode(random, sizeof(random), intent);
+    CLEANUP(free) char *path = str_printf("%s/%s" INTENT, u->dir, intent);
+    return path ? put_record(path, key, NULL, e) : err_set(e, ERR_NOMEM, "no memory for a path");
+}
+
+void uploads_answered(struct uploads *u, const char *intent)
+{
+    CLEANUP(free) char *path = str_printf("%s/%s" INTENT, u->dir, intent);
+    if (!path || (unlink(path) != 0 && errno != ENOENT))
+        LOG_WARN("journal", "the intent of an upload that has begun stays: %s", path ? strerrordesc_np(errno) : "no memory");
+}
+
+bool uploads_has(struct uploads *u, const char *upload_id)
+{
+    struct stat st;
+    CLEANUP(free) char *path = path_of(u, upload_id, NULL);
+    return path && lstat(path, &st) == 0;
+}
+
 enum err_code uploads_add(struct uploads *u, const char *key, const char *upload_id, struct err *e)
 {
     struct err local = ERR_INIT;
@@ -109,14 +153,7 @@ enum err_code uploads_add(struct uploads *u, const char *key, const char *upload
     CLEANUP(free) char *path = path_of(u, upload_id, e);
     if (!path)
         return e->code;
-    BUF(record, RECORD_MAX);
-    buf_add_str(&record, "{\"key\":");
-    json_quote(&record, key, strlen(key));
-    buf_add_str(&record, ",\"upload_id\":");
-    json_quote(&record, upload_id, strlen(upload_id));
-    buf_add_str(&record, "}\n");
-    enum err_code code = buf_check(&record, "the record of an upload", e);
-    return code ? code : durable_put(path, record.data, record.len, e);
+    return put_record(path, key, upload_id, e);
 }
 
 void uploads_remove(struct uploads *u, const char *upload_id)
@@ -162,9 +199,10 @@ static struct json_doc *parse_record(const char *path, const char **key, const c
     CLEANUP(json_doc_free) struct json_doc *doc = json_parse(text, len, e);
     if (!doc)
         return NULL;
+    bool intent = str_ends(path, INTENT);
     *key = json_get_str(json_root(doc), "key");
-    *upload_id = json_get_str(json_root(doc), "upload_id");
-    if (!*key || !**key || !*upload_id || !**upload_id) {
+    *upload_id = intent ? "" : json_get_str(json_root(doc), "upload_id");
+    if (!*key || !**key || !*upload_id || (!**upload_id && !intent)) {
         (void)err_set(e, ERR_PROTO, "%s: no key or no upload id", path);
         return NULL;
     }
@@ -193,9 +231,13 @@ static char *take_next(struct uploads *u)
 }
 
 /* One record: told, and removed where fn() says so; or set aside. */
-static enum err_code tell(const char *path, bool (*fn)(void *arg, const char *key, const char *upload_id), void *arg,
-                          struct err *e)
+static enum err_code tell(const char *path, uploads_left_fn fn, void *arg, struct err *e)
 {
+    struct stat st = {0};
+    if (str_ends(path, DURABLE_SUFFIX)) {
+        (void)unlink(path);
+        return ERR_OK;
+    }
     struct err why = ERR_INIT;
     const char *key, *upload_id;
     CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &key, &upload_id, &why);
@@ -203,13 +245,13 @@ static enum err_code tell(const char *path, bool (*fn)(void *arg, const char *ke
         return ERR_OK;
     if (!doc)
         return why.code == ERR_NOMEM ? err_copy(e, &why) : set_aside(path, &why, e);
-    if (fn(arg, key, upload_id) && unlink(path) != 0 && errno != ENOENT)
+    (void)lstat(path, &st);
+    if (fn(arg, key, *upload_id ? upload_id : NULL, (int64_t)st.st_mtim.tv_sec) && unlink(path) != 0 && errno != ENOENT)
         return durable_failed(e, errno, "remove", path);
     return ERR_OK;
 }
 
-enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id),
-                                void *arg, struct err *e)
+enum err_code uploads_each_left(struct uploads *u, uploads_left_fn fn, void *arg, struct err *e)
 {
     struct err first = ERR_INIT;
     for (char *name; (name = take_next(u)) != NULL;) {
@@ -241,7 +283,7 @@ void uploads_each(const char *dir, void (*fn)(void *arg, const struct upload_not
 {
     DIR *d = opendir(dir);
     for (struct dirent *entry; d && (entry = readdir(d));) {
-        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, SUFFIX ASIDE))
+        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, INTENT) && !str_ends(entry->d_name, ASIDE))
             continue;
         CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
         if (path)

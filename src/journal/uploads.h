@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 struct uploads;
@@ -19,21 +20,34 @@ struct uploads *uploads_open(const char *dir, struct err *e);
 void uploads_free(struct uploads *u);
 CLEANUP_DEFINE(struct uploads, uploads_free)
 
+#define UPLOADS_INTENT_SIZE 40 /* bytes, with the NUL */
+
+/* Before the store is asked for an upload of the key: should no answer come, who asked can still be told. Durable when it returns; its
+ * name is put into `intent`. */
+enum err_code uploads_intend(struct uploads *u, const char *key, char intent[UPLOADS_INTENT_SIZE], struct err *e) MUST_CHECK;
+/* The answer has come: the store has no upload that is not recorded by its id. */
+void uploads_answered(struct uploads *u, const char *intent);
+
 /* Durable (fsync of file and directory) when it returns. */
 enum err_code uploads_add(struct uploads *u, const char *key, const char *upload_id, struct err *e) MUST_CHECK;
 /* After finish or abort. */
 void uploads_remove(struct uploads *u, const char *upload_id);
 
-/* Calls fn once for each upload that was recorded before uploads_open(); a record for which it returns true is removed, the
- * others are told of again after the next uploads_open(). Unreadable records are moved aside (`.bad`) and logged. An error is
+/* Whether an upload of that id is recorded. */
+bool uploads_has(struct uploads *u, const char *upload_id);
+
+/* Calls fn once for each upload that was recorded before uploads_open(), and then, with `upload_id` NULL, for each intent from before
+ * that had no answer; `since` is when it was recorded, seconds of the wall clock. A record for which it returns true is removed,
+ * the others are told of again after the next uploads_open(). Unreadable records are moved aside (`.bad`) and logged. An error is
  * the first one; it does not keep the rest from being told. */
-enum err_code uploads_each_left(struct uploads *u, bool (*fn)(void *arg, const char *key, const char *upload_id), void *arg,
-                                struct err *e) MUST_CHECK;
+typedef bool (*uploads_left_fn)(void *arg, const char *key, const char *upload_id, int64_t since);
+enum err_code uploads_each_left(struct uploads *u, uploads_left_fn fn, void *arg, struct err *e) MUST_CHECK;
 
 /* A record as it is on the disk. */
 struct upload_note {
     const char *path;           /* of the record */
-    const char *key, *upload_id; /* "" where it is not readable */
+    const char *key;            /* "" where it is not readable */
+    const char *upload_id;      /* "" of an intent */
     struct timespec since;      /* when it was recorded */
 };
 

@@ -310,6 +310,7 @@ static const struct store_ops ops = {
     .upload_copy = mem_upload_copy,
     .upload_finish = mem_upload_finish,
     .upload_abort = mem_upload_abort,
+    .upload_list = mem_upload_list,
     .copy = mem_copy,
     .rename = mem_rename,
     .remove = mem_remove,

@@ -25,6 +25,7 @@ enum mem_op {
     MEM_UPLOAD_COPY,
     MEM_UPLOAD_FINISH,
     MEM_UPLOAD_ABORT,
+    MEM_UPLOAD_LIST,
     MEM_COPY,
     MEM_RENAME,
     MEM_REMOVE,

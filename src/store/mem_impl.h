@@ -146,6 +146,8 @@ enum err_code mem_upload_finish(void *impl, const char *key, const char *upload_
                                 const struct store_call *call, struct store_version *out, struct err *e);
 enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                struct err *e);
+enum err_code mem_upload_list(void *impl, const char *key, const struct store_call *call,
+                              void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e);
 void mem_upload_free(struct mem_upload *u);
 /* It became an object: there is no such upload any more. */
 void mem_upload_used(struct mem_store *m, const char *key, const char *upload_id);

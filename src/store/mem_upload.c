@@ -260,3 +260,25 @@ enum err_code mem_upload_abort(void *impl, const char *key, const char *upload_i
     mem_upload_used(m, key, upload_id);
     return mem_notify(m, &ev, MEM_AFTER, e);
 }
+
+enum err_code mem_upload_list(void *impl, const char *key, const struct store_call *call,
+                              void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e)
+{
+    struct mem_store *m = impl;
+    struct mem_event ev = {.op = MEM_UPLOAD_LIST, .key = key};
+    enum err_code code = mem_enter(m, &ev, call, e);
+    if (code != ERR_OK)
+        return code;
+    for (size_t i = 0;; i++) {
+        char id[STORE_ID_SIZE] = "";
+        lock_take(&m->lock);
+        bool more = i < m->n_uploads;
+        if (more && strcmp(m->uploads[i]->key, key) == 0)
+            (void)snprintf(id, sizeof(id), "%s", m->uploads[i]->id);
+        lock_drop(&m->lock);
+        if (!more)
+            return mem_notify(m, &ev, MEM_AFTER, e);
+        if (id[0] != 0)
+            fn(arg, id, 0);
+    }
+}

@@ -33,6 +33,8 @@ struct store_ops {
                                    const struct store_call *call, struct store_version *out, struct err *e);
     enum err_code (*upload_abort)(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                                   struct err *e);
+    enum err_code (*upload_list)(void *impl, const char *key, const struct store_call *call,
+                                 void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e);
     enum err_code (*copy)(void *impl, const struct store_copy *c, const struct store_call *call,
                           struct store_version *out, struct err *e);
     enum err_code (*rename)(void *impl, const struct store_copy *c, const struct store_call *call, struct err *e);

@@ -22,6 +22,7 @@ enum {
     N_UPLOAD_COPY,
     N_UPLOAD_FINISH,
     N_UPLOAD_ABORT,
+    N_UPLOAD_LIST,
     N_COPY,
     N_RENAME,
     N_REMOVE,
@@ -44,6 +45,7 @@ static const char *const kinds[N_KINDS] = {
     [N_UPLOAD_COPY] = "upload copy",
     [N_UPLOAD_FINISH] = "upload finish",
     [N_UPLOAD_ABORT] = "upload abort",
+    [N_UPLOAD_LIST] = "upload list",
     [N_COPY] = "copy",
     [N_RENAME] = "rename",
     [N_REMOVE] = "remove",
@@ -281,6 +283,15 @@ enum err_code store_upload_abort(struct store *s, const char *key, const char *u
         return unsupported(N_UPLOAD_ABORT, key, e);
     started(s, N_UPLOAD_ABORT);
     return ended(N_UPLOAD_ABORT, key, s->ops->upload_abort(s->impl, key, upload_id, call, e), e);
+}
+
+enum err_code store_upload_list(struct store *s, const char *key, const struct store_call *call,
+                                void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e)
+{
+    if (s->ops->upload_list == NULL || !(s->caps.flags & STORE_MULTIPART))
+        return unsupported(N_UPLOAD_LIST, key, e);
+    started(s, N_UPLOAD_LIST);
+    return ended(N_UPLOAD_LIST, key, s->ops->upload_list(s->impl, key, call, fn, arg, e), e);
 }
 
 static enum err_code check_copy(struct store *s, int kind, const struct store_copy *c, struct err *e)

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define GRACE_MS 2000
+#define GRACE_MS      2000
+#define CLOCK_SLACK_S 300 /* by which clocks may differ */
 
 /* Not while the vfs ends: the next mount does it. */
 static enum err_code abort_one(struct vfs *v, const char *key, const char *upload_id, struct err *e)
@@ -34,10 +35,42 @@ static enum err_code background_submit_locked(struct vfs *v, void (*fn)(void *ar
 
 /* ---- Those that a dead mount has left */
 
-static bool abort_left(void *arg, const char *key, const char *upload_id)
+/* Uploads of a key that may be what an intent has led to. */
+struct suspects {
+    struct vfs *v;
+    int64_t since;
+    unsigned n;
+};
+
+static void suspect(void *arg, const char *upload_id, time_t begun)
+{
+    struct suspects *s = arg;
+    bool earlier = begun && begun + CLOCK_SLACK_S < s->since;
+    s->n += !earlier && !uploads_has(s->v->uploads, upload_id);
+}
+
+/* What it has led to is not known to be ours: only a person aborts it. */
+static bool forget_intent(struct vfs *v, const char *key, int64_t since)
+{
+    struct suspects s = {v, since, 0};
+    struct store_call call = {.cancel = v->ending};
+    struct err err = ERR_INIT;
+    if (store_upload_list(v->store, key, &call, suspect, &s, &err)) {
+        LOG_INFO("vfs", "whether an upload of \"%s\" that was not answered was begun is not known: %s", key, err.msg);
+        return false;
+    }
+    if (s.n)
+        LOG_WARN("vfs", "an upload of \"%s\" in the store may be what an earlier mount has begun and had no answer for: awsfs journal "
+                        "shows and discards it", key);
+    return s.n == 0;
+}
+
+static bool abort_left(void *arg, const char *key, const char *upload_id, int64_t since)
 {
     struct vfs *v = arg;
     struct err err = ERR_INIT;
+    if (!upload_id)
+        return forget_intent(v, key, since);
     if (abort_one(v, key, upload_id, &err)) {
         LOG_WARN("vfs", "an upload of \"%s\" that was cut off could not be aborted, the next mount tries again: %s",
                  key, err.msg);

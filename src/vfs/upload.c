@@ -149,13 +149,22 @@ void upload_abort(struct vfs *v, const char *key, const char *id)
 enum err_code upload_begin(struct vfs *v, const char *key, const struct store_meta *meta, const uint8_t *sha512,
                            struct cancel *cancel, char id[STORE_ID_SIZE], struct err *e)
 {
-    struct store_call call = {.cancel = cancel};
-    enum err_code code = store_upload_begin(v->store, key, meta, sha512, &call, id, e);
-    if (code || !v->uploads)
-        return code;
-    code = uploads_add(v->uploads, key, id, e);
+    unsigned unanswered = 0;
+    char intent[UPLOADS_INTENT_SIZE];
+    struct store_call call = {.cancel = cancel, .unanswered = &unanswered};
+    enum err_code code = v->uploads ? uploads_intend(v->uploads, key, intent, e) : ERR_OK;
     if (code)
+        return code;
+    code = store_upload_begin(v->store, key, meta, sha512, &call, id, e);
+    if (!v->uploads)
+        return code;
+    bool known = !unanswered && code != ERR_CANCELED, begun = !code;
+    if (begun && (code = uploads_add(v->uploads, key, id, e)))
         upload_abort(v, key, id);
+    if (known)
+        uploads_answered(v->uploads, intent);
+    else
+        LOG_WARN("vfs", "an upload of \"%s\" may have been begun without an answer: awsfs journal shows it", key);
     return code;
 }
 

@@ -241,6 +241,54 @@ with open(sys.argv[1], "wb") as f:
     assert journal.entries() == []
 
 
+def test_an_upload_that_was_begun_unheard_is_shown_and_aborted_by_discard_only(origin, bucket, mount):
+    witness = bucket(origin)
+    foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="other")["UploadId"]
+    disk = mount(witness, timeout=2)
+    origin.fault("execute_then_reset", kind="CreateMultipartUpload", count=-1)
+    fd = os.open(disk / "large", os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, b"x" * (20 << 20))
+    assert errno_of(os.close, fd) == errno.EIO
+    begun = {u["UploadId"] for u in witness.uploads()} - {foreign}
+    disk.umount()
+    origin.clear_faults()
+    disk.start()
+    wait_until(lambda: "awsfs journal" in disk.log())
+    disk.umount()
+    assert begun and {u["UploadId"] for u in witness.uploads()} == begun | {foreign}
+    journal = Journal(disk)
+    entries = journal.entries("unanswered")
+    assert len(entries) == len(begun) and {e["key"] for e in entries} == {"large"}
+    journal("discard", *[e["name"] for e in entries])
+    assert {u["UploadId"] for u in witness.uploads()} == {foreign}
+    entry = journal.one("unanswered")
+    assert "there is none" in entry["reason"]
+    disk.start()
+    wait_until(lambda: not list(disk.state.glob("*/uploads/*.intent")))
+    disk.umount()
+    assert {u["UploadId"] for u in witness.uploads()} == {foreign} and journal.entries("unanswered") == []
+
+
+def test_an_upload_that_begins_at_the_second_attempt_may_have_left_a_first_one(origin, bucket, mount):
+    witness = bucket(origin)
+    disk = mount(witness)
+    origin.fault("execute_then_reset", kind="CreateMultipartUpload", count=1)
+    (disk / "large").write_bytes(b"x" * (20 << 20))
+    left, = witness.uploads()
+    disk.umount()
+    journal = Journal(disk)
+    journal("discard", journal.one("unanswered")["name"])
+    assert witness.uploads() == [] and left["Key"] == "large" and witness.get("large") == b"x" * (20 << 20)
+
+
+def test_who_asks_for_an_upload_and_is_answered_leaves_no_intent(origin, bucket, mount):
+    disk = mount(bucket(origin))
+    (disk / "large").write_bytes(b"x" * (20 << 20))
+    origin.fault(REFUSED, kind="CreateMultipartUpload")
+    fail_a_write(disk, "refused", b"x" * (20 << 20))
+    assert list(disk.state.glob("*/uploads/*")) == []
+
+
 def test_a_record_that_cannot_be_read_is_kept_and_listed(failing, tmp_path):
     disk = failing("f", b"mine")
     uploads, = disk.state.glob("*/uploads")

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void assert_object(struct suite *s, const char *key, const char *bytes, size_t len)
 {
@@ -142,6 +143,48 @@ static void an_upload_that_was_aborted_cannot_be_finished(struct suite *s)
     assert_absent(s, key);
 }
 
+struct ids {
+    char text[4 * STORE_ID_SIZE];
+    unsigned n;
+};
+
+static void note_id(void *arg, const char *upload_id, time_t begun)
+{
+    struct ids *ids = arg;
+    size_t at = strlen(ids->text);
+    (void)snprintf(ids->text + at, sizeof(ids->text) - at, "%s\n", upload_id);
+    ids->n++;
+}
+
+static struct ids ids_of(struct suite *s, const char *key)
+{
+    struct ids ids = {.n = 0};
+    struct err e = ERR_INIT;
+    assert_ok(store_upload_list(s->store, key, NULL, note_id, &ids, &e), &e);
+    return ids;
+}
+
+static void uploads_are_listed_by_their_key(struct suite *s)
+{
+    char first[STORE_ID_SIZE], second[STORE_ID_SIZE], other[STORE_ID_SIZE];
+    struct err e = ERR_INIT;
+    const char *key = key_of(s, "dir/f \xC3\xB6+%&<"), *longer = key_of(s, "dir/f \xC3\xB6+%&<2");
+    assert_int_equal(ids_of(s, key).n, 0);
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, first, &e), &e);
+    assert_ok(store_upload_begin(s->store, longer, NULL, NULL, NULL, other, &e), &e);
+    assert_ok(store_upload_begin(s->store, key, NULL, NULL, NULL, second, &e), &e);
+    struct ids ids = ids_of(s, key);
+    assert_int_equal(ids.n, 2);
+    assert_true(strstr(ids.text, first) && strstr(ids.text, second) && !strstr(ids.text, other));
+    assert_ok(store_upload_abort(s->store, key, first, NULL, &e), &e);
+    ids = ids_of(s, key);
+    assert_int_equal(ids.n, 1);
+    assert_non_null(strstr(ids.text, second));
+    assert_ok(store_upload_abort(s->store, key, second, NULL, &e), &e);
+    assert_ok(store_upload_abort(s->store, longer, other, NULL, &e), &e);
+    assert_int_equal(ids_of(s, key).n, 0);
+}
+
 static void metadata_go_with_the_upload(struct suite *s)
 {
     struct store_meta *m = store_meta_new();
@@ -231,6 +274,7 @@ const struct suite_case multipart_cases[] = {
     {"a part may be a range of an object", a_part_may_be_a_range_of_an_object, 0},
     {"nothing of an upload shows before its end", nothing_shows_before_the_end, 0},
     {"an upload that was aborted cannot be finished", an_upload_that_was_aborted_cannot_be_finished, NEED_GONE_UPLOAD},
+    {"uploads are listed by their key", uploads_are_listed_by_their_key, 0},
     {"metadata go with the upload", metadata_go_with_the_upload, 0},
     {"an upload of a new object is refused where one is", an_upload_over_a_new_object_is_refused, 0},
     {"an upload over another version is refused", an_upload_over_another_version_is_refused, NEED_FINISH_MATCH},

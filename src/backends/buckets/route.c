@@ -207,6 +207,14 @@ static enum err_code route_upload_abort(void *impl, const char *key, const char 
     return code;
 }
 
+static enum err_code route_upload_list(void *impl, const char *key, const struct store_call *call,
+                                       void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e)
+{
+    struct target t;
+    enum err_code code = target_of_object(impl, key, &t, e);
+    return code == ERR_OK ? store_upload_list(t.bucket->store, t.rest, call, fn, arg, e) : code;
+}
+
 /* The uploads of a copy are told by the keys of this store. */
 struct told {
     const struct store_uploads *to;
@@ -302,6 +310,7 @@ const struct store_ops buckets_ops = {
     .upload_copy = route_upload_copy,
     .upload_finish = route_upload_finish,
     .upload_abort = route_upload_abort,
+    .upload_list = route_upload_list,
     .copy = route_copy,
     .remove = route_remove,
     .remove_many = route_remove_many,

@@ -280,6 +280,8 @@ enum err_code s3_upload_finish(void *impl, const char *key, const char *upload_i
                                const struct store_call *call, struct store_version *out, struct err *e);
 enum err_code s3_upload_abort(void *impl, const char *key, const char *upload_id, const struct store_call *call,
                               struct err *e);
+enum err_code s3_upload_list(void *impl, const char *key, const struct store_call *call,
+                             void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e);
 enum err_code s3_rename(void *impl, const struct store_copy *c, const struct store_call *call, struct err *e);
 enum err_code s3_copy(void *impl, const struct store_copy *c, const struct store_call *call, struct store_version *out,
                       struct err *e);

@@ -119,6 +119,7 @@ static const struct store_ops ops = {
     .upload_copy = s3_upload_copy,
     .upload_finish = s3_upload_finish,
     .upload_abort = s3_upload_abort,
+    .upload_list = s3_upload_list,
     .copy = s3_copy,
     .rename = s3_rename,
     .remove = s3_remove,

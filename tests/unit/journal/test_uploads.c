@@ -19,9 +19,11 @@ struct seen {
     char keys[8][64], ids[8][64];
 };
 
-static bool see(void *arg, const char *key, const char *upload_id)
+static bool see(void *arg, const char *key, const char *upload_id, int64_t since)
 {
     struct seen *s = arg;
+    upload_id = upload_id ? upload_id : "(none)";
+    assert_true(since > 1700000000);
     assert_true(s->n < 8);
     snprintf(s->keys[s->n], sizeof(s->keys[0]), "%s", key);
     snprintf(s->ids[s->n], sizeof(s->ids[0]), "%s", upload_id);
@@ -72,6 +74,37 @@ static void only_what_a_dead_mount_left_is_told(void **state)
     assert_string_equal(s.ids[0], "id/../+1");
     assert_int_equal(look(u).n, 0);
     assert_int_equal(scratch_count(&d, "", NULL, 0), 1);
+    uploads_free(u);
+    scratch_remove(&d);
+}
+
+static void an_intent_without_an_answer_is_told_after_the_uploads(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char answered[UPLOADS_INTENT_SIZE], cut_off[UPLOADS_INTENT_SIZE], later[UPLOADS_INTENT_SIZE];
+    scratch_make(&d);
+    struct uploads *u = open_uploads(&d);
+    assert_int_equal(uploads_intend(u, "answered", answered, &e), ERR_OK);
+    assert_int_equal(uploads_intend(u, "cut off", cut_off, &e), ERR_OK);
+    uploads_answered(u, answered);
+    for (int k = 0; k < 5; k++)
+        add(u, "known", (char[]){(char)('1' + k), 0});
+    assert_true(uploads_has(u, "3"));
+    assert_false(uploads_has(u, "6"));
+    uploads_free(u);
+    u = open_uploads(&d);
+    assert_int_equal(uploads_intend(u, "later", later, &e), ERR_OK);
+    struct seen s = {.refuse = "cut off"};
+    assert_int_equal(uploads_each_left(u, see, &s, &e), ERR_OK);
+    assert_int_equal(s.n, 6);
+    assert_string_equal(s.keys[5], "cut off");
+    assert_string_equal(s.ids[5], "(none)");
+    assert_int_equal(scratch_count(&d, ".intent", NULL, 0), 2);
+    uploads_free(u);
+    u = open_uploads(&d);
+    assert_int_equal(look(u).n, 2);
+    assert_int_equal(scratch_count(&d, "", NULL, 0), 0);
     uploads_free(u);
     scratch_remove(&d);
 }
@@ -152,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_a_dead_mount_left_is_told),
+        cmocka_unit_test(an_intent_without_an_answer_is_told_after_the_uploads),
         cmocka_unit_test(a_refusal_keeps_its_record_and_not_the_others),
         cmocka_unit_test(damaged_records_are_set_aside),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error),

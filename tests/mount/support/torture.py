@@ -1,0 +1,163 @@
+"""Programs that write, fsync, rename, unlink and make directories while their mount is killed, and what each path may be then.
+
+A worker has a directory of its own and knows what is in it: {name: bytes}, None for what is not there. While one of its calls
+is under way `possible` has every state in which a crash may leave the names that the call is about. A call that returned leaves
+one state; a call that failed is the last of its round."""
+import os
+import threading
+
+
+class Worker(threading.Thread):
+    def __init__(self, top, rng, files, large=0.02):
+        super().__init__(daemon=True)
+        self.top, self.rng, self.large = top, rng, large
+        self.files = files      # {name: bytes}, the only state when nothing is possible
+        self.possible = []      # [{name: bytes or None}], each a whole answer for the names that it has
+        self.folders = set()
+        self.done, self.failed, self.stop = [], None, threading.Event()
+
+    def run(self):
+        try:
+            while not self.stop.is_set():
+                what = self.rng.choice([self.create, self.create, self.rewrite, self.append, self.overwrite, self.synced, self.rename,
+                                        self.rename, self.replace, self.unlink, self.unlink, self.mkdir, self.rename_new])
+                self.done.append(what.__name__)
+                what()
+                self.possible = []
+        except OSError as failure:
+            self.failed = failure
+
+    # ---- What a call may leave
+
+    def may_be(self, *states):
+        self.possible = list(states)
+
+    def settle(self, state):
+        for name, data in state.items():
+            if data is None:
+                self.files.pop(name, None)
+            else:
+                self.files[name] = data
+        self.possible = []
+
+    def data(self):
+        if self.rng.random() < self.large:
+            return self.rng.randbytes(1 << 20) * 9 + self.rng.randbytes(self.rng.randrange(1, 1 << 20))
+        return self.rng.randbytes(self.rng.choice([1, 100, 4096, 30_000, 100_000]))
+
+    def some(self):
+        return self.rng.choice(sorted(self.files)) if self.files else None
+
+    def new(self):
+        return next(name for name in iter(lambda: "f%d" % self.rng.randrange(60), None) if name not in self.files)
+
+    def path(self, name):
+        return os.path.join(self.top, name)
+
+    # ---- Calls
+
+    def change(self, name, flags, pieces):
+        """Opens, writes the pieces, and closes; a piece that is followed by another is fsynced. Gives the content."""
+        old, now = self.files.get(name), None if flags & os.O_TRUNC else self.files.get(name)
+        self.may_be({name: old})
+        fd = os.open(self.path(name), os.O_WRONLY | flags, 0o644)
+        try:
+            for number, (offset, data) in enumerate(pieces):
+                os.pwrite(fd, data, len(now or b"") if offset is None else offset)
+                before = now or b""
+                at = len(before) if offset is None else offset
+                now = before[:at].ljust(at, b"\0") + data + before[at + len(data):]
+                self.may_be({name: old}, {name: now})
+                if number + 1 < len(pieces):
+                    os.fsync(fd)
+                    old = now
+                    self.files[name] = now
+                    self.may_be({name: old})
+        except OSError:
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+            raise
+        os.close(fd)
+        self.settle({name: now})
+
+    def create(self):
+        self.change(self.new(), os.O_CREAT | os.O_TRUNC, [(0, self.data())])
+
+    def rewrite(self):
+        name = self.some()
+        if name:
+            self.change(name, os.O_TRUNC, [(0, self.data())])
+
+    def append(self):
+        name = self.some()
+        if name:
+            self.change(name, 0, [(None, self.data())])
+
+    def overwrite(self):
+        name = self.some()
+        if name:
+            self.change(name, 0, [(self.rng.randrange(len(self.files[name]) + 1), self.data())])
+
+    def synced(self):
+        self.change(self.new(), os.O_CREAT | os.O_TRUNC, [(None, self.data()) for _ in range(self.rng.randrange(2, 4))])
+
+    def move(self, name, to):
+        data, old = self.files[name], self.files.get(to)
+        self.may_be({name: data, to: old}, {name: data, to: data}, {name: None, to: data})
+        os.rename(self.path(name), self.path(to))
+        self.settle({name: None, to: data})
+
+    def rename(self):
+        name = self.some()
+        if name:
+            self.move(name, self.new())
+
+    def rename_new(self):
+        """What programs do to replace a file as a whole."""
+        name = self.some()
+        if name:
+            temporary = self.new()
+            self.change(temporary, os.O_CREAT | os.O_EXCL, [(0, self.data())])
+            self.move(temporary, name)
+
+    def replace(self):
+        if len(self.files) > 1:
+            self.move(*self.rng.sample(sorted(self.files), 2))
+
+    def unlink(self):
+        name = self.some()
+        if name:
+            self.may_be({name: self.files[name]}, {name: None})
+            os.unlink(self.path(name))
+            self.settle({name: None})
+
+    def mkdir(self):
+        name = "d%d" % self.rng.randrange(1000)
+        if name not in self.folders:
+            os.mkdir(self.path(name))
+            self.folders.add(name)
+
+    # ---- Afterwards
+
+    def check(self, found):
+        """`found` {name: bytes} is one of the states that there may be; it is the state from now on."""
+        unsure = {name for state in self.possible for name in state}
+        for name in sorted(set(self.files) | set(found)):
+            if name not in unsure:
+                assert found.get(name) == self.files.get(name), "%s: %s instead of %s; after %s, %s" % (
+                    name, brief(found.get(name)), brief(self.files.get(name)), self.done[-6:], self.failed)
+        if self.possible:
+            left = {name: found.get(name) for name in unsure}
+            assert left in [{**{name: self.files.get(name) for name in unsure}, **state} for state in self.possible], (
+                "%s is none of %s; after %s, %s" % (describe(left), [describe(s) for s in self.possible], self.done[-6:], self.failed))
+        self.files, self.possible = dict(found), []
+
+
+def brief(data):
+    return "nothing" if data is None else "%d bytes %s" % (len(data), data[:6].hex())
+
+
+def describe(state):
+    return {name: brief(data) for name, data in state.items()}

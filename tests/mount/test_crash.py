@@ -1,0 +1,107 @@
+"""kill -9 at any moment: every path is then as the program's calls that returned have left it, or as the one under way may have."""
+import json
+import random
+import subprocess
+import time
+
+import pytest
+
+from support.mounts import environment, mounted, program
+from support.torture import Worker
+from support.work import run, wait_until
+
+WORKERS = 3
+KINDS = ["PutObject", "CopyObject", "DeleteObject", "UploadPart", "CompleteMultipartUpload", "CreateMultipartUpload", "HeadObject",
+         "ListObjectsV2", "GetObject", "DeleteObjects"]
+FAULTS = [{"status": 503, "code": "SlowDown"}, "reset", "execute_then_reset"]
+
+
+def spoil(origin, rng):
+    """A few requests to come fail, which the daemon has to get over."""
+    origin.clear_faults()
+    for kind in rng.sample(KINDS, 4):
+        origin.fault(rng.choice(FAULTS), kind=kind, count=rng.randrange(1, 3), skip=rng.randrange(0, 20))
+
+
+def seen_in_store(witness, worker):
+    objects = {key: witness.get(key) for key in witness.keys(worker + "/") if not key.endswith("/")}
+    return {key.split("/", 1)[1]: data for key, data in objects.items()}
+
+
+def seen_in_mount(disk, worker):
+    return {p.name: p.read_bytes() for p in (disk / worker).iterdir() if p.is_file()}
+
+
+def no_upload_left(disk):
+    """Those whose id was told have parts; the id of one that was cut off at its beginning may not be known to anybody here."""
+    for upload in disk.witness.uploads():
+        parts = disk.witness.s3.list_parts(Bucket=disk.witness.name, Key=upload["Key"], UploadId=upload["UploadId"]).get("Parts", [])
+        if parts:
+            return False
+    return True
+
+
+def journal(disk, *arguments):
+    return run(program(), "journal", *arguments, "-o", "state=%s" % disk.state, env=environment("journal"))
+
+
+class Torture:
+    def __init__(self, disk, origin, rng):
+        self.disk, self.origin, self.rng = disk, origin, rng
+        self.files = {"w%d" % k: {} for k in range(WORKERS)}
+        self.calls = self.cut_off = 0
+        for name in self.files:
+            (disk / name).mkdir()
+
+    def round(self):
+        workers = {name: Worker(self.disk / name, random.Random(self.rng.random()), files) for name, files in self.files.items()}
+        spoil(self.origin, self.rng)
+        for worker in workers.values():
+            worker.start()
+        time.sleep(self.rng.uniform(0.02, 0.6))
+        self.disk.kill9()
+        for worker in workers.values():
+            worker.stop.set()
+            worker.join(30)
+            assert not worker.is_alive()
+            self.calls += len(worker.done)
+            self.cut_off += bool(worker.possible)
+        if self.rng.random() < 0.5:
+            self.origin.clear_faults()
+        self.recover(workers)
+
+    def recover(self, workers):
+        self.disk.start()
+        # The daemon's socket comes a moment after the mount.
+        wait_until(lambda: subprocess.run([program(), "flush", self.disk.path], env=environment("flush"), timeout=60,
+                                          check=False).returncode == 0, what="a flush")
+        self.origin.clear_faults()
+        for name, worker in workers.items():
+            in_store, in_mount = seen_in_store(self.disk.witness, name), seen_in_mount(self.disk, name)
+            assert in_mount == in_store
+            worker.check(in_store)
+            self.files[name] = worker.files
+        wait_until(lambda: no_upload_left(self.disk), what="uploads that were cut off to be aborted")
+        assert "conflict" not in " ".join(self.disk.witness.keys())
+        assert mounted(self.disk.path)
+
+
+@pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("mode", ["through"])
+@pytest.mark.timeout(5400)
+def test_whenever_the_daemon_is_killed_nothing_that_returned_is_lost(origin, bucket, mount, rng, kills, mode):
+    disk = mount(bucket(origin), write=mode, ttl=1, timeout=20)
+    torture = Torture(disk, origin, random.Random(rng.random()))
+    for _ in range(kills):
+        torture.round()
+    disk.umount()
+    # The kills hit calls that were under way, and not too many of them.
+    assert torture.cut_off >= kills // 2 and torture.calls > 10 * kills
+    entries = json.loads(journal(disk, "list", "--json"))
+    assert {entry["kind"] for entry in entries} <= {"unfinished", "unanswered"}
+    # What is left in the store was begun without an answer, and is known.
+    unanswered = [entry for entry in entries if entry["kind"] == "unanswered"]
+    assert {upload["Key"] for upload in disk.witness.uploads()} == {entry["key"] for entry in unanswered}
+    for entry in unanswered:
+        journal(disk, "discard", entry["name"])
+    assert disk.witness.uploads() == []
