@@ -213,27 +213,46 @@ void entry_dirty_locked(struct cache_entry *n)
     n->cache->dirty = cache_entry_ref(n);
 }
 
-static void write_one_locked(struct cache *c, struct cache_block *b, const uint8_t *sum)
+static void written_locked(struct cache_entry *n, const struct cache_block *b, const uint8_t *sum)
 {
-    struct cache_entry *n = b->entry;
-    struct err e = ERR_INIT;
-    struct group *g = n->state == CONTENT_PART && n->writer ? entry_group_locked(n, b->index) : NULL;
-    if (!g || bit_get(n->held, b->index))
+    struct group *g = entry_group_locked(n, b->index);
+    if (!g)
         return;
-    entry_watch_locked(n);
-    if (write_full(n->fd, b->p, b->len, b->index * CACHE_CHUNK, &e) != ERR_OK) {
-        cache_count(c, &c->stats.dropped_bytes, b->len);
-        cache_trouble(c, &e);
-        return;
-    }
-    (void)stamp_take(c, n->fd, &n->seen);
     memcpy(g->sums[b->index % GROUP_CHUNKS], sum, CACHE_SHA512);
     g->mask |= 1ull << (b->index % GROUP_CHUNKS);
     g->dirty = true;
     n->n_held += bit_put(n->held, b->index, true);
     n->n_checked += bit_put(n->checked, b->index, true);
-    cache_count(c, &c->stats.filled_bytes, b->len);
+    cache_count(n->cache, &n->cache->stats.filled_bytes, b->len);
+}
+
+/* Adjacent chunks, of which none is held. */
+static void write_run_locked(struct cache *c, struct cache_block **b, uint8_t (*sums)[CACHE_SHA512], unsigned count)
+{
+    struct cache_entry *n = b[0]->entry;
+    struct err e = ERR_INIT;
+    if (n->state != CONTENT_PART || !n->writer)
+        return;
+    entry_watch_locked(n);
+    if (direct_write(n, b, count, &e) != ERR_OK) {
+        for (unsigned k = 0; k < count; k++)
+            cache_count(c, &c->stats.dropped_bytes, b[k]->len);
+        cache_trouble(c, &e);
+        return;
+    }
+    (void)stamp_take(c, n->fd, &n->seen);
+    for (unsigned k = 0; k < count; k++)
+        written_locked(n, b[k], sums[k]);
     entry_dirty_locked(n);
+}
+
+/* How many of them can be written at once. */
+static unsigned run_of(const struct cache_entry *n, struct cache_block *const *b, const bool *plan, unsigned count)
+{
+    unsigned k = 0;
+    while (k < count && plan[k] && b[k]->entry == n && b[k]->index == b[0]->index + k && !bit_get(n->held, b[k]->index))
+        k++;
+    return k;
 }
 
 static void begin_inline_locked(struct cache_entry *n, const uint8_t *sum, uint32_t len)
@@ -251,8 +270,9 @@ static void begin_inline_locked(struct cache_entry *n, const uint8_t *sum, uint3
 void admit_write(struct cache *c, struct cache_block **blocks, unsigned n, uint8_t (*sums)[CACHE_SHA512], const bool *plan,
                  bool committed)
 {
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0, run; i < n; i += run) {
         struct cache_entry *entry = blocks[i]->entry;
+        run = 1;
         LOCK_SCOPE(&entry->lock);
         if (!committed || !plan[i]) {
             bool here = bit_get(entry->held, blocks[i]->index);
@@ -267,8 +287,9 @@ void admit_write(struct cache *c, struct cache_block **blocks, unsigned n, uint8
         bool small = entry->planned_inline;
         entry->planned = 0;
         entry->planned_inline = false;
-        if (!small)
-            write_one_locked(c, blocks[i], sums[i]);
+        unsigned adjacent = small ? 0 : run_of(entry, blocks + i, plan + i, n - i);
+        if (adjacent > 0)
+            write_run_locked(c, blocks + i, sums + i, run = adjacent);
     }
     for (unsigned i = 0; i < n; i++) {
         LOCK_SCOPE(&blocks[i]->entry->lock);

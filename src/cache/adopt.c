@@ -190,7 +190,7 @@ static bool copy_all(struct cache_entry *n, int fd, struct copies *all, struct s
 static bool copy(struct cache_entry *n, int fd, struct sums *sums)
 {
     struct copies all = {0};
-    char *bufs = malloc(COPIES * CACHE_CHUNK);
+    char *bufs = aligned_alloc(4096, COPIES * CACHE_CHUNK);
     lock_init(&all.lock, "copy into the cache", LOCK_LEAF);
     cond_init(&all.cond);
     for (unsigned i = 0; bufs && i < COPIES; i++)

@@ -56,6 +56,7 @@ static struct cache *cache_new(const struct cache_config *config)
     c->reap_due = c->strays_due = true; /* what an earlier process left */
     lock_init(&c->lock, "cache", LOCK_CACHE);
     lock_init(&c->index_lock, "cache index", LOCK_CACHE_INDEX);
+    pace_init(&c->pace);
     cond_init(&c->work);
     cond_init(&c->idle_work);
     cond_init(&c->idle_done);
@@ -81,6 +82,7 @@ void cache_close(struct cache *c)
     cond_release(&c->index_free);
     lock_release(&c->lock);
     lock_release(&c->index_lock);
+    pace_release(&c->pace);
     free(c->dir);
     free(c);
 }

@@ -83,9 +83,17 @@ struct cache_block {
     struct cache_entry *entry;
 };
 
-/* Queues the chunk to be hashed and written. Never blocks and touches no disk; a full queue drops it (counted). True: done()
- * comes later. May be called under locks below LOCK_CACHE. */
+/* Queues the chunk to be hashed and written. Never blocks and touches no disk. True: done() comes later. False where the queue is
+ * full or the disk in trouble: the chunk is not taken. May be called under locks below LOCK_CACHE. */
 bool cache_put(struct cache_entry *n, struct cache_block *b);
+
+/* Somebody waits for bytes that come from elsewhere: what the cache does meanwhile keeps out of the way (pace.h). Any thread, under
+ * any lock below LOCK_LEAF. */
+void cache_reading(struct cache_entry *n);
+
+/* How many milliseconds whoever has chunks to put that can wait should wait: 0 when nobody reads. `spent_us`: what that has taken it
+ * since it last asked. */
+unsigned cache_wait_ms(struct cache *c, uint64_t spent_us);
 
 /* What is known of the bytes that were stored: NULL where it is not. */
 struct cache_sums {
@@ -130,7 +138,7 @@ struct cache_stats {
     uint64_t limit, used;               /* bytes on the disk; used counts database and log */
     uint64_t hits, misses;              /* chunks asked for */
     uint64_t hit_bytes, filled_bytes;   /* given out; written */
-    uint64_t dropped_bytes;             /* not written: queue full, no room, disk trouble */
+    uint64_t dropped_bytes;             /* taken, and not written: no room, disk trouble */
     uint64_t verified_bytes, bad;       /* checked against their SHA-512; chunks and files that failed */
     uint64_t evicted, evicted_bytes, deduplicated;
     uint64_t pending;                   /* chunks and contents waiting for work: 0 when idle */

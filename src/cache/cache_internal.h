@@ -24,6 +24,7 @@
 #define CACHE_CACHE_INTERNAL_H
 
 #include "cache/cache.h"
+#include "cache/pace.h"
 #include "util/lock.h"
 #include "util/log.h"
 #include "util/map.h"
@@ -72,6 +73,7 @@ struct cache_entry {
     enum content_state state;
     int64_t content;
     int fd;
+    int direct_fd; /* the same file past the page cache (direct.c); -1: not opened, -2: cannot be */
     int *old_fds; /* of what it was before: closed with the entry */
     unsigned n_old;
     bool writer;              /* the one that may write this PART */
@@ -119,6 +121,7 @@ struct cache {
     bool writing, idling, adopting; /* busy with something */
     bool stop, draining;
     uint64_t last_active_ms;
+    struct pace pace;
     struct cache_stats stats;
     struct job *refused; /* not taken, to be ended */
     bool reap_due; /* a GONE file may have been closed */
@@ -236,6 +239,11 @@ void entry_dirty_locked(struct cache_entry *n); /* to be recorded; the writer on
 void entry_bad_content(struct cache *c, int64_t id);
 /* Hands the entry to the idler if there is something for it to do. */
 void entry_idle_locked(struct cache_entry *n);
+
+/* ---- direct.c: adjacent chunks into the entry's file. Under the entry's lock. */
+
+enum err_code direct_write(struct cache_entry *n, struct cache_block **b, unsigned count, struct err *e) MUST_CHECK;
+void direct_close_locked(struct cache_entry *n);
 
 /* ---- writer.c, admit.c, adopt.c, promote.c, space.c, sweep.c */
 

@@ -50,7 +50,7 @@ static struct cache_entry *entry_new(struct cache *c, const struct cache_version
         return NULL;
     lock_init(&n->lock, "cache entry", LOCK_CACHE_ENTRY);
     n->cache = c;
-    n->fd = -1;
+    n->fd = n->direct_fd = -1;
     n->state = CONTENT_NONE;
     n->size = v->size;
     n->n_chunks = (v->size + CACHE_CHUNK - 1) / CACHE_CHUNK;
@@ -201,6 +201,7 @@ void entry_forget_locked(struct cache_entry *n)
         n->old_fds[n->n_old++] = n->fd;
     }
     n->fd = -1;
+    direct_close_locked(n);
     n->state = CONTENT_NONE;
     n->content = 0;
     n->writer = n->damaged = n->hash_known = false;

@@ -2,7 +2,8 @@
  * The writer: one thread that turns what was queued into batches. A batch is hashed, gets rows and room in one transaction,
  * and is then written to its files; the sums of what was written go into the transaction of the next batch, or into one of
  * their own when the queue is empty. A transaction that finds the database locked is tried again for a while; meanwhile the
- * queue fills and drops, and readers notice nothing.
+ * queue fills and drops, and readers notice nothing. While somebody reads what is not here yet, batches are small and wait their turn
+ * (pace.h).
  */
 #include "cache/cache_internal.h"
 #include "util/clock.h"
@@ -18,6 +19,8 @@
 #define RETRY_MS      50
 #define RETRIES       60
 #define LOOK_MS       2000 /* after the database, and at what failed */
+#define BUSY_CHUNKS   16   /* of a batch while somebody reads */
+#define PACE_MS       50   /* whether anybody still does is looked at so often */
 
 struct batch {
     struct cache_block *blocks[BATCH_CHUNKS];
@@ -38,7 +41,8 @@ static void put_locked(struct cache *c, struct cache_entry *n, struct cache_bloc
     *c->puts_end = b;
     c->puts_end = &b->next;
     c->put_bytes += b->len;
-    cond_signal(&c->work);
+    if (c->puts == b) /* with more of them the writer is at work, or waits for its turn */
+        cond_signal(&c->work);
 }
 
 bool cache_put(struct cache_entry *n, struct cache_block *b)
@@ -49,10 +53,8 @@ bool cache_put(struct cache_entry *n, struct cache_block *b)
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&c->lock);
     c->last_active_ms = now;
-    if (c->stop || c->put_bytes + b->len > QUEUE_BYTES || now < c->trouble_until_ms) {
-        c->stats.dropped_bytes += b->len;
+    if (c->stop || c->put_bytes + b->len > QUEUE_BYTES || now < c->trouble_until_ms)
         return false;
-    }
     put_locked(c, n, b);
     return true;
 }
@@ -67,6 +69,17 @@ bool cache_put_wait(struct cache_entry *n, struct cache_block *b)
         return false;
     put_locked(c, n, b);
     return true;
+}
+
+void cache_reading(struct cache_entry *n)
+{
+    if (n)
+        pace_reading(&n->cache->pace);
+}
+
+unsigned cache_wait_ms(struct cache *c, uint64_t spent_us)
+{
+    return c ? pace_wait_ms(&c->pace, spent_us) : 0;
 }
 
 static void job_end(struct cache *c, struct job *j, bool committed)
@@ -96,10 +109,10 @@ bool job_post(struct cache *c, struct job *j)
     return room;
 }
 
-static void take_batch_locked(struct cache *c, struct batch *b)
+static void take_batch_locked(struct cache *c, struct batch *b, unsigned most)
 {
     lock_assert_held(&c->lock);
-    while (c->puts && b->n < BATCH_CHUNKS) {
+    while (c->puts && b->n < most) {
         struct cache_block *p = c->puts;
         c->puts = p->next;
         if (!c->puts)
@@ -286,20 +299,43 @@ static void tidy(struct cache *c)
         (void)space_make(c, 0); /* cache_size= may be less than it was */
 }
 
-static bool wait_for_work(struct cache *c, struct batch *b)
+static uint64_t cpu_us(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* How many chunks may be written now, and when to ask again if there are more. */
+static unsigned turn_locked(struct cache *c, uint64_t spent_us, uint64_t *again_ms)
+{
+    unsigned wait_ms = pace_wait_ms(&c->pace, spent_us);
+    *again_ms = clock_mono_ms() + LOOK_MS;
+    if (!c->puts || c->draining || wait_ms == 0)
+        return c->draining || pace_is_quiet(&c->pace) ? BATCH_CHUNKS : BUSY_CHUNKS;
+    *again_ms = clock_mono_ms() + (wait_ms < PACE_MS ? wait_ms : PACE_MS);
+    return 0;
+}
+
+static bool wait_for_work(struct cache *c, struct batch *b, uint64_t spent_us)
 {
     LOCK_SCOPE(&c->lock);
     bool records = c->dirty != NULL && !c->failed;
+    uint64_t again_ms;
+    unsigned most = turn_locked(c, spent_us, &again_ms);
     c->writing = c->dirty != NULL;
-    while (!c->stop && !c->puts && !c->jobs && !c->refused && !records && !c->reap_due && !c->mend_due) {
-        cond_broadcast(&c->idle_done);
-        if (!cond_wait(&c->work, &c->lock, clock_mono_ms() + LOOK_MS))
+    while (!c->stop && (!c->puts || most == 0) && !c->jobs && !c->refused && !records && !c->reap_due && !c->mend_due) {
+        bool held_back = c->puts != NULL;
+        if (!held_back)
+            cond_broadcast(&c->idle_done);
+        if (!cond_wait(&c->work, &c->lock, again_ms) && !held_back)
             break;
+        most = turn_locked(c, 0, &again_ms);
     }
     c->writing = true;
     c->mend_due = false;
     if (!c->stop)
-        take_batch_locked(c, b);
+        take_batch_locked(c, b, most);
     return !c->stop;
 }
 
@@ -309,14 +345,16 @@ static void *writer_main(void *arg)
     uint8_t (*sums)[CACHE_SHA512] = calloc(BATCH_CHUNKS, CACHE_SHA512);
     id_t self = (id_t)syscall(SYS_gettid);
     (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICE);
-    for (;;) {
+    for (uint64_t spent_us = 0;;) {
         struct batch b = {.sums = sums};
-        if (!sums || !wait_for_work(c, &b))
+        if (!sums || !wait_for_work(c, &b, spent_us))
             break;
+        uint64_t from_us = cpu_us();
         mend_index(c);
         end_refused(c);
         run_batch(c, &b);
         tidy(c);
+        spent_us = cpu_us() - from_us;
     }
     free(sums);
     return NULL;
@@ -354,7 +392,7 @@ void writer_stop(struct cache *c)
     do {
         b = (struct batch){0};
         lock_take(&c->lock);
-        take_batch_locked(c, &b);
+        take_batch_locked(c, &b, BATCH_CHUNKS);
         lock_drop(&c->lock);
         end_blocks(c, &b);
         for (struct job *j = b.jobs, *next; j; j = next) {
