@@ -61,7 +61,7 @@ CLEANUP_DEFINE(struct cache, cache_close)
  * NULL cache, of size 0, and without memory. */
 struct cache_entry *cache_entry_get(struct cache *c, const struct cache_version *v);
 struct cache_entry *cache_entry_ref(struct cache_entry *n);
-void cache_entry_unref(struct cache_entry *n); /* may close a file; under no lock above LOCK_VFS_CONTENT */
+void cache_entry_unref(struct cache_entry *n); /* may close a file; under no lock above LOCK_VFS_REFILL */
 CLEANUP_DEFINE(struct cache_entry, cache_entry_unref)
 
 /* How many bytes from `offset` on are held without a gap, at most `len`. What the index says: a read may still find them

@@ -212,6 +212,7 @@ bool entry_chunk(struct cache_entry *n, uint64_t chunk, void *buf)
 static void active(struct cache *c)
 {
     uint64_t now = clock_mono_ms();
+    pace_reading(&c->pace);
     LOCK_SCOPE(&c->lock);
     c->last_active_ms = now;
 }

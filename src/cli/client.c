@@ -231,6 +231,15 @@ int client_flush(const char *dir)
     return f ? flush(f) : complain(&e);
 }
 
+/* The daemon closes the connection when it has finished. */
+static void wait_for_end(FILE *f)
+{
+    while (f && fgetc(f) != EOF)
+        ;
+    if (f)
+        fclose(f);
+}
+
 int client_umount(const char *dir)
 {
     struct err e = ERR_INIT;
@@ -245,6 +254,10 @@ int client_umount(const char *dir)
         fprintf(stderr, "awsfs: %s stays mounted; `umount %s` unmounts it all the same\n", dir, dir);
         return 1;
     }
+    /* What was just read goes to the disk cache, for a few seconds: the kernel drops its pages when it unmounts. */
+    FILE *settled = ask(dir, "settle\n", mountpoint, &e);
+    wait_for_end(settled);
+    e = (struct err)ERR_INIT;
     FILE *end = ask(dir, "wait\n", mountpoint, &e);
     e = (struct err)ERR_INIT;
     if (session_unmount(mountpoint, false, &e) != ERR_OK) {
@@ -252,10 +265,6 @@ int client_umount(const char *dir)
             fclose(end);
         return complain(&e);
     }
-    /* The daemon closes the connection when it has finished. */
-    while (end && fgetc(end) != EOF)
-        ;
-    if (end)
-        fclose(end);
+    wait_for_end(end);
     return 0;
 }

@@ -138,6 +138,8 @@ static void serve(void *arg)
         serve_status(c);
     else if (strcmp(line, "flush\n") == 0)
         serve_flush(c);
+    else if (strcmp(line, "settle\n") == 0)
+        c->control->ops.settle(c->control->ops.arg);
     else if (strcmp(line, "wait\n") == 0)
         serve_wait(c);
     close(c->fd);

@@ -63,6 +63,13 @@ static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t
     return vfs_drain(s->vfs, progress, p, e);
 }
 
+static void control_settle(void *arg)
+{
+    struct stack *s = arg;
+
+    vfs_settle_cache(s->vfs, SESSION_SETTLE_MS);
+}
+
 static struct session *make_session(struct mounted *m, struct err *e)
 {
     const struct options *o = m->stack.options;
@@ -93,7 +100,7 @@ static struct session *make_session(struct mounted *m, struct err *e)
 static enum err_code serve(struct mounted *m, struct err *e)
 {
     struct stack *s = &m->stack;
-    const struct control_ops ops = {.status = control_status, .flush = control_flush, .arg = s};
+    const struct control_ops ops = {.status = control_status, .flush = control_flush, .settle = control_settle, .arg = s};
     struct err detail = ERR_INIT;
 
     s->session = make_session(m, e);

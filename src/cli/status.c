@@ -120,8 +120,8 @@ static void cache_numbers(struct stack *s, struct buf *out)
 
     if (!s->cache)
         return;
+    vfs_stats(s->vfs, &v); /* first: from there it goes to the cache */
     cache_stats(s->cache, &c);
-    vfs_stats(s->vfs, &v);
     const struct number list[] = {
         {"limit", c.limit},               {"used", c.used},
         {"hits", c.hits},                 {"misses", c.misses},
@@ -129,7 +129,7 @@ static void cache_numbers(struct stack *s, struct buf *out)
         {"bytes_dropped", c.dropped_bytes + v.bytes_uncached}, {"bytes_verified", c.verified_bytes},
         {"bad", c.bad},                   {"evicted", c.evicted},
         {"evicted_bytes", c.evicted_bytes}, {"deduplicated", c.deduplicated},
-        {"pending", c.pending},           {"rebuilt", c.rebuilt},
+        {"bytes_refilled", v.bytes_refilled}, {"pending", c.pending + v.refill_waiting},           {"rebuilt", c.rebuilt},
     };
     numbers(out, "cache", list, ARRAY_LEN(list));
     if (c.trouble[0])

@@ -2,6 +2,7 @@
 #include "fuse/inside.h"
 #include "fuse/machine.h"
 #include "fuse/notify.h"
+#include "fuse/retrieve.h"
 #include "util/log.h"
 
 #include <errno.h>
@@ -109,6 +110,7 @@ enum err_code session_connect(struct session *s, struct err *e)
     files_ops(&ops);
     dirs_ops(&ops);
     xattrs_ops(&ops);
+    retrieve_ops(&ops);
     enum err_code code = machine_can_mount(e);
     if (code == ERR_OK)
         code = check_user(&s->config, e);

@@ -3,6 +3,7 @@
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
+#include "fuse/retrieve.h"
 #include "util/clock.h"
 #include "util/lock.h"
 #include "util/map.h"
@@ -22,11 +23,12 @@ struct item {
 struct notify {
     struct lock lock; /* everything below */
     struct cond wake, idle;
-    bool calling;
+    unsigned calling; /* threads that talk to the session */
     struct fuse_session *se;
     struct map *set; /* of what is in the list */
     struct item *first, **last;
     bool stop;
+    struct retrieves retrieves;
     pthread_t thread;
 };
 
@@ -63,7 +65,7 @@ static void *run(void *arg)
             continue;
         }
         struct fuse_session *se = n->se;
-        n->calling = true;
+        n->calling++;
         lock_drop(&n->lock);
         /* Failures mean that the kernel does not hold it, or that the mount is gone: both are fine. */
         if (se && i->name_len)
@@ -72,7 +74,7 @@ static void *run(void *arg)
             fuse_lowlevel_notify_inval_inode(se, i->ino, 0, 0);
         free(i);
         lock_take(&n->lock);
-        n->calling = false;
+        n->calling--;
         cond_broadcast(&n->idle);
     }
     lock_drop(&n->lock);
@@ -111,6 +113,32 @@ static void on_entry(void *arg, uint64_t parent, const char *name)
     enqueue(arg, parent, name);
 }
 
+static bool on_retrieve(void *arg, uint64_t ino, uint64_t offset, size_t len, struct vfs_retrieve *r)
+{
+    struct notify *n = arg;
+
+    lock_take(&n->lock);
+    struct fuse_session *se = n->se;
+    n->calling += se != NULL;
+    lock_drop(&n->lock);
+    if (!se)
+        return false;
+    bool asked = retrieve_ask(&n->retrieves, se, ino, offset, len, r);
+    lock_take(&n->lock);
+    n->calling--;
+    cond_broadcast(&n->idle);
+    bool over = n->se == NULL;
+    lock_drop(&n->lock);
+    if (over)
+        retrieves_end(&n->retrieves);
+    return asked;
+}
+
+void notify_answer(struct notify *n, uint64_t id, const void *p, size_t len)
+{
+    retrieve_answer(&n->retrieves, id, p, len);
+}
+
 struct notify *notify_new(struct err *e)
 {
     struct notify *n = calloc(1, sizeof(*n));
@@ -122,12 +150,14 @@ struct notify *notify_new(struct err *e)
     lock_init(&n->lock, "notify", LOCK_NOTIFY);
     cond_init(&n->wake);
     cond_init(&n->idle);
+    retrieves_init(&n->retrieves);
     n->last = &n->first;
     n->set = map_new(item_key);
     if (!n->set || pthread_create(&n->thread, NULL, run, n) != 0) {
         map_free(n->set);
         cond_release(&n->wake);
         cond_release(&n->idle);
+        retrieves_release(&n->retrieves);
         lock_release(&n->lock);
         free(n);
         err_set(e, ERR_NOMEM, "cannot start the thread of the kernel notifications");
@@ -138,7 +168,7 @@ struct notify *notify_new(struct err *e)
 
 struct vfs_notify notify_callbacks(struct notify *n)
 {
-    return (struct vfs_notify){.inode = on_inode, .entry = on_entry, .arg = n};
+    return (struct vfs_notify){.inode = on_inode, .entry = on_entry, .retrieve = on_retrieve, .arg = n};
 }
 
 void notify_attach(struct notify *n, struct fuse_session *se)
@@ -151,12 +181,15 @@ bool notify_detach(struct notify *n, unsigned wait_ms)
 {
     uint64_t until = clock_mono_ms() + wait_ms;
 
-    LOCK_SCOPE(&n->lock);
+    lock_take(&n->lock);
     n->se = NULL;
-    while (n->calling)
+    while (n->calling > 0)
         if (!cond_wait(&n->idle, &n->lock, until))
             break;
-    return !n->calling;
+    bool quiet = n->calling == 0;
+    lock_drop(&n->lock);
+    retrieves_end(&n->retrieves);
+    return quiet;
 }
 
 size_t notify_pending(struct notify *n)
@@ -182,6 +215,7 @@ void notify_free(struct notify *n)
     map_free(n->set);
     cond_release(&n->wake);
     cond_release(&n->idle);
+    retrieves_release(&n->retrieves);
     lock_release(&n->lock);
     free(n);
 }

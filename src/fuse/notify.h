@@ -1,5 +1,5 @@
 /*
- * Tells the kernel what to forget. Has its own thread and a set in which equal notifications merge: such a call can wait
+ * Tells the kernel what to forget, and asks it for pages. The former has its own thread and a set in which equal notifications merge: such a call can wait
  * behind a stalled request, so nothing waits for it and no answer depends on it. What is lost (no memory, no session) only
  * stays cached until its time is over.
  */
@@ -19,13 +19,16 @@ struct fuse_session;
 /* Starts the thread; until a session is attached, what comes is dropped. NULL: ERR_NOMEM. */
 struct notify *notify_new(struct err *e);
 
-/* What a vfs is given; `n` outlives it. The callbacks only enqueue. */
+/* What a vfs is given; `n` outlives it. The callbacks only enqueue, but retrieve(), which asks on the caller's thread (retrieve.h). */
 struct vfs_notify notify_callbacks(struct notify *n);
 
 /* From now on `se` is told. */
 void notify_attach(struct notify *n, struct fuse_session *se);
 
-/* From now on nobody is told. Waits for a call under way, at most `wait_ms`: it can stand behind a request that is not answered
+/* The kernel's answer to a retrieve(). Calls the vfs. */
+void notify_answer(struct notify *n, uint64_t id, const void *p, size_t len);
+
+/* From now on nobody is told or asked; what was asked for ends. Waits for a call under way, at most `wait_ms`: it can stand behind a request that is not answered
  * yet. False when it still runs. */
 bool notify_detach(struct notify *n, unsigned wait_ms);
 

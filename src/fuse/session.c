@@ -17,7 +17,6 @@
 
 /* At a SIGTERM the mount is detached; programs that still use it have this long to let go. */
 #define LINGER_MS 5000
-
 /* ---- Beginning */
 
 struct session *session_new(struct vfs *vfs, struct notify *notify, const struct session_config *config, struct err *e)
@@ -121,6 +120,7 @@ static void stop_serving(struct session *s)
     say_stopping(s, "finishing what is being written");
     if (vfs_drain(s->vfs, NULL, NULL, &e) != ERR_OK)
         LOG_ERROR("fuse", "at the end of the mount: %s", e.msg);
+    vfs_settle_cache(s->vfs, SESSION_SETTLE_MS);
     if (!has_ended(s)) {
         if (session_unmount(s->mountpoint, true, &e) != ERR_OK)
             LOG_WARN("fuse", "%s", e.msg);

@@ -17,6 +17,9 @@ struct session;
 struct vfs;
 struct notify;
 
+/* Before an unmount: what was just read has so long to come from the kernel's pages into the disk cache. */
+#define SESSION_SETTLE_MS 5000
+
 struct session_config {
     const char *mountpoint;   /* absolute */
     const char *source;       /* shown as the device in /proc/mounts */

@@ -17,7 +17,7 @@ enum lock_rank {
     LOCK_VFS_TREE = 20,    /* names, directories, inode table */
     LOCK_VFS_INODE = 30,   /* one inode's attributes and stage */
     LOCK_VFS_CONTENT = 40, /* one version's blocks and parked reads */
-    LOCK_VFS_MEMORY = 45,  /* the arena */
+    LOCK_VFS_REFILL = 45,  /* what is to be taken from the kernel's pages into the disk cache */
     LOCK_STAGE = 50,       /* one staging file's extent map */
     LOCK_CACHE_ENTRY = 52, /* one version in the disk cache: what is held; held during local I/O */
     LOCK_CACHE = 53,       /* the disk cache's queues and its table of entries */

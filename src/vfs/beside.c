@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "util/str.h"
 #include "vfs/backing.h"
+#include "vfs/refill.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ _Static_assert(CONTENT_BLOCK == CACHE_CHUNK, "a block is a chunk");
 
 struct beside {
     struct cache *cache;
+    struct refill *refill; /* NULL: the kernel cannot be asked */
     char *origin, *prefix;
 };
 
@@ -44,9 +46,12 @@ static void side_close(void *known)
     cache_entry_unref(known);
 }
 
-static void side_same(void *to, void *from)
+static void side_same(void *arg, void *to, void *from)
 {
+    struct beside *b = arg;
     cache_entry_same(to, from);
+    if (b->refill)
+        refill_moved(b->refill, to, from);
 }
 
 static uint64_t side_run(void *known, uint64_t offset, uint64_t length, bool *here)
@@ -55,6 +60,7 @@ static uint64_t side_run(void *known, uint64_t offset, uint64_t length, bool *he
     *here = held > 0;
     if (held > 0)
         return held;
+    cache_reading(known);
     while (lacks < length && cache_held(known, offset + lacks, 1) == 0)
         lacks += CONTENT_BLOCK;
     return lacks < length ? lacks : length;
@@ -94,6 +100,7 @@ static void kept_done(struct cache_block *chunk)
 
 static bool side_keep(void *known, uint64_t offset, const void *p, size_t len, struct content_block *block)
 {
+    cache_reading(known);
     struct kept *k = malloc(sizeof(*k));
     if (!k)
         return false;
@@ -102,6 +109,13 @@ static bool side_keep(void *known, uint64_t offset, const void *p, size_t len, s
         return true;
     free(k);
     return false;
+}
+
+static bool side_passed(void *arg, void *known, uint64_t reader, uint64_t offset, uint32_t crc)
+{
+    struct beside *b = arg;
+    cache_reading(known);
+    return refill_note(b->refill, known, reader, offset, crc);
 }
 
 /* ---- For open files */
@@ -171,10 +185,28 @@ bool beside_has_note(struct beside *b, const char *key)
 
 /* ---- */
 
+void beside_settle(struct beside *b, unsigned wait_ms)
+{
+    if (b)
+        (void)refill_finish(b->refill, wait_ms);
+}
+
+void beside_stats(struct beside *b, struct refill_stats *out)
+{
+    refill_stats(b ? b->refill : NULL, out);
+}
+
+void beside_end(struct beside *b)
+{
+    if (b)
+        refill_end(b->refill);
+}
+
 void beside_free(struct beside *b)
 {
     if (!b)
         return;
+    refill_free(b->refill);
     free(b->origin);
     free(b->prefix);
     free(b);
@@ -189,8 +221,13 @@ struct beside *beside_new(struct vfs *v, struct err *e)
         return NULL;
     }
     b->cache = v->cfg.cache;
+    if (v->cfg.notify.retrieve && !(b->refill = refill_new(v, e))) {
+        beside_free(b);
+        return NULL;
+    }
     contents_beside(v->contents, &(struct content_side){.open = side_open, .close = side_close, .same = side_same, .run = side_run,
-                                                        .get = side_get, .keep = side_keep, .arg = b});
+                                                        .get = side_get, .keep = side_keep,
+                                                        .passed = b->refill ? side_passed : NULL, .arg = b});
     backing_from(v, &(struct backing_source){.open = backing_open, .close = backing_close, .arg = b});
     return b;
 }

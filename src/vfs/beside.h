@@ -11,6 +11,15 @@
 /* Of v->cfg.cache, connected to v->contents and v->backing. NULL without memory. */
 struct beside *beside_new(struct vfs *v, struct err *e);
 
+/* What is only in the kernel's pages yet is brought to the cache whoever reads, for at most `wait_ms`. Without locks. */
+void beside_settle(struct beside *b, unsigned wait_ms);
+
+struct refill_stats;
+void beside_stats(struct beside *b, struct refill_stats *out); /* zero of NULL */
+
+/* Nothing is taken from the kernel any more. Before contents_free(), and before the vfs loses its notifications. */
+void beside_end(struct beside *b);
+
 /* After contents_free(). NULL is fine. The cache still finishes what it was given. */
 void beside_free(struct beside *b);
 

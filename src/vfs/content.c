@@ -230,6 +230,12 @@ uint64_t content_size(const struct content *c)
     return c->size;
 }
 
+void content_set_reader(struct content *c, uint64_t reader)
+{
+    LOCK_SCOPE(&c->cs->lock);
+    c->reader = reader;
+}
+
 enum err_code content_relocate(struct content *c, const char *key, const char *etag, struct err *e)
 {
     struct place *p = place_new(c->cs, key, etag, c->size, e);
@@ -237,7 +243,7 @@ enum err_code content_relocate(struct content *c, const char *key, const char *e
         return ERR_NOMEM;
     LOCK_SCOPE(&c->cs->lock);
     if (p->known && c->place->known)
-        p->side->same(p->known, c->place->known);
+        p->side->same(p->side->arg, p->known, c->place->known);
     place_unref_locked(c->place);
     c->place = p;
     return ERR_OK;

@@ -37,7 +37,7 @@ struct content_side {
     void *(*open)(void *arg, const char *key, const struct store_version *version);
     void (*close)(void *known);
     /* The bytes of `to`, of which nothing is known yet, are those of `from`. */
-    void (*same)(void *to, void *from);
+    void (*same)(void *arg, void *to, void *from);
     /* Asked before every request: how many of the `length` bytes at `offset`, a multiple of CONTENT_BLOCK, are all here
      * (`*here` true) or all not; whole blocks, at least one. A request is divided there. */
     uint64_t (*run)(void *known, uint64_t offset, uint64_t length, bool *here);
@@ -45,12 +45,15 @@ struct content_side {
      * it is, leads to a request for what it had not given yet. */
     enum err_code (*get)(void *known, const struct store_get *g, struct err *e);
     /* These bytes of that version came from the store and are complete. True: they are kept in place until
-     * content_block_release(). Not called while an eighth of the memory is kept so: readers come first, and what is left out
-     * is fetched again when it is next wanted (content_stats.unkept). */
+     * content_block_release(). Not called while an eighth of the memory is kept so: readers come first. */
     bool (*keep)(void *known, uint64_t offset, const void *p, size_t len, struct content_block *b);
-    void *arg; /* of open() */
+    /* The block that begins there came, and was not kept: its bytes have that CRC32C, and go to the readers of the content
+     * (content_set_reader()). False: nothing will bring them back, they are fetched again when they are next wanted
+     * (content_stats.unkept). NULL: always so. */
+    bool (*passed)(void *arg, void *known, uint64_t reader, uint64_t offset, uint32_t crc32c);
+    void *arg;
 };
-/* Before the first content; `side` is copied. run(), get() and keep() are called without any lock and may wait for a local disk,
+/* Before the first content; `side` is copied. run(), get(), keep() and passed() are called without any lock and may wait for a local disk,
  * for nothing else. None is called any more once contents_free() has returned, for which every block must be released. */
 void contents_beside(struct contents *cs, const struct content_side *side);
 /* Any thread; takes the contents' lock, so any lock of lower rank may be held. */
@@ -70,6 +73,9 @@ CLEANUP_DEFINE(struct content, content_unref)
 struct store_meta *content_meta(struct content *c);
 
 uint64_t content_size(const struct content *c);
+
+/* Who reads it, in words of the side: it is told to passed(). 0, as at first: nobody that it knows. */
+void content_set_reader(struct content *c, uint64_t reader);
 
 /* The same bytes now live under another key or ETag (after a copy, a rename). Fetches under way that fail with CONFLICT or
  * NOT_FOUND are made again there. Copies its arguments. */
@@ -112,7 +118,7 @@ struct content_stats {
     uint64_t memory_idle; /* that blocks may have again */
     uint64_t parked, hits, misses, fetched_bytes, requests;
     uint64_t beside_bytes; /* that the side had, and no request asked for */
-    uint64_t unkept;       /* bytes that it was not offered */
+    uint64_t unkept;       /* bytes that it did not get */
 };
 void contents_stats(struct contents *cs, struct content_stats *out);
 

@@ -4,6 +4,7 @@
  */
 #include "store/meta.h"
 #include "util/clock.h"
+#include "util/digest.h"
 #include "vfs/content_internal.h"
 
 #include <assert.h>
@@ -73,22 +74,41 @@ void content_block_release(struct content_block *kept)
     contents_leave(cs);
 }
 
+/* What the side is told of a block that it does not keep. */
+struct passing {
+    uint64_t reader, offset;
+    uint32_t crc, len;
+};
+
 /* Takes what a block needs that the side may keep. */
 static bool keep_locked(const struct fetch *f, struct block *b)
 {
     struct contents *cs = f->c->cs;
-    if (!f->place->known || f->beside || !block_keep_locked(b))
+    if (!block_keep_locked(b))
         return false;
     f->c->holds++;
     contents_enter_locked(cs);
     return true;
 }
 
-static void offer(const struct fetch *f, struct block *b)
+static bool offer(const struct fetch *f, struct block *b)
 {
     const struct place *p = f->place;
-    if (!p->side->keep(p->known, b->index * CONTENT_BLOCK, b->data, b->len, (struct content_block *)b))
+    bool taken = p->side->keep(p->known, b->index * CONTENT_BLOCK, b->data, b->len, (struct content_block *)b);
+    if (!taken)
         content_block_release((struct content_block *)b);
+    return taken;
+}
+
+/* The side was to have the block, which may be gone by now, and has not taken it. */
+static void pass_by(const struct fetch *f, const struct passing *b)
+{
+    struct contents *cs = f->c->cs;
+    const struct place *p = f->place;
+    if (p->side->passed && p->side->passed(p->side->arg, p->known, b->reader, b->offset, b->crc))
+        return;
+    LOCK_SCOPE(&cs->lock);
+    cs->stats.unkept += b->len;
 }
 
 /* ---- Bytes that come */
@@ -99,20 +119,25 @@ static bool block_done(struct fetch *f)
     struct contents *cs = f->c->cs;
     struct list ready;
     list_init(&ready);
-    lock_take(&cs->lock);
     struct block *b = f->blocks[f->at++];
+    bool for_side = f->place->known && !f->beside;
+    struct passing passing = {.offset = b->index * CONTENT_BLOCK, .len = b->len};
+    if (for_side && f->place->side->passed)
+        passing.crc = crc32c(0, b->data, b->len);
+    lock_take(&cs->lock);
     f->filled = 0;
     *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += b->len;
     bool wanted = f->c->refs > 0;
+    passing.reader = f->c->reader;
     block_hold_locked(b);
-    bool kept = wanted && keep_locked(f, b);
+    bool kept = for_side && wanted && keep_locked(f, b);
     parked_block_held_locked(b, &ready);
     if (!wanted)
         block_free_locked(b);
     lock_drop(&cs->lock);
     parked_answer(&ready, ERR_OK, NULL);
-    if (kept)
-        offer(f, b);
+    if (for_side && wanted && !(kept && offer(f, b)))
+        pass_by(f, &passing);
     return wanted;
 }
 

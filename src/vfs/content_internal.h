@@ -97,6 +97,7 @@ struct place {
 struct content {
     struct contents *cs;
     uint64_t id, size;
+    uint64_t reader; /* for the side */
     struct place *place;
     struct store_meta *meta;
     struct list blocks;

@@ -314,10 +314,8 @@ bool block_keep_locked(struct block *b)
 {
     struct contents *cs = b->c->cs;
     assert(b->held);
-    if (cs->kept + b->size > cs->limit / KEPT_PART) {
-        cs->stats.unkept += b->len;
+    if (cs->kept + b->size > cs->limit / KEPT_PART)
         return false;
-    }
     cs->kept += b->size;
     b->pins++;
     lru_leave_locked(b);

@@ -110,8 +110,12 @@ static bool lacks_base(struct stage *s, uint64_t offset, size_t size)
 
 static enum err_code content_locked(struct vfs *v, struct inode *i, enum content_hand *hand, struct err *e)
 {
-    if (i->content || (i->content = neighbours_take_locked(v, i, hand)))
+    if (i->content)
         return ERR_OK;
+    if ((i->content = neighbours_take_locked(v, i, hand)) != NULL) {
+        content_set_reader(i->content, i->ino);
+        return ERR_OK;
+    }
     if (!i->etag)
         return err_set(e, ERR_IO, "no version to read from");
     BUF(key, KEY_BUF_MAX);
@@ -119,7 +123,10 @@ static enum err_code content_locked(struct vfs *v, struct inode *i, enum content
     struct store_version version;
     inode_version_locked(i, &version);
     i->content = content_new(v->contents, buf_str(&key), &version, e);
-    return i->content ? ERR_OK : ERR_NOMEM;
+    if (!i->content)
+        return ERR_NOMEM;
+    content_set_reader(i->content, i->ino);
+    return ERR_OK;
 }
 
 /* What the read needs, taken while the tree is locked. `op->len` 0: nothing to read. */

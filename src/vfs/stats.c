@@ -2,16 +2,25 @@
 #include "journal/left.h"
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/beside.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
+#include "vfs/refill.h"
 #include "vfs/send.h"
 
 #include <string.h>
 
+void vfs_settle_cache(struct vfs *v, unsigned wait_ms)
+{
+    beside_settle(v->beside, wait_ms);
+}
+
 void vfs_stats(struct vfs *v, struct vfs_stats *out)
 {
     struct content_stats c;
+    struct refill_stats r;
     contents_stats(v->contents, &c);
+    beside_stats(v->beside, &r);
     LOCK_SCOPE(&v->tree);
     *out = (struct vfs_stats){
         .inodes = map_size(v->by_ino),
@@ -27,7 +36,9 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
         .bytes_sent = v->bytes_sent,
         .block_hits = c.hits,
         .block_misses = c.misses,
-        .bytes_uncached = c.unkept,
+        .bytes_uncached = c.unkept + r.lost,
+        .bytes_refilled = r.got,
+        .refill_waiting = r.waiting,
     };
     struct neighbours_stats n;
     neighbours_stats_locked(v, &n);

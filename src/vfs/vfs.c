@@ -162,6 +162,7 @@ void vfs_free(struct vfs *v)
     walks_end(v);
     left_end(v);
     wait_background(v);
+    beside_end(v->beside);
     if (v->root)
         free_tree(v);
     wait_background(v);

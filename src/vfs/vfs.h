@@ -33,10 +33,24 @@ struct cancel;
 
 enum vfs_attrs { VFS_ATTRS_AUTO, VFS_ATTRS_LIST, VFS_ATTRS_HEAD };
 
-/* What the kernel should forget. Called from any thread, also with locks of the vfs held: must only enqueue. */
+/* A question for what the kernel holds in its page cache. The asker's storage until done() was called: exactly once, on any thread,
+ * without locks. */
+struct vfs_retrieve {
+    /* The `len` bytes at `p`, borrowed for the call, are what the inode's pages have from the offset on: up to the first that is not
+     * there, and no more than was asked for. */
+    void (*done)(struct vfs_retrieve *r, const void *p, size_t len);
+};
+
+#define VFS_RETRIEVE_MAX (1u << 20)
+
+/* What the kernel should forget, or tell. */
 struct vfs_notify {
+    /* Called from any thread, also with locks of the vfs held: must only enqueue. */
     void (*inode)(void *arg, uint64_t ino); /* attributes and pages of an inode */
     void (*entry)(void *arg, uint64_t parent, const char *name);
+    /* At most VFS_RETRIEVE_MAX bytes. Called without locks; may wait for the kernel, not for a request. False: the kernel does not know
+     * the inode, or is not there, and done() will not be called. NULL: it cannot be asked. */
+    bool (*retrieve)(void *arg, uint64_t ino, uint64_t offset, size_t len, struct vfs_retrieve *r);
     void *arg;
 };
 
@@ -70,6 +84,10 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
  * second with files and bytes left. ERR_IO when something could not be sent. */
 enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg,
                         struct err *e) MUST_CHECK;
+
+/* Before an unmount: what the kernel holds of files read from here, and the disk cache does not yet, is brought there, for at most
+ * `wait_ms`. Waits for the disk. */
+void vfs_settle_cache(struct vfs *v, unsigned wait_ms);
 
 /* No call may be under way. Open handles are released. NULL is fine. */
 void vfs_free(struct vfs *v);
@@ -256,7 +274,9 @@ struct vfs_stats {
     uint64_t inodes, names, handles, dirty_files, dirty_bytes, failed_uploads;
     uint64_t memory_used, memory_limit, parked_reads;
     uint64_t bytes_read, bytes_fetched, bytes_written, bytes_sent, block_hits, block_misses;
-    uint64_t bytes_uncached; /* fetched, and not given to the disk cache: memory may not be kept for as much as it has to write */
+    uint64_t bytes_uncached; /* fetched, and lost for the disk cache: not kept in memory, and gone from the kernel's pages */
+    uint64_t bytes_refilled; /* that the disk cache got back from the kernel's pages */
+    uint64_t refill_waiting; /* chunks that are to come from there */
     uint64_t files_ahead, files_ahead_used, files_ahead_unused; /* read-ahead across files; the rest of them is not read yet */
 };
 void vfs_stats(struct vfs *v, struct vfs_stats *out);

@@ -66,6 +66,17 @@ def origin(origin_of_session):
         server.heal()
 
 
+@pytest.fixture(scope="session")
+def origin_released(work):
+    """tests/origin without sanitizers: gigabytes pass through it."""
+    program = os.environ.get("AWSFS_RELEASE_ORIGIN", "")
+    if not os.path.exists(program):
+        pytest.skip("AWSFS_RELEASE_ORIGIN names no program (tests/run builds one)")
+    server = servers.Origin(work / "origin-released", program).start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(params=["moto", "versitygw", "origin"])
 def server(request):
     """Each server in turn."""

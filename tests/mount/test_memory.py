@@ -4,23 +4,12 @@ import threading
 
 import pytest
 
-from support import families, servers
+from support import families
 from support.work import Script, pattern, run
 
 LIMIT = 256 << 20
 
 pytestmark = pytest.mark.quiet
-
-
-@pytest.fixture(scope="module")
-def origin_released(work):
-    """tests/origin without sanitizers: gigabytes pass through it."""
-    program = os.environ.get("AWSFS_RELEASE_ORIGIN", "")
-    if not os.path.exists(program):
-        pytest.skip("AWSFS_RELEASE_ORIGIN names no program (tests/run builds one)")
-    server = servers.Origin(work / "origin-released", program).start()
-    yield server
-    server.stop()
 
 
 def test_a_4_gib_object_is_read_with_the_daemon_under_256_mib(origin_released, bucket, mount, released):

@@ -68,9 +68,10 @@ void make_bytes(unsigned seed, uint64_t offset, void *p, size_t len)
     }
 }
 
+/* Its bytes are aligned as blocks in memory are. */
 struct piece {
     struct cache_block block;
-    char bytes[CACHE_CHUNK];
+    char bytes[CACHE_CHUNK] __attribute__((aligned(4096)));
 };
 
 static void piece_done(struct cache_block *b)
@@ -82,7 +83,7 @@ void fill_chunks(struct cache *c, const struct cache_version *v, unsigned seed, 
 {
     struct cache_entry *n = cache_entry_get(c, v);
     for (uint64_t i = from; i < to; i++) {
-        struct piece *p = calloc(1, sizeof(*p));
+        struct piece *p = aligned_alloc(4096, sizeof(*p));
         uint64_t left = v->size - i * CACHE_CHUNK;
         p->block.index = i;
         p->block.p = p->bytes;

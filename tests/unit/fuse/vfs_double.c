@@ -129,6 +129,10 @@ enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t file
     return ERR_OK;
 }
 
+void vfs_settle_cache(struct vfs *v, unsigned wait_ms)
+{
+}
+
 void vfs_free(struct vfs *v)
 {
     pthread_mutex_lock(&big);

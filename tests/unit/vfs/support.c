@@ -122,7 +122,7 @@ void rig_store(struct rig *r, const struct rig_kind *kind)
         .excl_open = kind->excl_open,
         .memory = 16 << 20,
         .rename_limit = kind->rename_limit ? kind->rename_limit : 100000,
-        .notify = {on_inode, on_entry, r},
+        .notify = {.inode = on_inode, .entry = on_entry, .arg = r},
     };
 }
 

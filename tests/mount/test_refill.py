@@ -1,0 +1,176 @@
+"""What a fast read leaves in the kernel's page cache comes from there to the disk cache: fetched once, whatever ends the mount."""
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from support.work import run, wait_until
+
+MIB = 1024 * 1024
+SIZE = 96 * MIB + 12345
+MEMORY = "16M"  # of which 2 may wait for the cache
+
+
+def status(disk):
+    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
+    return json.loads(result.stdout)
+
+
+def idle(disk, seconds=90):
+    wait_until(lambda: status(disk)["cache"]["pending"] == 0, seconds)
+    return status(disk)["cache"]
+
+
+def read(path):
+    """The SHA-512 of all bytes. Not from pages that an earlier read left."""
+    digest = hashlib.sha512()
+    with open(path, "rb", buffering=0) as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while piece := f.read(MIB):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def drop_pages(path):
+    with open(path, "rb") as f:
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def undisturbed(check):
+    """Anything else on the machine may make the kernel drop its pages meanwhile, but not three times in a row."""
+    for attempt in range(3):
+        try:
+            return check("big%d" % attempt)
+        except AssertionError:
+            if attempt == 2:
+                raise
+
+
+@pytest.fixture
+def big(origin, bucket, mount):
+    """A mount with equal large files, and what their bytes are."""
+    def make(size=SIZE, **options):
+        witness = bucket(origin)
+        for key in ("big0", "big1", "big2"):
+            origin.synthetic(bucket=witness.name, key=key, size=size, seed=11)
+        disk = mount(witness, memory=MEMORY, **options)
+        digest = hashlib.sha512()
+        for piece in witness.s3.get_object(Bucket=witness.name, Key="big0")["Body"].iter_chunks(MIB):
+            digest.update(piece)
+        return disk, digest.hexdigest()
+    return make
+
+
+def fetched(origin):
+    return origin.requests().get("GetObject", 0)
+
+
+@pytest.mark.parametrize("how", ["umount", "kill"])
+def test_a_file_larger_than_memory_is_fetched_once(origin, big, how):
+    disk, expected = big()
+
+    def check(key):
+        before = status(disk)["cache"]
+        assert read(disk / key) == expected
+        cache = idle(disk)
+        assert cache["bytes_dropped"] == before["bytes_dropped"]
+        assert cache["bytes_filled"] == before["bytes_filled"] + SIZE
+        if how == "kill":
+            disk.kill9()
+            disk.start()
+        else:
+            disk.remount()
+        origin.reset_counts()
+        assert read(disk / key) == expected
+        assert fetched(origin) == 0
+        assert status(disk)["cache"]["bad"] == 0
+
+    undisturbed(check)
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "awsfs umount"])
+def test_a_mount_that_is_told_to_end_takes_the_kernels_pages_along(origin, big, how):
+    disk, expected = big(size=40 * MIB)
+
+    def check(key):
+        assert read(disk / key) == expected
+        if how == "SIGTERM":
+            assert disk.terminate() == 0
+        else:
+            run(disk.binary, "umount", disk.path)
+            assert disk.wait() == 0
+        disk.start()
+        origin.reset_counts()
+        assert read(disk / key) == expected
+        assert fetched(origin) == 0
+
+    undisturbed(check)
+
+
+def test_pages_that_the_kernel_has_dropped_are_fetched_again_when_they_are_read(origin, big):
+    disk, expected = big()
+    assert read(disk / "big0") == expected
+    drop_pages(disk / "big0")
+    cache = idle(disk)
+    lost = cache["bytes_dropped"]
+    assert cache["bytes_filled"] + lost == SIZE
+    disk.remount()
+    assert read(disk / "big0") == expected
+    assert status(disk)["files"]["bytes_fetched"] == lost
+    cache = idle(disk)
+    assert cache["bytes_filled"] + cache["bytes_dropped"] == lost
+
+
+def test_what_is_written_over_the_pages_is_never_taken_for_the_old_version(origin, big):
+    disk, expected = big(size=40 * MIB)
+    old = read(disk / "big0")
+    assert old == expected
+    with open(disk / "big0", "r+b") as f:
+        for at in range(0, 40 * MIB, 128 * 1024):
+            f.seek(at + 1000)
+            f.write(b"another byte or two")
+        f.flush()
+        new = read(disk / "big0")
+        assert new != old
+    idle(disk)
+    assert read(disk / "big0") == new
+    disk.remount()
+    assert read(disk / "big0") == new
+    assert status(disk)["cache"]["bad"] == 0
+
+
+def test_a_file_that_others_replace_meanwhile_is_not_mixed(origin, big):
+    disk, expected = big(ttl="0")
+    assert read(disk / "big0") == expected
+    origin.synthetic(bucket=disk.bucket.name, key="big0", size=SIZE, seed=12)
+    other = read(disk / "big0")
+    assert other != expected
+    idle(disk)
+    disk.remount()
+    assert read(disk / "big0") == other
+    assert status(disk)["cache"]["bad"] == 0
+
+
+@pytest.mark.quiet
+@pytest.mark.parametrize("how", ["umount", "kill"])
+def test_1_gib_as_fast_as_it_comes_is_fetched_once(origin_released, bucket, mount, released, how):
+    witness = bucket(origin_released)
+    disk = mount(witness, binary=released)
+
+    def check(key):
+        origin_released.synthetic(bucket=witness.name, key=key, size=1 << 30, seed=7)
+        before = status(disk)["cache"]["bytes_dropped"]
+        run("dd", "if=%s" % (disk / key), "of=/dev/null", "bs=1M", timeout=60)
+        assert idle(disk)["bytes_dropped"] == before
+        if how == "kill":
+            disk.kill9()
+            disk.start()
+        else:
+            disk.remount()
+        origin_released.reset_counts()
+        run("dd", "if=%s" % (disk / key), "of=/dev/null", "bs=1M", timeout=60)
+        assert fetched(origin_released) == 0
+
+    undisturbed(check)

@@ -1,0 +1,319 @@
+/* What the disk cache takes from the kernel's pages after a read. */
+#include "support.h"
+
+#include "cache/cache.h"
+#include "util/clock.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ORIGIN "http://test/bucket"
+#define MIB    (1024u * 1024)
+#define CHUNK  CACHE_CHUNK
+#define SIZE   (24 * MIB + 4567)
+#define CHUNKS ((SIZE + CHUNK - 1) / CHUNK)
+
+/* The kernel: the pages of one file, and how it is asked for them. */
+struct kernel {
+    pthread_mutex_t mutex;
+    const char *pages;
+    uint64_t lacks; /* the first byte of a page that is not there; UINT64_MAX: all are */
+    bool unknown;   /* it has forgotten the inode */
+    bool holds;     /* it does not answer yet */
+    unsigned asked, answered;
+    uint64_t ino;
+    struct vfs_retrieve *held[8];
+    uint64_t held_at[8];
+    size_t held_len[8];
+    unsigned n_held;
+};
+
+static struct kernel kernel;
+
+static size_t there_from(uint64_t offset, size_t len)
+{
+    uint64_t lacks = kernel.lacks / 4096 * 4096;
+    if (kernel.lacks == UINT64_MAX || lacks + 4096 <= offset || lacks >= offset + len)
+        return len;
+    return lacks < offset ? 0 : (size_t)(lacks - offset);
+}
+
+static bool retrieve(void *arg, uint64_t ino, uint64_t offset, size_t len, struct vfs_retrieve *r)
+{
+    pthread_mutex_lock(&kernel.mutex);
+    assert_true(len <= VFS_RETRIEVE_MAX && offset + len <= SIZE);
+    kernel.asked++;
+    kernel.ino = ino;
+    bool known = !kernel.unknown, holds = kernel.holds && known;
+    size_t have = there_from(offset, len);
+    if (holds) {
+        kernel.held[kernel.n_held] = r;
+        kernel.held_at[kernel.n_held] = offset;
+        kernel.held_len[kernel.n_held++] = have;
+    }
+    kernel.answered += known && !holds;
+    pthread_mutex_unlock(&kernel.mutex);
+    if (known && !holds)
+        r->done(r, kernel.pages + offset, have);
+    return known;
+}
+
+static void answer_held(void)
+{
+    pthread_mutex_lock(&kernel.mutex);
+    kernel.holds = false;
+    unsigned n = kernel.n_held;
+    pthread_mutex_unlock(&kernel.mutex);
+    for (unsigned i = 0; i < n; i++)
+        kernel.held[i]->done(kernel.held[i], kernel.pages + kernel.held_at[i], kernel.held_len[i]);
+}
+
+static unsigned asked(void)
+{
+    pthread_mutex_lock(&kernel.mutex);
+    unsigned n = kernel.asked;
+    pthread_mutex_unlock(&kernel.mutex);
+    return n;
+}
+
+struct place {
+    char dir[64];
+    struct cache *cache;
+    char *text;
+};
+
+static void start(struct rig *r, struct place *p)
+{
+    struct err e = ERR_INIT;
+    snprintf(p->dir, sizeof(p->dir), "/var/tmp/awsfs-refill-XXXXXX");
+    assert_non_null(mkdtemp(p->dir));
+    const struct cache_config config = {.dir = p->dir, .size = 4 * CACHE_MIN_SIZE};
+    if (cache_open(&config, &p->cache, &e))
+        fail_msg("%s", e.msg);
+    p->text = bytes_of(SIZE);
+    kernel = (struct kernel){.pages = p->text, .lacks = UINT64_MAX};
+    pthread_mutex_init(&kernel.mutex, NULL);
+    rig_store(r, &(struct rig_kind){.async = true});
+    r->cfg.memory = 7 * CHUNK; /* an eighth of it is less than a chunk: none but the short last one is kept */
+    r->cfg.cache = p->cache;
+    r->cfg.origin = ORIGIN;
+    r->cfg.notify.retrieve = retrieve;
+    rig_mount(r);
+    others_put(r, "f", p->text);
+}
+
+static void stop(struct rig *r, struct place *p)
+{
+    static int (*const remove_one)(const char *, const struct stat *, int, struct FTW *) =
+        (int (*)(const char *, const struct stat *, int, struct FTW *))(void (*)(void))remove;
+    rig_stop(r);
+    cache_close(p->cache);
+    nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    free(p->text);
+    pthread_mutex_destroy(&kernel.mutex);
+}
+
+static struct vfs_stats stats(struct rig *r)
+{
+    struct vfs_stats s;
+    vfs_stats(r->v, &s);
+    return s;
+}
+
+static void wait_for(bool (*done)(struct rig *r), struct rig *r)
+{
+    uint64_t until = clock_mono_ms() + 60000;
+    while (!done(r)) {
+        assert_true(clock_mono_ms() < until);
+        usleep(2000);
+    }
+}
+
+static bool nothing_waits(struct rig *r)
+{
+    return stats(r).refill_waiting == 0;
+}
+
+static bool something_is_held(struct rig *r)
+{
+    pthread_mutex_lock(&kernel.mutex);
+    bool any = kernel.n_held > 0;
+    pthread_mutex_unlock(&kernel.mutex);
+    return any;
+}
+
+static struct cache_version version(struct rig *r)
+{
+    static char etag[256];
+    struct store_object o = {0};
+    expect_ok(r, store_stat(r->store, "f", NULL, &o, &r->err));
+    snprintf(etag, sizeof(etag), "%s", o.version.etag);
+    store_object_release(&o);
+    return (struct cache_version){.origin = ORIGIN, .key = "f", .etag = etag, .size = SIZE};
+}
+
+/* Chunks that the cache has, each of which must be right. */
+static unsigned held(struct rig *r, struct place *p)
+{
+    static char got[CHUNK];
+    struct cache_version v = version(r);
+    unsigned n = 0;
+    assert_true(cache_drain(p->cache, 60000));
+    struct cache_entry *entry = cache_entry_get(p->cache, &v);
+    for (uint64_t at = 0; at < SIZE; at += CHUNK) {
+        size_t len = SIZE - at < CHUNK ? SIZE - at : CHUNK;
+        if (!cache_read(entry, at, got, len))
+            continue;
+        assert_memory_equal(got, p->text + at, len);
+        n++;
+    }
+    cache_entry_unref(entry);
+    return n;
+}
+
+static void read_all(struct rig *r, struct place *p)
+{
+    struct vfs_handle *h = open_at(r, "f", O_RDONLY);
+    for (uint64_t at = 0; at < SIZE; at += CHUNK) {
+        BUF(out, CHUNK);
+        expect_ok(r, read_some(r, h, at, CHUNK, &out));
+        assert_int_equal(out.len, SIZE - at < CHUNK ? SIZE - at : CHUNK);
+        assert_memory_equal(buf_str(&out), p->text + at, out.len);
+    }
+    release(r, h);
+}
+
+static void what_memory_may_not_be_kept_for_comes_from_the_kernels_pages(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    read_all(&r, &p);
+    wait_for(nothing_waits, &r);
+    assert_int_equal(held(&r, &p), CHUNKS);
+    assert_int_equal(stats(&r).bytes_refilled, (uint64_t)(CHUNKS - 1) * CHUNK);
+    assert_int_equal(stats(&r).bytes_uncached, 0);
+    assert_int_equal(stats(&r).bytes_fetched, SIZE);
+    stop(&r, &p);
+}
+
+static void pages_that_are_gone_are_lost_alone_and_counted(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    kernel.lacks = SIZE / 2;
+    read_all(&r, &p);
+    wait_for(nothing_waits, &r);
+    assert_int_equal(held(&r, &p), CHUNKS - 1);
+    assert_int_equal(stats(&r).bytes_uncached, CHUNK);
+    stop(&r, &p);
+}
+
+static void pages_with_other_bytes_are_not_taken(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    char *other = bytes_of(SIZE);
+    for (uint64_t at = 77; at < SIZE; at += CHUNK)
+        other[at] ^= 1;
+    kernel.pages = other;
+    read_all(&r, &p);
+    wait_for(nothing_waits, &r);
+    assert_int_equal(held(&r, &p), 1); /* what was kept in memory */
+    assert_int_equal(stats(&r).bytes_refilled, 0);
+    assert_int_equal(stats(&r).bytes_uncached, (uint64_t)(CHUNKS - 1) * CHUNK);
+    stop(&r, &p);
+    free(other);
+}
+
+static void what_is_opened_for_writing_meanwhile_is_not_taken(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    kernel.holds = true;
+    read_all(&r, &p);
+    wait_for(something_is_held, &r);
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    answer_held();
+    wait_for(nothing_waits, &r);
+    assert_int_equal(stats(&r).bytes_refilled, 0);
+    assert_int_equal(stats(&r).bytes_uncached, (uint64_t)(CHUNKS - 1) * CHUNK);
+    release(&r, h);
+    stop(&r, &p);
+}
+
+static void an_inode_that_the_kernel_has_forgotten_is_given_up(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    kernel.unknown = true;
+    read_all(&r, &p);
+    wait_for(nothing_waits, &r);
+    assert_int_equal(held(&r, &p), 1);
+    assert_int_equal(stats(&r).bytes_uncached, (uint64_t)(CHUNKS - 1) * CHUNK);
+    stop(&r, &p);
+}
+
+static void *answer_later(void *arg)
+{
+    usleep(100000);
+    answer_held();
+    return NULL;
+}
+
+static void the_end_of_the_mount_waits_for_what_was_asked_and_asks_no_more(void **state)
+{
+    struct rig r;
+    struct place p;
+    pthread_t thread;
+    start(&r, &p);
+    kernel.holds = true;
+    read_all(&r, &p);
+    wait_for(something_is_held, &r);
+    pthread_create(&thread, NULL, answer_later, NULL);
+    rig_unmount(&r);
+    unsigned n = asked();
+    pthread_join(thread, NULL);
+    assert_int_equal(asked(), n);
+    assert_true(n <= 2);
+    stop(&r, &p);
+}
+
+static void before_an_unmount_it_is_waited_for_until_a_deadline(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    read_all(&r, &p);
+    vfs_settle_cache(r.v, 60000);
+    assert_int_equal(stats(&r).refill_waiting, 0);
+    assert_int_equal(held(&r, &p), CHUNKS);
+    stop(&r, &p);
+    start(&r, &p);
+    kernel.holds = true;
+    read_all(&r, &p);
+    vfs_settle_cache(r.v, 50);
+    assert_true(stats(&r).refill_waiting > 0);
+    answer_held();
+    stop(&r, &p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_memory_may_not_be_kept_for_comes_from_the_kernels_pages),
+        cmocka_unit_test(pages_that_are_gone_are_lost_alone_and_counted),
+        cmocka_unit_test(pages_with_other_bytes_are_not_taken),
+        cmocka_unit_test(what_is_opened_for_writing_meanwhile_is_not_taken),
+        cmocka_unit_test(an_inode_that_the_kernel_has_forgotten_is_given_up),
+        cmocka_unit_test(the_end_of_the_mount_waits_for_what_was_asked_and_asks_no_more),
+        cmocka_unit_test(before_an_unmount_it_is_waited_for_until_a_deadline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
