@@ -126,6 +126,7 @@ struct store_call {
 struct store_cond {
     enum { STORE_ALWAYS, STORE_IF_ABSENT, STORE_IF_MATCH } kind;
     const char *etag;           /* for STORE_IF_MATCH, without quotes */
+    bool preferred;             /* on ERR_CONFLICT the caller asks again with STORE_ALWAYS. Of no concern to who carries it out at once */
 };
 
 /* ---- Listing */
@@ -288,6 +289,10 @@ enum err_code store_remove(struct store *s, const char *key, const char *etag, c
  * only when the whole request failed. */
 enum err_code store_remove_many(struct store *s, const char *const *keys, const char *const *etags, size_t n,
                                 const struct store_call *call, enum err_code *results, struct err *e) MUST_CHECK;
+
+/* What calls before this one have changed is durable when it returns. Stores whose calls return when the service has it have nothing to
+ * do. ERR_IO. */
+enum err_code store_sync(struct store *s, const struct store_call *call, struct err *e) MUST_CHECK;
 
 /* ---- Properties: extended attributes xattr_prefix + name */
 

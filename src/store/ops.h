@@ -43,6 +43,7 @@ struct store_ops {
     /* `etags` is NULL unless one of its entries is not. */
     enum err_code (*remove_many)(void *impl, const char *const *keys, const char *const *etags, size_t n,
                                  const struct store_call *call, enum err_code *results, struct err *e);
+    enum err_code (*sync)(void *impl, const struct store_call *call, struct err *e); /* NULL: nothing to do */
     enum err_code (*property_get)(void *impl, const char *key, const struct store_object *object, const char *name,
                                   const struct store_call *call, struct buf *out, struct err *e);
     enum err_code (*property_set)(void *impl, const char *key, const struct store_meta *meta, const char *name,

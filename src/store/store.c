@@ -66,7 +66,7 @@ struct store {
     atomic_uint_fast64_t counts[N_KINDS];
 };
 
-static const struct store_cond always = {STORE_ALWAYS, NULL};
+static const struct store_cond always = {.kind = STORE_ALWAYS};
 
 struct store *store_new(const struct store_ops *ops, void *impl, const struct store_caps *caps, struct err *e)
 {
@@ -361,6 +361,11 @@ enum err_code store_remove_many(struct store *s, const char *const *keys, const 
     started(s, N_REMOVE_MANY);
     enum err_code code = s->ops->remove_many(s->impl, keys, conditions ? etags : NULL, n, call, results, e);
     return ended(N_REMOVE_MANY, keys[0], code, e);
+}
+
+enum err_code store_sync(struct store *s, const struct store_call *call, struct err *e)
+{
+    return s->ops->sync == NULL ? ERR_OK : s->ops->sync(s->impl, call, e);
 }
 
 enum err_code store_property_get(struct store *s, const char *key, const struct store_object *object, const char *name,

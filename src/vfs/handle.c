@@ -222,6 +222,10 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
     enum err_code lost = conflict_told_locked(i, e);
     lock_drop(&v->tree);
     code = nothing ? lost : send_wait(v, i, true, c, e);
+    if (!code) {
+        struct store_call call = call_of(c);
+        code = store_sync(v->store, &call, e);
+    }
     inode_unref(v, i);
     return told(h, code, e);
 }

@@ -122,7 +122,7 @@ static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct st
     struct store_call call = call_of(c);
     struct store_copy copy = {.from = r->from_key, .from_etag = from_etag, .size = size, .to = r->to_key, .meta = meta,
                               .uploads = &v->copy_uploads};
-    copy.cond = target_etag ? (struct store_cond){STORE_IF_MATCH, target_etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
+    copy.cond = target_etag ? (struct store_cond){.kind = STORE_IF_MATCH, .etag = target_etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
     if (vfs_has(v, STORE_RENAME)) {
         snprintf(version->etag, sizeof(version->etag), "%s", from_etag);
         version->size = size;

@@ -37,7 +37,7 @@ enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vf
     if (!stage)
         return err_set(e, ERR_INVAL, "the local file has no content");
     struct upload u = {.key = r->to_key, .stage = stage, .meta = meta, .cancel = c->cancel};
-    u.cond = etag ? (struct store_cond){STORE_IF_MATCH, etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
+    u.cond = etag ? (struct store_cond){.kind = STORE_IF_MATCH, .etag = etag} : (struct store_cond){.kind = STORE_IF_ABSENT};
     struct store_version version;
     code = stage_freeze(stage, e);
     if (code)

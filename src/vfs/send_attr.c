@@ -46,7 +46,7 @@ void send_attr(struct vfs *v, struct inode *i)
         code = put_marker(v, key, meta, cancel, &version, &err);
     } else if (!code && !gone) {
         struct store_copy copy = {.from = key, .from_etag = etag, .size = size, .to = key, .meta = meta,
-                                  .cond = {STORE_IF_MATCH, etag}, .uploads = &v->copy_uploads};
+                                  .cond = {.kind = STORE_IF_MATCH, .etag = etag}, .uploads = &v->copy_uploads};
         struct store_call call = {.cancel = cancel};
         code = store_copy(v->store, &copy, &call, &version, &err);
     }

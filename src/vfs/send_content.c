@@ -69,6 +69,7 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     if (!s->key || (i->etag && !s->etag))
         return err_set(e, ERR_NOMEM, "out of memory");
     s->cond = send_condition(i, s->etag);
+    s->cond.preferred = s->rewrite;
     return ERR_OK;
 }
 

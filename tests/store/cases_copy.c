@@ -75,17 +75,17 @@ static void a_copy_over_what_is_there_is_refused(struct suite *s)
     (void)put_str(s, key_of(s, "from"), "from");
     struct store_version there = put_str(s, key_of(s, "to"), "to"), v;
     struct store_copy c = {
-        .from = key_of(s, "from"), .size = 4, .to = key_of(s, "to"), .cond = {STORE_IF_ABSENT, NULL}};
+        .from = key_of(s, "from"), .size = 4, .to = key_of(s, "to"), .cond = {.kind = STORE_IF_ABSENT}};
     assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
     assert_content(s, key_of(s, "to"), "to");
-    c.cond = (struct store_cond){STORE_IF_MATCH, "0123456789abcdef0123456789abcdef"};
+    c.cond = (struct store_cond){.kind = STORE_IF_MATCH, .etag = "0123456789abcdef0123456789abcdef"};
     assert_int_equal(copy(s, &c, &v), ERR_CONFLICT);
     assert_content(s, key_of(s, "to"), "to");
     c.cond.etag = there.etag;
     assert_int_equal(copy(s, &c, &v), ERR_OK);
     assert_content(s, key_of(s, "to"), "from");
     c.to = key_of(s, "free");
-    c.cond = (struct store_cond){STORE_IF_ABSENT, NULL};
+    c.cond = (struct store_cond){.kind = STORE_IF_ABSENT};
     assert_int_equal(copy(s, &c, &v), ERR_OK);
 }
 
@@ -248,6 +248,6 @@ const struct suite_case copy_cases[] = {
     {"a copy by parts of another version is a conflict", a_copy_by_parts_of_another_version_is_a_conflict,
      NEED_SOURCE_PART},
     {"a copy stores a time where there is none", a_copy_stores_a_time_where_there_is_none, 0},
-    {"a copy by parts tells of its upload", a_copy_by_parts_tells_of_its_upload, 0},
+    {"a copy by parts tells of its upload", a_copy_by_parts_tells_of_its_upload, NEED_AT_ONCE},
     {NULL, NULL, 0},
 };

@@ -33,7 +33,7 @@ static enum err_code put_known(struct suite *s, const char *key, const char *tex
 static void a_put_whose_answer_was_lost_succeeds(struct suite *s)
 {
     const char *key = key_of(s, "f");
-    struct store_cond absent = {STORE_IF_ABSENT, NULL};
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
     struct store_version v;
     origin_fault(s, "PutObject", key, "{\"execute_then_reset\":true}");
     assert_int_equal(put_known(s, key, "hello world", &absent, &v), ERR_OK);
@@ -48,7 +48,7 @@ static void an_overwrite_whose_answer_was_lost_succeeds(struct suite *s)
 {
     const char *key = key_of(s, "f");
     struct store_version old = put_str(s, key, "old"), v;
-    struct store_cond match = {STORE_IF_MATCH, old.etag};
+    struct store_cond match = {.kind = STORE_IF_MATCH, .etag = old.etag};
     origin_fault(s, "PutObject", key, "{\"execute_then_reset\":true}");
     assert_int_equal(put_known(s, key, "hello world", &match, &v), ERR_OK);
     origin_clear(s);
@@ -59,7 +59,7 @@ static void a_stranger_after_a_lost_request_is_still_a_conflict(struct suite *s)
 {
     const char *key = key_of(s, "f");
     (void)put_str(s, key, "a stranger's");
-    struct store_cond absent = {STORE_IF_ABSENT, NULL};
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
     struct store_version v;
     origin_fault(s, "PutObject", key, "{\"reset\":true}");
     assert_int_equal(put_known(s, key, "hello world", &absent, &v), ERR_CONFLICT);
@@ -70,7 +70,7 @@ static void a_stranger_after_a_lost_request_is_still_a_conflict(struct suite *s)
 static void an_upload_whose_answer_was_lost_succeeds(struct suite *s)
 {
     const char *key = key_of(s, "f");
-    struct store_cond absent = {STORE_IF_ABSENT, NULL};
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
     struct store_version v;
     origin_fault(s, "CompleteMultipartUpload", key, "{\"execute_then_reset\":true}");
     assert_int_equal(upload(s, key, "some bytes", 10, 10, &absent, &v), ERR_OK);
@@ -86,7 +86,7 @@ static void a_copy_whose_answer_was_lost_succeeds(struct suite *s)
 {
     const char *from = key_of(s, "from"), *to = key_of(s, "to");
     struct store_version f = put_str(s, from, "bytes"), v;
-    struct store_copy c = {.from = from, .from_etag = f.etag, .size = 5, .to = to, .cond = {STORE_IF_ABSENT, NULL}};
+    struct store_copy c = {.from = from, .from_etag = f.etag, .size = 5, .to = to, .cond = {.kind = STORE_IF_ABSENT}};
     struct err e = ERR_INIT;
     origin_fault(s, "CopyObject", to, "{\"execute_then_reset\":true}");
     assert_ok(store_copy(s->store, &c, NULL, &v, &e), &e);

@@ -7,7 +7,7 @@
 
 #define DONE_UNANSWERED "{\"execute_then_reset\":true}"
 
-static const struct store_cond absent = {STORE_IF_ABSENT, NULL};
+static const struct store_cond absent = {.kind = STORE_IF_ABSENT};
 static const struct store_call soon = {.timeout_ms = 1000};
 
 static enum err_code put(struct suite *s, const char *key, const char *text, const struct store_meta *meta,
@@ -48,7 +48,7 @@ static void the_next_put_of_other_bytes_replaces_them(struct suite *s)
 {
     const char *key = key_of(s, "f");
     struct store_version v, old = put_str(s, key, "old");
-    const struct store_cond match = {STORE_IF_MATCH, old.etag};
+    const struct store_cond match = {.kind = STORE_IF_MATCH, .etag = old.etag};
     give_up(s, key, "one", &match, DONE_UNANSWERED);
     give_up(s, key, "and two", &match, DONE_UNANSWERED); /* refused, but that was not heard either */
     assert_content(s, key, "one");
@@ -89,7 +89,7 @@ static void a_call_on_another_condition_is_still_refused(struct suite *s)
 {
     const char *key = key_of(s, "f");
     struct store_version v;
-    const struct store_cond match = {STORE_IF_MATCH, "00000000000000000000000000000000"};
+    const struct store_cond match = {.kind = STORE_IF_MATCH, .etag = "00000000000000000000000000000000"};
     give_up(s, key, "bytes", &absent, DONE_UNANSWERED);
     assert_int_equal(put(s, key, "other", NULL, &match, &v), ERR_CONFLICT);
     assert_content(s, key, "bytes");
@@ -155,7 +155,7 @@ static void the_next_copy_is_no_conflict(struct suite *s)
     const char *from = key_of(s, "from"), *to = key_of(s, "to");
     struct store_version f = put_str(s, from, "bytes"), v;
     const struct store_copy c = {
-        .from = from, .from_etag = f.etag, .size = 5, .to = to, .cond = {STORE_IF_ABSENT, NULL}};
+        .from = from, .from_etag = f.etag, .size = 5, .to = to, .cond = {.kind = STORE_IF_ABSENT}};
     struct err e = ERR_INIT;
     origin_fault_always(s, "CopyObject", to, DONE_UNANSWERED);
     enum err_code code = store_copy(s->store, &c, &soon, &v, &e);

@@ -65,7 +65,7 @@ static void *race(void *arg)
     struct bytes b;
     struct store_version v;
     struct err e = ERR_INIT;
-    struct store_cond cond = {STORE_IF_ABSENT, NULL};
+    struct store_cond cond = {.kind = STORE_IF_ABSENT};
     r->code = store_put(r->s->store, r->key, body_of_str(&b, r->text), NULL, &cond, NULL, &v, &e);
     return NULL;
 }

@@ -144,7 +144,7 @@ enum err_code s3_change(struct s3_store *s, const struct s3_change *c, struct st
         } else if (refused) {
             code = whose;
             v = there;
-            on = (struct store_cond){STORE_IF_MATCH, there.etag};
+            on = (struct store_cond){.kind = STORE_IF_MATCH, .etag = there.etag};
         }
     }
     if (code == ERR_AGAIN)

@@ -249,7 +249,7 @@ static void a_rename_is_one_step_where_the_store_has_it(void **state)
     struct fixture f = fixture_new((struct mem_options){.caps = &caps});
     struct err e = ERR_INIT;
     assert_int_equal(put(f.s, "a", "x"), ERR_OK);
-    struct store_copy c = {.from = "a", .to = "b", .cond = {STORE_IF_ABSENT, NULL}};
+    struct store_copy c = {.from = "a", .to = "b", .cond = {.kind = STORE_IF_ABSENT}};
     assert_int_equal(store_rename(f.s, &c, NULL, &e), ERR_OK);
     struct store_object o = {0};
     assert_int_equal(store_stat(f.s, "a", NULL, &o, &e), ERR_NOT_FOUND);
