@@ -23,6 +23,7 @@ enum lock_rank {
     LOCK_CACHE = 53,       /* the disk cache's queues and its table of entries */
     LOCK_CACHE_INDEX = 54, /* the index's connections that are free */
     LOCK_UPLOADS = 55,     /* the record of multipart uploads */
+    LOCK_WRITEBACK = 56,   /* what is journaled and not sent yet */
     LOCK_WAL = 57,         /* a write-ahead log */
     LOCK_STORE = 60,       /* a store's own state (in-memory store, probes, rate limit) */
     LOCK_AWS_CREDS = 65,

@@ -215,7 +215,7 @@ static void metadata_go_with_the_upload(struct suite *s)
 static void an_upload_over_a_new_object_is_refused(struct suite *s)
 {
     struct store_version v;
-    struct store_cond absent = {STORE_IF_ABSENT, NULL};
+    struct store_cond absent = {.kind = STORE_IF_ABSENT};
     assert_int_equal(upload(s, key_of(s, "new"), "abc", 3, 3, &absent, &v), ERR_OK);
     assert_int_equal(upload(s, key_of(s, "new"), "def", 3, 3, &absent, &v), ERR_CONFLICT);
     assert_content(s, key_of(s, "new"), "abc");
@@ -225,7 +225,7 @@ static void an_upload_over_another_version_is_refused(struct suite *s)
 {
     struct store_version v, v2;
     assert_int_equal(upload(s, key_of(s, "f"), "abc", 3, 3, NULL, &v), ERR_OK);
-    struct store_cond match = {STORE_IF_MATCH, v.etag};
+    struct store_cond match = {.kind = STORE_IF_MATCH, .etag = v.etag};
     assert_int_equal(upload(s, key_of(s, "f"), "def", 3, 3, &match, &v2), ERR_OK);
     assert_int_equal(upload(s, key_of(s, "f"), "ghi", 3, 3, &match, &v2), ERR_CONFLICT);
     assert_content(s, key_of(s, "f"), "def");
@@ -269,17 +269,17 @@ static void wrong_part_lists_are_refused_before_a_request(struct suite *s)
 }
 
 const struct suite_case multipart_cases[] = {
-    {"parts become one object", parts_become_one_object, 0},
-    {"parts may come in parallel and in any order", parts_may_come_in_parallel_and_in_any_order, 0},
-    {"a part may be a range of an object", a_part_may_be_a_range_of_an_object, 0},
-    {"nothing of an upload shows before its end", nothing_shows_before_the_end, 0},
-    {"an upload that was aborted cannot be finished", an_upload_that_was_aborted_cannot_be_finished, NEED_GONE_UPLOAD},
-    {"uploads are listed by their key", uploads_are_listed_by_their_key, 0},
-    {"metadata go with the upload", metadata_go_with_the_upload, 0},
-    {"an upload of a new object is refused where one is", an_upload_over_a_new_object_is_refused, 0},
-    {"an upload over another version is refused", an_upload_over_another_version_is_refused, NEED_FINISH_MATCH},
-    {"a part sent again replaces the first", a_part_sent_again_replaces_the_first, 0},
-    {"parts that are too small are refused", small_parts_are_refused, NEED_MULTIPART_RULES},
-    {"wrong lists of parts are refused before a request", wrong_part_lists_are_refused_before_a_request, 0},
+    {"parts become one object", parts_become_one_object, NEED_PARTS},
+    {"parts may come in parallel and in any order", parts_may_come_in_parallel_and_in_any_order, NEED_PARTS},
+    {"a part may be a range of an object", a_part_may_be_a_range_of_an_object, NEED_PARTS},
+    {"nothing of an upload shows before its end", nothing_shows_before_the_end, NEED_PARTS},
+    {"an upload that was aborted cannot be finished", an_upload_that_was_aborted_cannot_be_finished, NEED_GONE_UPLOAD | NEED_PARTS},
+    {"uploads are listed by their key", uploads_are_listed_by_their_key, NEED_PARTS},
+    {"metadata go with the upload", metadata_go_with_the_upload, NEED_PARTS},
+    {"an upload of a new object is refused where one is", an_upload_over_a_new_object_is_refused, NEED_PARTS},
+    {"an upload over another version is refused", an_upload_over_another_version_is_refused, NEED_FINISH_MATCH | NEED_PARTS},
+    {"a part sent again replaces the first", a_part_sent_again_replaces_the_first, NEED_PARTS},
+    {"parts that are too small are refused", small_parts_are_refused, NEED_MULTIPART_RULES | NEED_PARTS},
+    {"wrong lists of parts are refused before a request", wrong_part_lists_are_refused_before_a_request, NEED_PARTS},
     {NULL, NULL, 0},
 };

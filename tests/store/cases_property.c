@@ -264,7 +264,7 @@ const struct suite_case property_cases[] = {
     {"a copy keeps storage class and acl", a_copy_keeps_storage_class_and_acl, NEED_ACL | NEED_S3 | NEED_STORAGE_CLASS},
     {"urls name the object", urls_name_the_object, NEED_S3},
     {"the storage class can be changed", the_storage_class_can_be_changed, NEED_S3 | NEED_STORAGE_CLASS},
-    {"an object put by parts can be overwritten", an_object_put_by_parts_can_be_overwritten, 0},
+    {"an object put by parts can be overwritten", an_object_put_by_parts_can_be_overwritten, NEED_PARTS},
     {"what cannot be asked for does not fail a write", what_cannot_be_asked_for_does_not_fail_a_write,
      NEED_BROKEN_BODY | NEED_S3 | NEED_TAGS},
     {"more metadata than an object holds are refused without a request",

@@ -41,6 +41,8 @@ enum {
     NEED_MD5 = 1 << 21,             /* ETags that are MD5s, by which bytes put without their SHA-512 are recognised */
     NEED_HONOURED = 1 << 22,        /* honours conditions, so that they cost no request of their own */
     NEED_ONE_CREATOR = 1 << 23,     /* honours If-None-Match of PUT: where it does not, a moment stays open */
+    NEED_AT_ONCE = 1 << 24,         /* a call returns when the service has decided */
+    NEED_PARTS = 1 << 25,           /* takes uploads by parts */
 };
 
 struct suite {

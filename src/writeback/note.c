@@ -1,0 +1,156 @@
+/* What happens to operations, in the log. */
+#include "util/clock.h"
+#include "util/log.h"
+#include "writeback/inside.h"
+
+#include <string.h>
+
+#define DONE_MAX 16384 /* bytes of a record that has no body */
+
+static const enum record_kind kinds[] = {[OP_PUT] = RECORD_PUT, [OP_COPY] = RECORD_COPY, [OP_REMOVE] = RECORD_REMOVE};
+
+struct pairs {
+    struct record_pair *xattrs, *props;
+};
+
+static void pairs_release(struct pairs *p)
+{
+    free(p->xattrs);
+    free(p->props);
+}
+
+static struct record_pair *pairs_of(const struct store_pair *from, size_t n)
+{
+    struct record_pair *to = calloc(n + 1, sizeof(*to));
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct record_pair){.name = from[i].name, .value = from[i].value, .len = from[i].len};
+    return to;
+}
+
+static enum err_code meta_of(const struct store_meta *m, struct record_meta *out, struct pairs *pairs, struct err *e)
+{
+    pairs->xattrs = pairs_of(m->xattrs, m->n_xattrs);
+    pairs->props = pairs_of(m->props, m->n_props);
+    if (!pairs->xattrs || !pairs->props)
+        return err_set(e, ERR_NOMEM, "no memory for a record");
+    *out = (struct record_meta){.has = m->has, .mode = m->mode, .uid = m->uid, .gid = m->gid, .mtime = m->mtime, .atime = m->atime,
+                                .ctime = m->ctime, .xattrs = pairs->xattrs, .n_xattrs = m->n_xattrs, .props = pairs->props,
+                                .n_props = m->n_props};
+    return ERR_OK;
+}
+
+static enum err_code append(struct writeback *w, const struct record *r, size_t max, uint64_t *number, struct err *e)
+{
+    BUF(out, max);
+    enum err_code code = record_encode(r, &out, e);
+    if (!code)
+        code = wal_append(w->wal, out.data, out.len, number, e);
+    if (code)
+        return code;
+    if (w->durable == w->appended)
+        w->unsynced_ms = clock_mono_ms();
+    w->appended = *number;
+    return ERR_OK;
+}
+
+enum err_code note_op(struct writeback *w, struct op *o, struct err *e)
+{
+    lock_assert_held(&w->lock);
+    CLEANUP_RELEASE(pairs_release) struct pairs pairs = {0};
+    struct record_meta meta;
+    struct record r = {.kind = kinds[o->kind], .when = o->when, .size = o->size, .sha512 = o->sha512};
+    if (o->meta) {
+        enum err_code code = meta_of(o->meta, &meta, &pairs, e);
+        if (code)
+            return code;
+        r.meta = &meta;
+    }
+    switch (o->kind) {
+    case OP_PUT:
+        r.key = o->node->key;
+        r.body = o->body->bytes && o->size ? o->body->bytes : NULL;
+        r.file = o->body->file;
+        r.crc64nvme = o->has_crc ? &o->crc64nvme : NULL;
+        break;
+    case OP_COPY:
+        r.key = o->from->key;
+        r.to = o->node->key;
+        r.etag = o->from_etag;
+        r.mtime = o->has_mtime ? &o->mtime : NULL;
+        break;
+    case OP_REMOVE:
+        r.key = o->node->key;
+        r.etag = o->cond_etag;
+        r.size = 0;
+        break;
+    }
+    if (o->kind != OP_REMOVE) {
+        r.cond = (enum record_cond_kind)(o->cond == STORE_IF_ABSENT ? RECORD_IF_ABSENT : o->cond == STORE_IF_MATCH ? RECORD_IF_MATCH : RECORD_ALWAYS);
+        r.cond_etag = o->cond_etag;
+    }
+    return append(w, &r, WAL_RECORD_MAX, &o->number, e);
+}
+
+static void note(struct writeback *w, const struct record *r)
+{
+    struct err err = ERR_INIT;
+    uint64_t number;
+    if (append(w, r, DONE_MAX, &number, &err))
+        LOG_WARN("writeback", "the end of an operation is not in the journal: %s", err.msg);
+}
+
+void note_done(struct writeback *w, const struct op *o, enum record_how how, uint64_t into, const struct store_version *version)
+{
+    lock_assert_held(&w->lock);
+    struct record r = {.kind = RECORD_DONE, .of = o->number, .how = how, .into = into, .version_etag = ""};
+    if (version) {
+        r.version_etag = version->etag;
+        r.version_size = version->size;
+        r.version_mtime = version->mtime;
+    }
+    note(w, &r);
+}
+
+void note_failed(struct writeback *w, const struct op *o)
+{
+    lock_assert_held(&w->lock);
+    struct record r = {.kind = RECORD_FAILED, .when = clock_now(), .of = o->number, .code = o->code, .text = o->error ? o->error : "",
+                       .attempts = o->attempts};
+    note(w, &r);
+}
+
+void note_conflict(struct writeback *w, const struct op *o, const char *kept, const struct store_version *version)
+{
+    lock_assert_held(&w->lock);
+    struct record r = {.kind = RECORD_CONFLICT, .when = clock_now(), .of = o->number, .key = kept, .version_etag = version->etag,
+                       .version_size = version->size, .version_mtime = version->mtime};
+    note(w, &r);
+}
+
+enum err_code note_sync(struct writeback *w, uint64_t number, struct err *e)
+{
+    lock_take(&w->lock);
+    bool durable = number <= w->durable;
+    lock_drop(&w->lock);
+    if (durable)
+        return ERR_OK;
+    enum err_code code = wal_sync(w->wal, number, e);
+    LOCK_SCOPE(&w->lock);
+    if (!code && number > w->durable)
+        w->durable = number;
+    return code;
+}
+
+void note_tidy(struct writeback *w)
+{
+    struct err err = ERR_INIT;
+    bodies_mark(w->bodies);
+    lock_take(&w->lock);
+    uint64_t appended = w->appended;
+    uint64_t needed = table_keeps(w);
+    lock_drop(&w->lock);
+    if (note_sync(w, appended, &err))
+        return; /* the journal says so itself; nothing is removed */
+    bodies_tidy(w->bodies);
+    wal_trim(w->wal, needed);
+}

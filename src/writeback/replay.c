@@ -1,0 +1,138 @@
+/*
+ * What an earlier mount has left: records become operations again, ends take them away. Each may have been sent, so nothing is merged with
+ * it, and a condition that fails may be our own doing (conflict.c).
+ */
+#include "util/log.h"
+#include "util/str.h"
+#include "writeback/inside.h"
+
+#include <string.h>
+
+static enum err_code take_pairs(struct store_meta *m, const struct record_pair *pairs, size_t n, bool xattrs, struct err *e)
+{
+    enum err_code code = ERR_OK;
+    for (size_t k = 0; !code && k < n; k++)
+        code = xattrs ? store_meta_set_xattr(m, pairs[k].name, pairs[k].value ? pairs[k].value : "", pairs[k].len, e)
+                      : store_meta_set_prop(m, pairs[k].name, pairs[k].value ? pairs[k].value : "", pairs[k].len, e);
+    return code;
+}
+
+static enum err_code take_meta(struct op *o, const struct record_meta *from, struct err *e)
+{
+    if (!from)
+        return ERR_OK;
+    struct store_meta *m = o->meta = store_meta_new();
+    if (!m)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    m->has = from->has;
+    m->mode = from->mode;
+    m->uid = from->uid;
+    m->gid = from->gid;
+    m->mtime = from->mtime;
+    m->atime = from->atime;
+    m->ctime = from->ctime;
+    enum err_code code = take_pairs(m, from->xattrs, from->n_xattrs, true, e);
+    return code ? code : take_pairs(m, from->props, from->n_props, false, e);
+}
+
+static enum err_code take_put(struct writeback *w, struct op *o, const struct record *r, struct err *e)
+{
+    o->body = r->file ? body_of_file(w->bodies, r->file, r->size, e) : body_of_bytes(w->bodies, r->body, (size_t)r->size, e);
+    if (!o->body)
+        return e->code ? e->code : ERR_NOMEM;
+    w->bytes += r->size;
+    if (r->sha512 && !(o->sha512 = malloc(64)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    if (r->sha512)
+        memcpy(o->sha512, r->sha512, 64);
+    o->has_crc = r->crc64nvme != NULL;
+    o->crc64nvme = r->crc64nvme ? *r->crc64nvme : 0;
+    return op_name_version(o, e);
+}
+
+static enum err_code take_copy(struct writeback *w, struct op *o, const struct record *r, struct err *e)
+{
+    o->from = node_get(w, r->key);
+    o->from_etag = strdup(r->etag ? r->etag : "");
+    o->etag = strdup(r->etag ? r->etag : "");
+    o->has_mtime = r->mtime != NULL;
+    if (r->mtime)
+        o->mtime = *r->mtime;
+    return o->from && o->from_etag && o->etag ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+static enum err_code take(struct writeback *w, uint64_t number, const struct record *r, enum op_kind kind, struct err *e)
+{
+    CLEANUP(op_free) struct op *o = op_new(kind);
+    if (!o)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    o->number = number;
+    o->left = true;
+    o->size = r->size;
+    o->when = r->when;
+    const char *etag = kind == OP_REMOVE ? r->etag : r->cond_etag;
+    o->cond = kind == OP_REMOVE ? (etag ? STORE_IF_MATCH : STORE_ALWAYS)
+              : r->cond == RECORD_IF_ABSENT ? STORE_IF_ABSENT : r->cond == RECORD_IF_MATCH ? STORE_IF_MATCH : STORE_ALWAYS;
+    if (etag && !(o->cond_etag = strdup(etag)))
+        return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = take_meta(o, r->meta, e);
+    if (!code && kind == OP_PUT)
+        code = take_put(w, o, r, e);
+    if (!code && kind == OP_COPY)
+        code = take_copy(w, o, r, e);
+    if (code)
+        return code;
+    o->node = node_get(w, kind == OP_COPY ? r->to : r->key);
+    if (!o->node)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    op_link(w, TAKE(o));
+    return ERR_OK;
+}
+
+static struct op *find(struct writeback *w, uint64_t number)
+{
+    struct op *o;
+    TAILQ_FOREACH_REVERSE(o, &w->all, all_ops, all_link)
+        if (o->number <= number)
+            return o->number == number ? o : NULL;
+    return NULL;
+}
+
+static void end(struct writeback *w, const struct record *r)
+{
+    struct op *o = find(w, r->of);
+    if (!o)
+        return;
+    struct store_version version = {.size = r->version_size, .mtime = r->version_mtime};
+    bool made = r->kind == RECORD_DONE && r->how == RECORD_SENT && o->kind != OP_REMOVE && r->version_etag && *r->version_etag;
+    if (made) {
+        memcpy(version.etag, r->version_etag, strnlen(r->version_etag, sizeof(version.etag) - 1));
+        sender_settled(w, o, &version);
+    }
+    w->bytes -= o->body ? o->size : 0;
+    op_unlink(w, o);
+    op_free(o);
+}
+
+enum err_code replay_record(void *arg, uint64_t number, const void *p, size_t len, struct err *e)
+{
+    struct writeback *w = arg;
+    CLEANUP(record_free) struct record *r = record_decode(p, len, e);
+    if (!r)
+        return e->code;
+    LOCK_SCOPE(&w->lock);
+    switch (r->kind) {
+    case RECORD_PUT:
+        return take(w, number, r, OP_PUT, e);
+    case RECORD_COPY:
+        return take(w, number, r, OP_COPY, e);
+    case RECORD_REMOVE:
+        return take(w, number, r, OP_REMOVE, e);
+    case RECORD_DONE:
+    case RECORD_CONFLICT:
+        end(w, r);
+        return ERR_OK;
+    default: /* what has become of attempts */
+        return ERR_OK;
+    }
+}
