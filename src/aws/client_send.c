@@ -154,20 +154,21 @@ static enum err_code check_headers(const struct aws_param *headers, struct err *
 /* SHA-256 of the whole body, read in pieces. */
 static enum err_code hash_body(struct aws_job *job, struct err *e)
 {
+    static const char zeros[4096];
     CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_SHA256, e);
-    CLEANUP_RELEASE(buf_release) struct buf chunk = {.max = CHUNK + 1, .secret = job->r.secret};
+    size_t size = job->body.size < CHUNK ? (size_t)job->body.size : CHUNK;
+    CLEANUP_RELEASE(buf_release) struct buf chunk = {.max = CHUNK + sizeof(zeros), .secret = job->r.secret};
     uint8_t sum[DIGEST_MAX];
     enum err_code code = ERR_OK;
     uint64_t at = 0;
-    char zero[256] = {0};
 
-    while (chunk.len < CHUNK)
-        buf_add(&chunk, zero, sizeof(zero));
+    while (!chunk.failed && chunk.len < size)
+        buf_add(&chunk, zeros, sizeof(zeros));
     if (!d || buf_check(&chunk, "body", e))
         return ERR_NOMEM;
     while (!code && at < job->body.size) {
         uint64_t left = job->body.size - at;
-        ssize_t n = job->body.read(job->body.arg, at, chunk.data, left < CHUNK ? (size_t)left : CHUNK);
+        ssize_t n = job->body.read(job->body.arg, at, chunk.data, left < size ? (size_t)left : size);
 
         if (n <= 0)
             return err_set(e, ERR_IO, "%s: what is to be sent cannot be read", job->r.what);

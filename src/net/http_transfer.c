@@ -10,7 +10,7 @@
 /* libcurl takes the buffer for receiving anew for each transfer. Below malloc()'s threshold for mappings it is memory that was
  * touched before, and it fits into the processor's second cache beside what is copied out of it. */
 #define RECEIVE_BYTES (64L * 1024)
-#define SEND_BYTES    (256L * 1024)
+#define SEND_BYTES    (256L * 1024) /* a quarter for short bodies, for the same reason */
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg)
 {
@@ -105,7 +105,7 @@ static CURLcode set_method(struct http_transfer *t)
     if (t->req.method == HTTP_PUT || t->req.method == HTTP_POST || t->body.size > 0) {
         SET(t, rc, CURLOPT_UPLOAD, 1L);
         SET(t, rc, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->body.size);
-        SET(t, rc, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
+        SET(t, rc, CURLOPT_UPLOAD_BUFFERSIZE, t->body.size < SEND_BYTES / 2 ? SEND_BYTES / 4 : SEND_BYTES);
     }
     return rc;
 }
