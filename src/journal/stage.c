@@ -14,6 +14,7 @@ static enum err_code start(struct stage *s, const char *dir, uint64_t base_size,
         stage_map_set(&s->live, 0, base_size, MAP_BASE);
     if (!dir)
         return ERR_OK;
+    stage_same_all(&s->same, base_size);
     s->dir = strdup(dir);
     if (!s->dir)
         return err_set(e, ERR_NOMEM, "no memory for a staging file");
@@ -36,6 +37,9 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
     stage_bytes_in_memory(&s->main);
     stage_bytes_in_memory(&s->over);
     stage_sums_init(&s->sums);
+    stage_same_init(&s->same);
+    stage_same_init(&s->same_frozen);
+    stage_same_init(&s->same_since);
     lock_init(&s->lock, "stage", LOCK_STAGE);
     lock_init(&s->map_lock, "stage map", LOCK_LEAF);
     if (start(s, dir, base_size, e)) {
@@ -62,6 +66,9 @@ void stage_free(struct stage *s)
     stage_map_release(&s->frozen);
     free(s->parts);
     free(s->sums.whole);
+    stage_same_release(&s->same);
+    stage_same_release(&s->same_frozen);
+    stage_same_release(&s->same_since);
     lock_release(&s->map_lock);
     lock_release(&s->lock);
     free(s->dir);
@@ -266,6 +273,8 @@ static bool rebase_locked(struct stage *s, uint64_t base_size)
     if (s->is_frozen || s->live.size > 0 || stage_map_reserve(&s->live, 1, NULL))
         return false;
     stage_map_set(&s->live, 0, base_size, MAP_BASE);
+    if (s->dir)
+        stage_same_all(&s->same, base_size);
     return true;
 }
 

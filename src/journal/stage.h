@@ -88,6 +88,13 @@ enum stage_extent { STAGE_HELD, STAGE_BASE, STAGE_HOLE, STAGE_SENT /* only in an
 /* What is at `offset` and for how many bytes; STAGE_END at or beyond the size. With `frozen` of the frozen state. */
 enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen, uint64_t *len);
 
+/* The frozen state is an object now: what does not change from then on is the same there. While it is frozen. Waits for no disk. */
+void stage_put_done(struct stage *s);
+
+/* Whether the bytes at `offset` are, where they are held or not, those of the object that it was last put as or started from, and for
+ * how many bytes that is so. Some that are may be said not to be. Waits for no disk. */
+bool stage_same_at(struct stage *s, uint64_t offset, bool frozen, uint64_t *len);
+
 /* True if no byte of the state must come from the base. */
 bool stage_complete(struct stage *s, bool frozen);
 

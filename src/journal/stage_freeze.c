@@ -61,6 +61,7 @@ enum err_code stage_freeze(struct stage *s, struct err *e)
     s->is_frozen = code == ERR_OK;
     s->low = s->live.size;
     stage_sums_freeze_locked(s);
+    stage_same_freeze_locked(s);
     for (size_t i = 0; i < s->n_parts; i++)
         s->parts[i].frozen_touched = s->parts[i].touched;
     lock_drop(&s->map_lock);
@@ -74,6 +75,7 @@ void stage_unfreeze_locked(struct stage *s)
     lock_take(&s->map_lock);
     s->is_frozen = false;
     stage_sums_thaw_locked(s);
+    stage_same_thaw_locked(s);
     stage_map_release(&s->frozen);
     lock_drop(&s->map_lock);
     stage_bytes_cut(&s->main, s->low);

@@ -33,6 +33,13 @@ struct stage_sums {             /* of what was written in order (stage_sums.c); 
     struct stage_sum frozen_last;
 };
 
+struct stage_same { /* stage_same.c; under map_lock */
+    uint8_t *bits;
+    size_t cap;
+    uint64_t upto; /* nothing behind it is the same */
+    uint64_t step; /* constant */
+};
+
 struct stage {
     struct lock lock;     /* LOCK_STAGE */
     struct lock map_lock; /* LOCK_LEAF */
@@ -47,6 +54,8 @@ struct stage {
     size_t n_parts, parts_cap;
     uint64_t low; /* the smallest size since the freeze */
     struct stage_sums sums;
+    struct stage_same same, same_frozen; /* of the live and of the frozen state */
+    struct stage_same same_since;        /* what the live one has in common with the frozen one */
 };
 
 /* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
@@ -58,6 +67,14 @@ void stage_touch_locked(struct stage *s, uint64_t start, uint64_t end);
 
 /* ERR_BUSY where a byte of [start, end) is only in an upload. */
 enum err_code stage_check_here_locked(const struct stage *s, uint64_t start, uint64_t end, struct err *e) MUST_CHECK;
+
+void stage_same_init(struct stage_same *m);
+/* With map_lock held. */
+void stage_same_all(struct stage_same *m, uint64_t size);
+void stage_same_changed_locked(struct stage *s, uint64_t start, uint64_t end);
+void stage_same_freeze_locked(struct stage *s);
+void stage_same_thaw_locked(struct stage *s);
+void stage_same_release(struct stage_same *m);
 
 void stage_sums_init(struct stage_sums *m);
 /* [offset, offset + len) is `p` now, NULL: something else; or the file ends at `size`. Before stage_touch_locked(). */

@@ -29,6 +29,7 @@ void stage_touch_locked(struct stage *s, uint64_t start, uint64_t end)
 {
     lock_assert_held(&s->lock);
     LOCK_SCOPE(&s->map_lock);
+    stage_same_changed_locked(s, start, end);
     for (size_t i = find_locked(s, start); i < s->n_parts && s->parts[i].start < end; i++)
         s->parts[i].touched = true;
 }

@@ -72,11 +72,23 @@ uint64_t plan_growing_start(const struct store_caps *caps, size_t k)
     return at + part * k;
 }
 
-/* The end of the BASE bytes that begin at `at`; `at` where there are none. */
+/* Whether the bytes at `at` are in the object as they are here, and for how many that holds; 0 at the end. */
+static bool in_store(struct stage *s, uint64_t at, uint64_t *len)
+{
+    uint64_t n;
+    enum stage_extent x = stage_extent_at(s, at, true, len);
+    if (x == STAGE_BASE || x == STAGE_END)
+        return x == STAGE_BASE;
+    bool same = stage_same_at(s, at, true, &n);
+    *len = same || n < *len ? n : *len;
+    return same;
+}
+
+/* The end of such bytes that begin at `at`; `at` where there are none. */
 static uint64_t base_end(struct stage *s, uint64_t at)
 {
     uint64_t len;
-    while (stage_extent_at(s, at, true, &len) == STAGE_BASE)
+    while (in_store(s, at, &len))
         at += len;
     return at;
 }
@@ -86,7 +98,7 @@ static uint64_t bytes_end(struct stage *s, uint64_t start, uint64_t part, uint64
 {
     uint64_t end = size - start < part ? size : start + part, len;
     for (uint64_t at = start; at < end; at += len) {
-        if (stage_extent_at(s, at, true, &len) != STAGE_BASE)
+        if (!in_store(s, at, &len))
             continue;
         uint64_t from = at - start < min ? start + min : at, to = base_end(s, at);
         if (from < end && to > from && (to - from >= min || to == size))

@@ -24,7 +24,7 @@ enum err_code plan_add(struct plan *p, uint64_t start, uint64_t size, bool copie
 /* Parts of one size, at most max_parts: of 8 MiB unless that is too many. */
 enum err_code plan_whole(struct plan *p, const struct store_caps *caps, uint64_t size, struct err *e) MUST_CHECK;
 
-/* Of a frozen stage: what is BASE is copied where it is long enough for parts of its own. */
+/* Of a frozen stage: what the object has already is copied where it is long enough for parts of its own. */
 enum err_code plan_copies(struct plan *p, struct stage *s, const struct store_caps *caps, struct err *e) MUST_CHECK;
 
 /* Where part number k + 1 of a file begins whose size is not known yet: 10,000 of them hold any object, each as large as those

@@ -100,7 +100,7 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
 {
     struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel, .base = s->base};
     if (strcmp(key, s->key) == 0) {
-        u.base_etag = s->base ? s->etag : NULL;
+        u.base_etag = s->etag;
         u.early = s->early;
     }
     return upload_put(v, &u, out, e);
@@ -238,6 +238,8 @@ static enum err_code send_frozen(struct vfs *v, struct inode *i, struct shot *s,
     if (s->early && !upload_by_parts(v, s->size)) /* it shrank */
         early_end(v, i, TAKE(s->early), false);
     enum err_code code = attempt(v, i, s, version, e);
+    if (!code)
+        stage_put_done(s->stage);
     *saved = code == ERR_CONFLICT && put_conflict(v, i, s, e) == ERR_OK;
     struct err thaw = ERR_INIT;
     if (stage_thaw(s->stage, &thaw))

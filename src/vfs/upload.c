@@ -196,15 +196,22 @@ static enum err_code put_copying(struct vfs *v, const struct upload *u, struct s
     return k < p.n ? put_plan(v, u, &p, NULL, out, e) : err_set(e, ERR_UNSUPPORTED, "no part of it is as it was");
 }
 
+/* Also ERR_INVAL: parts of different sizes, which some servers refuse. Where another version is there, it may be one of ours whose
+ * put was never answered: the store finds that out at the finish, where all bytes are here. */
+static bool whole_instead(const struct upload *u, enum err_code copied)
+{
+    return copied == ERR_UNSUPPORTED || copied == ERR_INVAL || (copied == ERR_CONFLICT && stage_complete(u->stage, true));
+}
+
 static enum err_code put_parts(struct vfs *v, const struct upload *u, uint64_t size, struct store_version *out,
                                struct err *e)
 {
     uint8_t sha512[DIGEST_MAX];
     uint64_t crc;
-    if (u->base_etag && !stage_complete(u->stage, true)) {
+    if (u->base_etag) {
         struct err err = ERR_INIT;
         enum err_code copied = put_copying(v, u, out, &err);
-        if (copied != ERR_UNSUPPORTED && copied != ERR_INVAL) /* also: parts of different sizes, which some servers refuse */
+        if (!whole_instead(u, copied))
             return copied ? err_copy(e, &err) : ERR_OK;
         LOG_DEBUG("vfs", "\"%s\" is sent as a whole: %s", u->key, err.msg);
     }

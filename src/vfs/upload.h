@@ -14,7 +14,7 @@ struct upload {
     struct store_cond cond;
     struct cancel *cancel;
     struct content *base;    /* where the stage's BASE bytes come from; NULL: it has none */
-    const char *base_etag;   /* the same, as what `key` has in this version; NULL: not known to be there */
+    const char *base_etag;   /* what `key` has in this version is what stage_same_at() means; NULL: not known to be there */
     struct early *early;     /* what was sent already; NULL: nothing */
 };
 /* Puts the frozen state: one request or by parts. What it fetches is in the stage afterwards. */

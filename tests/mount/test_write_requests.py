@@ -26,6 +26,21 @@ def test_a_directory_and_200_new_files_in_it_are_at_most_202_requests(origin, di
     assert counts["PutObject"] == 201 and sum(counts.values()) <= 202, counts
 
 
+def test_a_large_log_with_an_fsync_after_each_line_sends_little_more_than_its_lines(origin, disk):
+    size, lines = 40 << 20, 5
+    with open(disk / "log", "wb", buffering=0) as log:
+        log.write(bytes(size))
+        os.fsync(log.fileno())
+        origin.reset_counts()
+        for k in range(lines):
+            log.write(b"line %d\n" % k)
+            os.fsync(log.fileno())
+    counts = origin.requests()
+    assert counts["UploadPartCopy"] == counts["UploadPart"] == counts["CompleteMultipartUpload"] == lines, counts
+    assert origin.counts()["bytes_in"] < lines * (1 << 20) + 100_000
+    assert disk.bucket.get("log") == bytes(size) + b"".join(b"line %d\n" % k for k in range(lines))
+
+
 def test_files_of_several_writers_are_one_put_each(origin, disk):
     os.mkdir(disk / "d")
     origin.reset_counts()

@@ -67,6 +67,64 @@ static void a_large_file_is_sent_while_it_is_written_and_what_is_changed_again(v
     rig_stop(&r);
 }
 
+static void sync_it(struct rig *r, struct vfs_handle *h)
+{
+    rig_mark(r);
+    expect_ok(r, vfs_fsync(r->v, 0, h, &r->who, &r->err));
+}
+
+static void a_file_that_is_put_again_and_again_costs_what_was_changed(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(40 * MIB + 200);
+    struct vfs_handle *h = create_at(&r, "log");
+    text[40 * MIB] = 0;
+    write_big(&r, h, text);
+    sync_it(&r, h);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_PART), 5);
+    expect_object(&r, "log", text);
+
+    write_at(&r, h, 40 * MIB, "a line");
+    sync_it(&r, h);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_PART), 1);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_COPY), 1);
+    memcpy(text + 40 * MIB, "a line", 7);
+    expect_object(&r, "log", text);
+
+    write_at(&r, h, 20 * MIB, "amended");
+    memcpy(text + 20 * MIB, "amended", 7);
+    sync_it(&r, h);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_PART), 1);
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_COPY), 2);
+    expect_object(&r, "log", text);
+    rig_mark(&r);
+    expect_ok(&r, close_file(&r, h));
+    assert_int_equal(rig_count(&r, MEM_UPLOAD_BEGIN) + rig_count(&r, MEM_PUT), 0);
+    rig_stop(&r);
+}
+
+static void what_was_changed_before_a_put_that_failed_is_sent_by_the_next(void **state)
+{
+    struct rig r;
+    rig_start(&r, &small_target);
+    CLEANUP(free) char *text = bytes_of(40 * MIB);
+    struct vfs_handle *h = create_at(&r, "log");
+    write_big(&r, h, text);
+    sync_it(&r, h);
+    write_at(&r, h, 20 * MIB, "amended");
+    memcpy(text + 20 * MIB, "amended", 7);
+    rig_fail(&r, MEM_UPLOAD_FINISH, NULL, ERR_IO, 1);
+    assert_int_equal(vfs_fsync(r.v, 0, h, &r.who, &r.err), ERR_IO);
+    write_at(&r, h, 30 * MIB, "more");
+    memcpy(text + 30 * MIB, "more", 4);
+    sync_it(&r, h);
+    assert_true(rig_count(&r, MEM_UPLOAD_COPY) >= 2);
+    expect_object(&r, "log", text);
+    expect_ok(&r, close_file(&r, h));
+    rig_stop(&r);
+}
+
 struct closing {
     struct rig *r;
     struct vfs_handle *h;
@@ -356,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_above_the_target_goes_by_parts),
         cmocka_unit_test(a_large_file_is_sent_while_it_is_written_and_what_is_changed_again),
+        cmocka_unit_test(a_file_that_is_put_again_and_again_costs_what_was_changed),
+        cmocka_unit_test(what_was_changed_before_a_put_that_failed_is_sent_by_the_next),
         cmocka_unit_test(parts_go_in_parallel_and_are_recorded_before_the_first),
         cmocka_unit_test(a_part_that_fails_aborts_the_upload),
         cmocka_unit_test(an_upload_that_others_aborted_is_no_absence_and_can_be_repeated),
