@@ -1,5 +1,6 @@
 /* A file system that keeps nothing: what the kernel and one daemon cost, with the requests that a daemon may ask for. One directory
- * in which every name that is created is a file; what is written is counted into its size and thrown away.
+ * in which every name that is created is a file; what is written is counted into its size and thrown away, what is read comes from
+ * memory, by copy, from 64 MiB of it in turn as from blocks that were received.
  *
  *   awsfs-bench-null DIR      mounts in the foreground until it is unmounted
  */
@@ -11,10 +12,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { FILES = 64, NAME = 64, WRITE_MAX = 1 << 20, MINUTE = 60 };
+enum { FILES = 64, NAME = 64, REQUEST_MAX = 1 << 20, MEMORY = 64 << 20, PARKED = 1000, MINUTE = 60 };
+
+static char *memory;
 
 static struct file {
     char name[NAME];
@@ -32,7 +36,11 @@ static void attributes(fuse_ino_t ino, struct stat *st)
 static void on_init(void *arg, struct fuse_conn_info *c)
 {
     (void)arg;
-    c->max_write = WRITE_MAX;
+    c->max_write = REQUEST_MAX;
+    c->max_readahead = REQUEST_MAX; /* tests/bench raises the device's */
+    c->max_background = PARKED;
+    c->congestion_threshold = PARKED;
+    c->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
 static bool entry_of(const char *name, struct fuse_entry_param *e)
@@ -97,6 +105,14 @@ static void on_open(fuse_req_t r, fuse_ino_t ino, struct fuse_file_info *f)
     fuse_reply_open(r, f);
 }
 
+static void on_read(fuse_req_t r, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *f)
+{
+    uint64_t have = atomic_load(&files[ino - 2].size), left = (uint64_t)offset < have ? have - (uint64_t)offset : 0;
+
+    (void)f;
+    fuse_reply_buf(r, memory + (uint64_t)offset % MEMORY, size < left ? size : (size_t)left);
+}
+
 static void on_write(fuse_req_t r, fuse_ino_t ino, const char *bytes, size_t size, off_t offset, struct fuse_file_info *f)
 {
     (void)bytes;
@@ -132,7 +148,7 @@ int main(int argc, char **argv)
 {
     static const struct fuse_lowlevel_ops ops = {
         .init = on_init, .lookup = on_lookup, .getattr = on_getattr, .setattr = on_setattr, .create = on_create, .open = on_open,
-        .write = on_write, .flush = on_end, .release = on_end, .fsync = on_fsync, .getxattr = on_getxattr};
+        .read = on_read, .write = on_write, .flush = on_end, .release = on_end, .fsync = on_fsync, .getxattr = on_getxattr};
     char *options[] = {argv[0], "-o", "fsname=null", NULL};
     struct fuse_args args = FUSE_ARGS_INIT(3, options);
     struct fuse_loop_config loop = {.clone_fd = 1, .max_idle_threads = 4};
@@ -140,6 +156,10 @@ int main(int argc, char **argv)
 
     if (argc != 2)
         errx(2, "usage: see the head of tests/bench/null.c");
+    memory = malloc(MEMORY + REQUEST_MAX);
+    if (!memory)
+        err(1, "memory");
+    memset(memory, 0x5a, MEMORY + REQUEST_MAX);
     session = fuse_session_new(&args, &ops, sizeof(ops), NULL);
     if (!session || fuse_set_signal_handlers(session) || fuse_session_mount(session, argv[1]))
         errx(1, "no mount");

@@ -25,8 +25,8 @@ class Row:
     "index N": with a cache that knows N objects (only awsfs has one).
 
     floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
-    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "awsfs OPTION" awsfs
-    with that option, mounted afresh. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends
+    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "null + curl N" that
+    and curl at the same time, "awsfs OPTION" awsfs with that option, mounted afresh. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends
     when the server has it.
     """
 

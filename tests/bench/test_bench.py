@@ -35,6 +35,7 @@ def test_a_run_with_tiny_sets_fills_every_cell(tmp_path):
     assert cold["awsfs"]["bytes"] == cold["curl 8"]["bytes"] == data.TINY.big
     assert cold["awsfs"]["fetched"] >= data.TINY.big and cold["awsfs"]["peak_bytes"] > 0
     assert cold["curl 8"]["by_kind"] == {"GetObject": 8}
+    assert cold["null"]["bytes"] == cold["null + curl 8"]["bytes"] == data.TINY.big
     assert rows["new-one"]["tools"]["awsfs"]["by_kind"]["PutObject"] >= data.TINY.new_few
     assert "| read 1 GiB, nothing cached |" in (tmp_path / "results.md").read_text()
 

@@ -1,11 +1,12 @@
 """Runs scenarios: every tool and floor in turns, so that a drift of the machine meets all of them alike."""
+import concurrent.futures
 import os
 import subprocess
 import threading
 import time
 
 import measure
-from jobs import Mount
+from jobs import Mount, Sequential
 from measure import Cell, JobFailed
 from support.mounts import mounted
 
@@ -182,7 +183,7 @@ class Turns:
                 self.server.empty_bucket(bucket)
             return cell
         if kind == "null":
-            return self._null(row)
+            return self._null(bucket, row, detail)
         directory = self.data.local(scenario.data)
         if detail == "warm":
             subprocess.run(row.job.at(self.programs, directory), stdout=subprocess.DEVNULL, check=True)
@@ -190,8 +191,9 @@ class Turns:
             measure.drop_page_cache()
         return measure.run(row.job.at(self.programs, directory), self.timeout)
 
-    def _null(self, row):
-        """On a file system that keeps nothing (null.c)."""
+    def _null(self, bucket, row, beside):
+        """On a file system that keeps nothing (null.c); `beside`: with curl fetching as much at the same time. The time is that of
+        the longer one, processor time that of all."""
         directory = os.path.join(self.programs.directory, "null")
         os.makedirs(directory, exist_ok=True)
         daemon = subprocess.Popen([self.programs.null, directory], stdin=subprocess.DEVNULL)
@@ -201,8 +203,26 @@ class Turns:
                 if daemon.poll() is not None or time.monotonic() > deadline:
                     raise JobFailed("no mount of the null file system")
                 time.sleep(0.02)
-            return measure.run(row.job.at(self.programs, directory), self.timeout)
+            if isinstance(row.job, Sequential):
+                self._make_readable(directory, row.job)
+            commands = [row.job.at(self.programs, directory)]
+            if beside:
+                commands.append(row.job.wire(self.programs, self.server, bucket, int(beside.split()[-1])))
+            with concurrent.futures.ThreadPoolExecutor(len(commands)) as pool:
+                cells = list(pool.map(lambda command: measure.run(command, self.timeout), commands))
+            cells[0].seconds = max(cell.seconds for cell in cells)
+            cells[0].cpu_s = measure.cpu_seconds(daemon.pid) + sum(cell.cpu_s for cell in cells)
+            return cells[0]
         finally:
             subprocess.run(["fusermount3", "-u", "-z", directory], capture_output=True, check=False)
             daemon.terminate()
             daemon.wait()
+
+    @staticmethod
+    def _make_readable(directory, job):
+        """A file of that size, and requests as large as awsfs's."""
+        device = os.stat(directory).st_dev
+        with open("/sys/class/bdi/%d:%d/read_ahead_kb" % (os.major(device), os.minor(device)), "w", encoding="ascii") as f:
+            f.write("1024")
+        with open(os.path.join(directory, job.key), "wb") as f:
+            f.truncate(job.size)

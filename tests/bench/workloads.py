@@ -6,13 +6,14 @@ from rows import MIB, Bound, Row, Scenario
 
 KIB = 1024
 GIB = 1024 * MIB
+COLD_FLOORS = ("curl 8", "curl 1", "null", "null + curl 8", "awsfs cache=none")
 ABSENT = tuple("zz-absent-%d" % i for i in range(4))
 
 
 def big(scale):
     read = Sequential("big0", scale.big)
     return Scenario("big", "big", (
-        Row("cold", "read 1 GiB, nothing cached", read, floors=("curl 8", "curl 1"), earlier="read-cold", bounds=(
+        Row("cold", "read 1 GiB, nothing cached", read, floors=COLD_FLOORS, earlier="read-cold", bounds=(
             Bound("seconds", 2.0, floor="curl 8"), Bound("seconds", 0.5, others=True),
             Bound("cpu_s", scale.big / GIB), Bound("peak_bytes", 256 * MIB))),
         Row("again-dropped", "read it again, page cache dropped", read, "drop", ("local warm",), "read-again-dropped"),
