@@ -106,6 +106,22 @@ struct cache_sums {
  * dropped at once (counted): each that waits keeps its room on its own disk. */
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
 
+/* Looks for a content, held whole under another name, that has the version's bytes: by what is told of them. True: the entry holds
+ * bytes. Blocks on the disk, and may read and hash what is held: as long as stop(arg) is false. */
+struct cache_claim {
+    const uint8_t *sha512;      /* 64 bytes that the server computed over the whole object; NULL: not told */
+    const uint8_t *said_sha512; /* that somebody stored with it, perhaps with other bytes: counts only where the CRC, or else an ETag
+                                   that is an MD5, says so of the held bytes too */
+    const uint64_t *crc64nvme;  /* that the server computed over the whole object */
+    bool guess;                 /* compute the MD5 of files of the same size, where the ETag may be one; each once */
+    bool (*stop)(void *arg);    /* NULL: never */
+    void *arg;
+};
+bool cache_entry_claim(struct cache_entry *n, const struct cache_claim *claim);
+
+/* Whether a file of that size is held whole: then a claim may be worth a request. Blocks on the disk. */
+bool cache_has_size(struct cache *c, uint64_t size);
+
 /* The server itself said that the version's bytes have this SHA-512 (a full-object checksum, nothing less): where such a
  * content is held, the entry has it. Blocks on the disk. */
 void cache_entry_hint(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512]);

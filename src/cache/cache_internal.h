@@ -189,7 +189,7 @@ enum sql {
     SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK, SQL_FIND_VERSION, SQL_CONTENT, SQL_FIND_HASH, SQL_FIND_MD5, SQL_BODY, SQL_GROUP,
     SQL_ADD_CONTENT, SQL_ADD_INLINE, SQL_PUT_VERSION, SQL_PUT_ORIGIN, SQL_PUT_GROUP, SQL_DROP_GROUPS, SQL_RESERVE, SQL_RECORD,
     SQL_STAMP, SQL_PROMOTE, SQL_VERSIONS_OF, SQL_DROP_VERSIONS, SQL_DROP_CONTENT, SQL_GONE, SQL_GONES, SQL_TOUCH,
-    SQL_VICTIMS, SQL_SPACE, SQL_TICK, SQL_PUT_NOTE, SQL_GET_NOTE, SQL_HAS_NOTE, SQL_TOUCH_NOTE,
+    SQL_VICTIMS, SQL_SPACE, SQL_TICK, SQL_BY_HASH, SQL_BY_SIZE, SQL_HAS_SIZE, SQL_SET_MD5, SQL_PUT_NOTE, SQL_GET_NOTE, SQL_HAS_NOTE, SQL_TOUCH_NOTE,
     SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_PAGE, SQL_PIN, SQL_MAY_GO, SQL_COUNT
 };
 extern const char *const index_sql[SQL_COUNT];
@@ -208,7 +208,7 @@ enum err_code index_do(struct cache *c, enum sql which, int64_t a, int64_t b, st
 enum err_code index_begin(struct cache *c, struct err *e) MUST_CHECK;
 /* Commits, or rolls back if `code` is an error or the commit fails. */
 enum err_code index_end(struct cache *c, enum err_code code, struct err *e) MUST_CHECK;
-#define INDEX_VERSION     2
+#define INDEX_VERSION     3
 #define INDEX_APPLICATION 0x61776366 /* "awcf" */
 
 /* ---- entry.c */

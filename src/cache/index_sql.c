@@ -16,6 +16,8 @@
     "CREATE TRIGGER note_dropped AFTER DELETE ON note BEGIN" \
     " UPDATE space SET notes = notes - length(old.key) - length(old.body) - 200; END;"
 
+#define SIZES "CREATE INDEX content_size ON content(size) WHERE state = 2;"
+
 const char index_schema[] =
     "CREATE TABLE origin(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE content(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB UNIQUE, size INTEGER NOT NULL,"
@@ -44,13 +46,16 @@ const char index_schema[] =
     " once = once + (new.tier = 0) * max(new.disk, ifnull(length(new.body), 0))"
     " - (old.tier = 0) * max(old.disk, ifnull(length(old.body), 0)),"
     " again = again + (new.tier = 1) * max(new.disk, ifnull(length(new.body), 0))"
-    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;" NOTES;
+    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;" NOTES SIZES;
 
 /* Version 1 had notes that nothing wrote. */
 const char *const index_steps[INDEX_VERSION] = {
     [1] = "DROP TABLE note; UPDATE space SET notes = 0;" NOTES,
+    [2] = SIZES,
 };
 
+#define CANDIDATE                                                                                                             \
+    "c.id, c.hash, v.key, v.etag, o.name FROM content c JOIN version v ON v.content = c.id JOIN origin o ON o.id = v.origin"
 #define CONTENT_COLUMNS "c.id, c.state, c.size, c.hash, c.seen, c.disk"
 
 const char *const index_sql[SQL_COUNT] = {
@@ -86,6 +91,11 @@ const char *const index_sql[SQL_COUNT] = {
                     " WHERE c.pinned = 0 AND c.state <> 3 AND c.tier = ?1 AND (c.used, c.id) > (?2, ?3) ORDER BY c.used, c.id LIMIT 64",
     [SQL_SPACE] = "SELECT disk, once, again, clock, notes FROM space",
     [SQL_TICK] = "UPDATE space SET clock = clock + 1",
+    [SQL_BY_HASH] = "SELECT " CANDIDATE " WHERE c.hash = ?1 AND c.size = ?2 AND c.state IN (1, 2) LIMIT 1",
+    [SQL_BY_SIZE] = "SELECT " CANDIDATE " WHERE c.size = ?1 AND c.state = 2 AND iif(?2 = '', c.md5 IS NULL, v.etag = ?2)"
+                    " GROUP BY c.id",
+    [SQL_HAS_SIZE] = "SELECT 1 FROM content WHERE size = ?1 AND state = 2 LIMIT 1",
+    [SQL_SET_MD5] = "UPDATE content SET md5 = ?2 WHERE id = ?1 AND md5 IS NULL AND state IN (1, 2)",
     /* Not "OR REPLACE": that drops a row without its trigger. */
     [SQL_PUT_NOTE] = "INSERT INTO note(origin, key, etag, size, modified, guard, body, used)"
                      " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT clock FROM space))"

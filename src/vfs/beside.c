@@ -27,7 +27,7 @@ static bool version_of(const struct beside *b, const char *key, const struct sto
     return *full != NULL;
 }
 
-static struct cache_entry *entry_of(const struct beside *b, const char *key, const struct store_version *version)
+struct cache_entry *beside_entry(struct beside *b, const char *key, const struct store_version *version)
 {
     CLEANUP(free) char *full = NULL;
     struct cache_version v;
@@ -38,7 +38,7 @@ static struct cache_entry *entry_of(const struct beside *b, const char *key, con
 
 static void *side_open(void *arg, const char *key, const struct store_version *version)
 {
-    return entry_of(arg, key, version);
+    return beside_entry(arg, key, version);
 }
 
 static void side_close(void *known)
@@ -122,7 +122,7 @@ static bool side_passed(void *arg, void *known, uint64_t reader, uint64_t offset
 
 static int backing_open(void *arg, const char *key, const struct store_version *version, void **keep)
 {
-    struct cache_entry *n = entry_of(arg, key, version);
+    struct cache_entry *n = beside_entry(arg, key, version);
     int fd = cache_entry_fd(n);
     if (fd < 0)
         cache_entry_unref(n);
@@ -181,6 +181,11 @@ bool beside_has_note(struct beside *b, const char *key)
 {
     CLEANUP(free) char *full = str_printf("%s%s", b->prefix, key);
     return full && cache_note_has(b->cache, b->origin, full);
+}
+
+bool beside_has_size(struct beside *b, uint64_t size)
+{
+    return cache_has_size(b->cache, size);
 }
 
 /* ---- */

@@ -34,4 +34,9 @@ void beside_note(struct beside *b, const char *key, const struct store_version *
 void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len);
 bool beside_has_note(struct beside *b, const char *key);
 
+/* The cache's entry of a version, with a reference; NULL: none. Touches no disk. */
+struct cache_entry *beside_entry(struct beside *b, const char *key, const struct store_version *version);
+/* cache_has_size() of cache/cache.h. */
+bool beside_has_size(struct beside *b, uint64_t size);
+
 #endif

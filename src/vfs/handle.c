@@ -8,6 +8,7 @@
 #include "vfs/seal.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
+#include "vfs/standin.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,6 +154,8 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
     lock_take(&v->tree);
     bool sealed = i->flags & INODE_SEALED;
     lock_drop(&v->tree);
+    if (!code && !(flags & O_TRUNC))
+        code = standin(v, i, c, e);
     if (!code)
         code = sealed ? open_sealed(v, i, flags, c, &h, e) : open_handle(v, i, flags, c, &h, e);
     if (!code && (flags & O_TRUNC))

@@ -235,6 +235,8 @@ struct vfs {
     uint64_t deferred_seq, deferred_failed;
     bool closing;           /* the vfs is being freed: nothing is put off any more */
     uint64_t n_records;     /* names that are not taken, in all catalogs */
+    unsigned in_vain;       /* guesses of standin.c in succession that found nothing, */
+    uint64_t in_vain_ms;    /* the last one at this time */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct neighbours *neighbours;

@@ -187,11 +187,13 @@ enum op_result op_CreateSession(struct server *s, struct request *r, struct repl
     return OP_DONE;
 }
 
-void directory_etag(struct server *s, const struct request *r, struct object *o)
+void opaque_etag(struct server *s, const struct request *r, struct object *o)
 {
+    const char *sse = attrs_get(&o->headers, SSE);
+    bool by_kms = sse && strcmp(sse, "aws:kms") == 0;
     char id[33];
 
-    if (!is_directory_bucket(r->bucket))
+    if (!is_directory_bucket(r->bucket) && !by_kms)
         return;
     fresh_id(s, id);
     snprintf(o->etag, ETAG_SIZE, "\"%s\"", id);

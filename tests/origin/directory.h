@@ -40,5 +40,5 @@ bool directory_allows(struct server *s, struct request *r, struct reply *p);
 /* Ends all sessions: their keys are expired. */
 void directory_expire(struct server *s);
 
-/* An ETag that is no MD5, as all are there. */
-void directory_etag(struct server *s, const struct request *r, struct object *o);
+/* An ETag that is no MD5, as all are there, and those of objects that KMS encrypts everywhere. */
+void opaque_etag(struct server *s, const struct request *r, struct object *o);

@@ -132,7 +132,7 @@ enum op_result op_CopyObject(struct server *s, struct request *r, struct reply *
         return OP_DONE;
     }
     object_set_md5_etag(o);
-    directory_etag(s, r, o);
+    opaque_etag(s, r, o);
     if (o->body->sums.have & 1U << alg)
         object_set_checksum(o, alg);
     map_put(b->objects, r->key, o);

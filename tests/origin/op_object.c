@@ -29,7 +29,7 @@ enum op_result op_PutObject(struct server *s, struct request *r, struct reply *p
         return OP_DONE;
     }
     object_set_md5_etag(o);
-    directory_etag(s, r, o);
+    opaque_etag(s, r, o);
     object_set_checksum(o, alg == SUM_ALGS ? SUM_CRC64NVME : alg);
     map_put(b->objects, r->key, o);
     p->status = 200;
