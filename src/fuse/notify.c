@@ -15,10 +15,23 @@
 /* One thing to forget: an inode (no name) or a name in a directory. Its key is everything from `ino` on. */
 struct item {
     struct item *next;
+    uint64_t since_ms;
     size_t name_len;
     uint64_t ino; /* of the inode, or of the directory */
     char name[];
 };
+
+/* A directory on which requests wait. */
+struct waiting {
+    uint64_t ino;
+    unsigned n;
+    uint64_t answered_ms; /* the last of them that was; 0: none yet */
+};
+
+#define LOOK_MAX    64   /* items that are looked at for one that can be told */
+#define LOOK_MS     50
+#define PATIENCE_MS 2000 /* where requests come and go all the time */
+#define MOVING_MS   200
 
 struct notify {
     struct lock lock; /* everything below */
@@ -26,6 +39,7 @@ struct notify {
     unsigned calling; /* threads that talk to the session */
     struct fuse_session *se;
     struct map *set; /* of what is in the list */
+    struct map *waiting; /* of struct waiting */
     struct item *first, **last;
     bool stop;
     struct retrieves retrieves;
@@ -39,18 +53,71 @@ static struct map_key item_key(const void *value)
     return (struct map_key){&i->ino, sizeof(*i) - offsetof(struct item, ino) + i->name_len};
 }
 
-static struct item *take_first_locked(struct notify *n)
+static struct map_key waiting_key(const void *value)
+{
+    const struct waiting *w = value;
+
+    return (struct map_key){&w->ino, sizeof(w->ino)};
+}
+
+static bool can_be_told_locked(const struct notify *n, const struct item *i, uint64_t now)
+{
+    const struct waiting *w = i->name_len ? map_get(n->waiting, &i->ino, sizeof(i->ino)) : NULL;
+
+    return !w || (now - i->since_ms > PATIENCE_MS && w->answered_ms && now - w->answered_ms < MOVING_MS);
+}
+
+static struct item *take_locked(struct notify *n, struct item **at)
+{
+    struct item *i = *at;
+    struct map_key key = item_key(i);
+
+    map_remove(n->set, key.p, key.len);
+    *at = i->next;
+    if (!i->next)
+        n->last = at;
+    return i;
+}
+
+/* The first that can be told; NULL where there is none now. */
+static struct item *take_next_locked(struct notify *n)
 {
     lock_assert_held(&n->lock);
-    struct item *i = n->first;
-    if (!i)
-        return NULL;
-    struct map_key key = item_key(i);
-    map_remove(n->set, key.p, key.len);
-    n->first = i->next;
-    if (!n->first)
-        n->last = &n->first;
-    return i;
+    uint64_t now = clock_mono_ms();
+    unsigned looked = 0;
+    for (struct item **at = &n->first; *at && looked < LOOK_MAX; at = &(*at)->next, looked++)
+        if (can_be_told_locked(n, *at, now))
+            return take_locked(n, at);
+    return NULL;
+}
+
+void notify_dir_waits(struct notify *n, uint64_t ino)
+{
+    LOCK_SCOPE(&n->lock);
+    struct waiting *w = map_get(n->waiting, &ino, sizeof(ino));
+    if (!w && (w = calloc(1, sizeof(*w)))) {
+        w->ino = ino;
+        if (map_put(n->waiting, w, NULL) != ERR_OK) {
+            free(w);
+            w = NULL;
+        }
+    }
+    if (w)
+        w->n++;
+}
+
+void notify_dir_answered(struct notify *n, uint64_t ino)
+{
+    LOCK_SCOPE(&n->lock);
+    struct waiting *w = map_get(n->waiting, &ino, sizeof(ino));
+    if (!w)
+        return;
+    w->answered_ms = clock_mono_ms();
+    if (--w->n > 0)
+        return;
+    free(map_remove(n->waiting, &ino, sizeof(ino)));
+    if (n->first)
+        cond_signal(&n->wake);
 }
 
 static void *run(void *arg)
@@ -59,9 +126,9 @@ static void *run(void *arg)
 
     lock_take(&n->lock);
     while (!n->stop) {
-        struct item *i = take_first_locked(n);
+        struct item *i = take_next_locked(n);
         if (!i) {
-            cond_wait(&n->wake, &n->lock, UINT64_MAX);
+            cond_wait(&n->wake, &n->lock, n->first ? clock_mono_ms() + LOOK_MS : UINT64_MAX);
             continue;
         }
         struct fuse_session *se = n->se;
@@ -89,6 +156,7 @@ static void enqueue(struct notify *n, uint64_t ino, const char *name)
     if (!i)
         return;
     i->next = NULL;
+    i->since_ms = clock_mono_ms();
     i->name_len = len;
     i->ino = ino;
     memcpy(i->name, name ? name : "", len + 1);
@@ -153,8 +221,10 @@ struct notify *notify_new(struct err *e)
     retrieves_init(&n->retrieves);
     n->last = &n->first;
     n->set = map_new(item_key);
-    if (!n->set || pthread_create(&n->thread, NULL, run, n) != 0) {
+    n->waiting = map_new(waiting_key);
+    if (!n->set || !n->waiting || pthread_create(&n->thread, NULL, run, n) != 0) {
         map_free(n->set);
+        map_free(n->waiting);
         cond_release(&n->wake);
         cond_release(&n->idle);
         retrieves_release(&n->retrieves);
@@ -207,12 +277,15 @@ void notify_free(struct notify *n)
     cond_signal(&n->wake);
     lock_drop(&n->lock);
     pthread_join(n->thread, NULL);
-    struct item *i;
+    struct waiting *w;
     lock_take(&n->lock);
-    while ((i = take_first_locked(n)))
-        free(i);
+    while (n->first)
+        free(take_locked(n, &n->first));
+    for (size_t cursor = 0; (w = map_next(n->waiting, &cursor));)
+        free(w);
     lock_drop(&n->lock);
     map_free(n->set);
+    map_free(n->waiting);
     cond_release(&n->wake);
     cond_release(&n->idle);
     retrieves_release(&n->retrieves);

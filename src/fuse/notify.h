@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct notify;
 struct fuse_session;
@@ -31,6 +32,12 @@ void notify_answer(struct notify *n, uint64_t id, const void *p, size_t len);
 /* From now on nobody is told or asked; what was asked for ends. Waits for a call under way, at most `wait_ms`: it can stand behind a request that is not answered
  * yet. False when it still runs. */
 bool notify_detach(struct notify *n, unsigned wait_ms);
+
+/* A request on names of the directory waits from now on, or has been answered. The kernel holds the directory's lock meanwhile, and who
+ * tells it of a name there waits for that lock: were the daemon killed then, nobody would ever answer the request, and nothing but
+ * an abort of the connection would free its program. So names of such a directory are told afterwards. Any thread. */
+void notify_dir_waits(struct notify *n, uint64_t ino);
+void notify_dir_answered(struct notify *n, uint64_t ino);
 
 /* Notifications that wait. */
 size_t notify_pending(struct notify *n);

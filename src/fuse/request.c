@@ -4,6 +4,7 @@
  */
 #include "fuse/errno_of.h"
 #include "fuse/inside.h"
+#include "fuse/notify.h"
 #include "util/log.h"
 #include "util/pool.h"
 #include "util/secret.h"
@@ -98,12 +99,22 @@ static void drop(struct deferred *d)
     free(d);
 }
 
+/* The kernel holds the lock of the directory, or those of both. */
+static bool is_of_names(const struct request *r)
+{
+    return r->session->notify && (r->name || r->dir);
+}
+
 /* The end of a deferred request that was answered: the session may be freed as soon as the flight has landed, so that is the
  * last step that touches it. */
 static void land(struct deferred *d)
 {
     struct session *s = d->r.session;
 
+    if (is_of_names(&d->r))
+        notify_dir_answered(s->notify, d->r.ino);
+    if (is_of_names(&d->r) && d->r.new_name)
+        notify_dir_answered(s->notify, d->r.new_parent);
     flight_end(s, &d->flight);
     drop(d);
 }
@@ -216,6 +227,10 @@ void request_defer(struct request *r)
         return;
     }
     atomic_fetch_add(&s->deferred, 1);
+    if (is_of_names(r))
+        notify_dir_waits(s->notify, r->ino);
+    if (is_of_names(r) && r->new_name)
+        notify_dir_waits(s->notify, r->new_parent);
     flight_start(s, &d->flight);
     d->r.armed = true;
     fuse_req_interrupt_func(d->r.req, on_interrupt, d);
