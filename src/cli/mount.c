@@ -9,11 +9,14 @@
 #include "cli/sdnotify.h"
 #include "cli/source.h"
 #include "cli/stack.h"
+#include "cli/unsent.h"
 #include "fuse/session.h"
+#include "util/cancel.h"
 #include "util/json.h"
 #include "util/log.h"
 #include "vfs/vfs.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -45,8 +48,22 @@ static void on_stopping(void *arg, const char *what)
     sd_tell("STOPPING=1\nSTATUS=%s", what);
 }
 
+/* A signal ends a drain that would go on for ever. All threads have them blocked. */
+static bool signal_came(void)
+{
+    static const struct timespec now = {0};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return sigtimedwait(&set, NULL, &now) > 0;
+}
+
 static void tell_progress(void *arg, uint64_t files, uint64_t bytes)
 {
+    if (arg && signal_came())
+        cancel_fire(arg);
     sd_tell("STATUS=sending: %llu files, %llu MiB left", (unsigned long long)files, (unsigned long long)bytes >> 20);
 }
 
@@ -60,7 +77,7 @@ static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t
 {
     struct stack *s = arg;
 
-    return vfs_drain(s->vfs, progress, p, e);
+    return unsent_drain(s, false, NULL, progress, p, e);
 }
 
 static void control_settle(void *arg)
@@ -110,7 +127,9 @@ static enum err_code serve(struct mounted *m, struct err *e)
     if (!m->control)
         LOG_WARN("mount", "no status for this mount: %s", detail.msg);
     enum err_code code = session_run(s->session, e);
-    if (vfs_drain(s->vfs, tell_progress, NULL, &detail) != ERR_OK) {
+    /* After an unmount nobody waits for the daemon; who sent a signal does. */
+    CLEANUP(cancel_unref) struct cancel *told = cancel_new();
+    if (unsent_drain(s, !session_told_to_end(s->session), told, tell_progress, told, &detail) != ERR_OK) {
         LOG_ERROR("mount", "not everything could be sent: %s", detail.msg);
         if (code == ERR_OK)
             code = err_copy(e, &detail);

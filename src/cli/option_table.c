@@ -9,7 +9,6 @@
 #define IGNORED(option)             {.name = (option), .kind = OPTION_IGNORED}
 #define LATER(option)               {.name = (option), .kind = OPTION_LATER}
 #define KERNEL_FLAG(option, member) {.name = (option), .kind = OPTION_FLAG, .offset = AT(member)}
-#define NO_EFFECT  "accepted; has no effect in this version"
 
 static const struct option_row table[] = {
     /* Where, and as whom */
@@ -42,8 +41,8 @@ static const struct option_row table[] = {
      .help = "when to ask for each object's own attributes"},
 
     /* Writing */
-    {"write", OPTION_CHOICE, AT(write), FOR_ALL, "through|back", "back", .preset = "through",
-     .help = "through: close and fsync return when the server has it"},
+    {"write", OPTION_CHOICE, AT(write), FOR_ALL, "through|back", .preset = "through",
+     .help = "close and fsync return when the server has it, or when the local journal has it"},
     {"excl", OPTION_CHOICE, AT(excl), FOR_S3, "close|open", .preset = "close", .help = "when O_EXCL is decided"},
     {"rename_limit", OPTION_NUMBER, AT(rename_limit), FOR_S3, .min = 0, .max = 1000000000, .value = "OBJECTS",
      .preset = "100000", .help = "larger directories are not renamed (EXDEV)"},
@@ -89,7 +88,8 @@ static const struct option_row table[] = {
      .help = "bytes on the disk it may take"},
     {"cache_free", OPTION_SIZE, AT(cache_free), .max = 1024 * TIB, .value = "SIZE", .preset = "1G",
      .help = "bytes of the disk that stay free of it"},
-    {"dirty_limit", OPTION_SIZE, AT(dirty_limit), .max = UINT64_MAX, .value = "SIZE", .help = NO_EFFECT},
+    {"dirty_limit", OPTION_SIZE, AT(dirty_limit), .min = MIB, .max = 1024 * TIB, .value = "SIZE", .preset = "10G",
+     .help = "with write=back: bytes that may be unsent"},
     {"passthrough", OPTION_CHOICE, AT(passthrough), FOR_ALL, "auto|off", .preset = "auto",
      .help = "auto: the kernel reads whole files of the cache by itself, where it can"},
 

@@ -133,6 +133,18 @@ static enum err_code check_scope(const struct options *o, bool is_ssm, struct er
     return ERR_OK;
 }
 
+/* What contradicts write=back. */
+static enum err_code check_back(const struct options *o, bool is_ssm, struct err *e)
+{
+    if (o->write != WRITE_BACK)
+        return ERR_OK;
+    if (is_ssm)
+        return err_set(e, ERR_INVAL, "option write=back: not for parameters, of which nothing may be on a disk; legal: through");
+    if (o->excl == EXCL_OPEN)
+        return err_set(e, ERR_INVAL, "options write=back and excl=open contradict each other: only the server knows who is first");
+    return ERR_OK;
+}
+
 static enum err_code check_pairs(const struct options *o, struct err *e)
 {
     static const struct {
@@ -155,6 +167,8 @@ enum err_code options_finish(struct options *o, bool is_ssm, struct err *e)
 
     if (code == ERR_OK)
         code = check_pairs(o, e);
+    if (code == ERR_OK)
+        code = check_back(o, is_ssm, e);
     if (code == ERR_OK && !options_given(o, "ttl"))
         o->ttl_ms = is_ssm ? 60000 : 5000;
     return code;

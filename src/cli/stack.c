@@ -10,6 +10,7 @@
 #include "cli/cache_dir.h"
 #include "cli/sdnotify.h"
 #include "cli/sse_key.h"
+#include "cli/unsent.h"
 #include "fuse/notify.h"
 #include "net/http.h"
 #include "awsfs/store.h"
@@ -365,6 +366,8 @@ enum err_code stack_build(struct stack *s, struct err *e)
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)
+        code = unsent_open(s, e);
+    if (code == ERR_OK)
         code = build_cache(s, e);
     if (code == ERR_OK)
         code = build_vfs(s, e);
@@ -378,7 +381,9 @@ void stack_release(struct stack *s)
         LOG_WARN("mount", "what was read last is not in the cache: it took too long to write");
     cache_close(TAKE(s->cache));
     notify_free(TAKE(s->notify));
+    s->writeback = NULL;
     store_free(TAKE(s->store));
+    store_free(TAKE(s->inner));
     aws_client_free(TAKE(s->queue_client));
     aws_client_free(TAKE(s->client));
     creds_provider_free(TAKE(s->creds));

@@ -11,6 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* In the state directory: the journal of write=back (writeback/writeback.h). */
+#define UNSENT_DIR "unsent"
+
+struct writeback;
+
 struct stack {
     const struct options *options;
     const struct source *source;
@@ -29,7 +34,9 @@ struct stack {
     struct creds_provider *creds;
     struct aws_client *client;
     struct aws_client *queue_client; /* of ssm_watch; NULL: none */
-    struct store *store;
+    struct store *store; /* what the vfs works on */
+    struct store *inner; /* with write=back the service's, below `store`; else NULL */
+    struct writeback *writeback; /* with write=back, borrowed from `store`; else NULL */
     struct cache *cache; /* NULL: none */
     struct notify *notify;
     struct vfs *vfs;

@@ -1,6 +1,8 @@
 /* What `awsfs status` tells, as one JSON object. Nothing in it is a credential. */
 #include "cli/stack.h"
 
+#include "cli/unsent.h"
+
 #include "aws/client.h"
 #include "aws/creds.h"
 #include "fuse/notify.h"
@@ -179,6 +181,7 @@ void stack_status(struct stack *s, struct buf *out)
              (unsigned long long)((clock_mono_ms() - s->since_ms) / 1000));
     kernel_numbers(s, out);
     file_numbers(s, out);
+    unsent_status(s, out);
     cache_numbers(s, out);
     network_numbers(s, out);
     struct pairs counts = {.out = out}, dirty = {.out = out}, failed = {.out = out}, conflicts = {.out = out};
@@ -186,9 +189,11 @@ void stack_status(struct stack *s, struct buf *out)
     store_each_count(s->store, one_count, &counts);
     buf_add_str(out, "},\"dirty\":[");
     vfs_each_unsent(s->vfs, false, one_file, &dirty);
+    unsent_status_files(s, out, &dirty.n);
     buf_add_str(out, "],\"failed\":[");
     vfs_each_unsent(s->vfs, true, one_file, &failed);
     buf_add_str(out, "],\"conflicts\":[");
     vfs_each_conflict(s->vfs, one_conflict, &conflicts);
+    unsent_status_conflicts(s, out, &conflicts.n);
     buf_add_str(out, "]}");
 }

@@ -52,7 +52,7 @@ struct session {
     struct cond landed;
     struct flight *flights;
     size_t n_flights;
-    bool ended, canceling, stopping, stop_wanted, signals_running;
+    bool ended, canceling, stopping, told, stop_wanted, signals_running;
     pthread_t main, signals;
     bool detached;           /* by the signals' thread */
     pthread_t watcher;       /* interrupt.c */

@@ -117,6 +117,9 @@ static void stop_serving(struct session *s)
 {
     struct err e = ERR_INIT;
 
+    lock_take(&s->lock);
+    s->told = true;
+    lock_drop(&s->lock);
     say_stopping(s, "finishing what is being written");
     if (vfs_drain(s->vfs, NULL, NULL, &e) != ERR_OK)
         LOG_ERROR("fuse", "at the end of the mount: %s", e.msg);
@@ -232,6 +235,12 @@ void session_stop(struct session *s)
     s->stop_wanted = true;
     if (s->signals_running)
         pthread_kill(s->signals, SIGTERM);
+}
+
+bool session_told_to_end(struct session *s)
+{
+    LOCK_SCOPE(&s->lock);
+    return s->told;
 }
 
 void session_stats(struct session *s, struct session_stats *out)

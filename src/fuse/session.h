@@ -52,6 +52,9 @@ enum err_code session_run(struct session *s, struct err *e) MUST_CHECK;
 /* The same as SIGTERM, also before session_run() has begun. Any thread, never blocks. */
 void session_stop(struct session *s);
 
+/* Whether a signal asked for the end: then somebody waits for the process. */
+bool session_told_to_end(struct session *s);
+
 struct session_stats {
     uint64_t served;      /* requests, but for FORGET, RELEASE and STATFS */
     uint64_t deferred;    /* of these, handed to a thread that may wait */

@@ -128,15 +128,32 @@ static enum err_code send_parts(struct writeback *w, const char *key, const char
     return store_upload_finish(w->inner, key, id, parts, n, body->sha512, cond, NULL, out, e);
 }
 
+/* That it is asked for is on disk before, so that one whose answer never comes can be shown and discarded. */
+static enum err_code begin_upload(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
+                                  struct cancel *cancel, char id[STORE_ID_SIZE], struct err *e)
+{
+    unsigned unanswered = 0;
+    char intent[UPLOADS_INTENT_SIZE];
+    const struct store_call call = {.cancel = cancel, .unanswered = &unanswered};
+    enum err_code code = uploads_intend(w->uploads, key, intent, e);
+    if (code)
+        return code;
+    code = store_upload_begin(w->inner, key, meta, body->sha512, &call, id, e);
+    if (!unanswered && code != ERR_CANCELED)
+        uploads_answered(w->uploads, intent);
+    else
+        LOG_WARN("writeback", "an upload of \"%s\" may have been begun without an answer: awsfs journal shows it", key);
+    return code;
+}
+
 enum err_code send_body(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
                         const struct store_cond *cond, struct cancel *cancel, struct store_version *out, struct err *e)
 {
     if (body->size <= w->inner_caps.put_target || !(w->inner_caps.flags & STORE_MULTIPART))
         return store_put(w->inner, key, body, meta, cond, NULL, out, e);
     char id[STORE_ID_SIZE];
-    const struct store_call call = {.cancel = cancel};
     struct err err = ERR_INIT;
-    enum err_code code = store_upload_begin(w->inner, key, meta, body->sha512, &call, id, e);
+    enum err_code code = begin_upload(w, key, body, meta, cancel, id, e);
     if (code)
         return code;
     code = begun(w, key, id, &err);
