@@ -87,6 +87,12 @@ static enum err_code plan_salvage(struct cache *c, struct cache_entry *n, struct
     return code;
 }
 
+/* What is held and not checked may be bad: then somebody found it so, and fetched it, while it was copied (salvage). */
+static bool is_sure_locked(const struct cache_entry *n, uint64_t chunk)
+{
+    return bit_get(n->held, chunk) && bit_get(n->checked, chunk);
+}
+
 static enum err_code plan_one(struct cache *c, struct cache_block *b, const uint8_t *sum, bool *out, struct err *e)
 {
     struct cache_entry *n = b->entry;
@@ -102,7 +108,7 @@ static enum err_code plan_one(struct cache *c, struct cache_block *b, const uint
         code = n->size <= SMALL_MAX ? plan_inline(c, b, sum, e) : plan_part(c, n, e);
     else if (n->state == CONTENT_WHOLE && n->damaged && !n->planned)
         code = plan_salvage(c, n, e);
-    else if (!n->planned && (n->state != CONTENT_PART || !n->writer || bit_get(n->held, b->index)))
+    else if (!n->planned && (n->state != CONTENT_PART || !n->writer || is_sure_locked(n, b->index)))
         return ERR_OK;
     *out = !code;
     if (code || n->planned_inline)
@@ -226,7 +232,7 @@ static void written_locked(struct cache_entry *n, const struct cache_block *b, c
     cache_count(n->cache, &n->cache->stats.filled_bytes, b->len);
 }
 
-/* Adjacent chunks, of which none is held. */
+/* Adjacent chunks, of which none is held, or none surely. */
 static void write_run_locked(struct cache *c, struct cache_block **b, uint8_t (*sums)[CACHE_SHA512], unsigned count)
 {
     struct cache_entry *n = b[0]->entry;
@@ -250,7 +256,7 @@ static void write_run_locked(struct cache *c, struct cache_block **b, uint8_t (*
 static unsigned run_of(const struct cache_entry *n, struct cache_block *const *b, const bool *plan, unsigned count)
 {
     unsigned k = 0;
-    while (k < count && plan[k] && b[k]->entry == n && b[k]->index == b[0]->index + k && !bit_get(n->held, b[k]->index))
+    while (k < count && plan[k] && b[k]->entry == n && b[k]->index == b[0]->index + k && !is_sure_locked(n, b[k]->index))
         k++;
     return k;
 }

@@ -76,6 +76,14 @@ static void post_bad_chunk_locked(struct cache_entry *n, uint64_t chunk)
     (void)job_post(n->cache, &b->job);
 }
 
+/* Others may have the file open and remember it as checked, here under another key, in another process: with a ctime that is not
+ * the one they know they look at it again, and the next open of it is no passthrough. */
+static void warn_others(const struct cache_entry *n)
+{
+    if (n->state == CONTENT_WHOLE && fchmod(n->fd, 0600) != 0)
+        LOG_DEBUG("cache", "%s: a damaged file stays as it was for others who have it open", n->key);
+}
+
 static void bad_chunk_locked(struct cache_entry *n, uint64_t chunk)
 {
     struct cache *c = n->cache;
@@ -90,6 +98,7 @@ static void bad_chunk_locked(struct cache_entry *n, uint64_t chunk)
         return;
     }
     n->damaged |= n->state == CONTENT_WHOLE;
+    warn_others(n);
     if (bit_put(n->held, chunk, false))
         n->n_held--;
     if (bit_put(n->checked, chunk, false))

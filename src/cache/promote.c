@@ -52,24 +52,26 @@ static bool stopping(struct cache *c)
     return c->stop;
 }
 
-/* Every chunk in order, checked; false when one is not good, or the cache is closed. */
+/* Every chunk in order, checked; false when one is not good, or the cache is closed. After one that is bad the others are looked at
+ * all the same: who reads next then fetches all that is bad at once. */
 static bool walk(struct cache_entry *n, struct sums *s)
 {
     CLEANUP(free) char *buf = malloc(CACHE_CHUNK);
-    for (uint64_t i = 0; i < n->n_chunks; i++) {
-        if (!buf || stopping(n->cache))
+    bool good = buf != NULL;
+    for (uint64_t i = 0; buf && i < n->n_chunks; i++) {
+        if (stopping(n->cache))
             return false;
         lock_take(&n->lock);
-        bool skip = !s && bit_get(n->checked, i);
+        bool skip = (!s || !good) && bit_get(n->checked, i);
         lock_drop(&n->lock);
         if (skip)
             continue;
-        if (!entry_chunk(n, i, buf) ||
-            (s && (digest_update(s->sha, buf, chunk_len(n, i), NULL) != ERR_OK ||
-                   (s->md5 && digest_update(s->md5, buf, chunk_len(n, i), NULL) != ERR_OK))))
-            return false;
+        good = entry_chunk(n, i, buf) && good;
+        if (good && s)
+            good = digest_update(s->sha, buf, chunk_len(n, i), NULL) == ERR_OK &&
+                   (!s->md5 || digest_update(s->md5, buf, chunk_len(n, i), NULL) == ERR_OK);
     }
-    return true;
+    return good;
 }
 
 struct promote_job {

@@ -247,6 +247,17 @@ static void end_refused(struct cache *c)
     }
 }
 
+static void end_idle(struct cache *c)
+{
+    lock_take(&c->lock);
+    struct cache_entry *n = TAKE(c->idle_list);
+    lock_drop(&c->lock);
+    for (struct cache_entry *next; n; n = next) {
+        next = n->next_idle;
+        cache_entry_unref(n);
+    }
+}
+
 /* The database may be garbage, another process may have made a new one, or it was not to be had so far. */
 static void mend_index(struct cache *c)
 {
@@ -403,6 +414,7 @@ void writer_stop(struct cache *c)
     if (c->has_adopter) /* it may have waited for blocks that were ended just now */
         pthread_join(c->adopt_thread, NULL);
     adoptions_drop(c);
+    end_idle(c);
     end_refused(c);
     if (c->db) { /* what is written is recorded */
         struct err e = ERR_INIT;

@@ -39,13 +39,15 @@ void backing_find(struct vfs *v, struct inode *i, int flags, const struct vfs_ca
         return;
     CLEANUP(free) char *key = NULL;
     lock_take(&v->tree);
-    if (eligible_locked(v, i) && (key = inode_key_dup_locked(i)))
+    bool again = state_of(i) == OPEN_PASSTHROUGH && (i->flags & INODE_LINKED);
+    if ((again || eligible_locked(v, i)) && (key = inode_key_dup_locked(i)))
         inode_version_locked(i, &out->version);
     lock_drop(&v->tree);
     if (!key)
         return;
     out->fd = v->backing.open(v->backing.arg, key, &out->version, &out->keep);
     out->any = out->fd >= 0;
+    out->unsound = again && !out->any;
 }
 
 enum open_state backing_way_locked(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c,
@@ -55,7 +57,7 @@ enum open_state backing_way_locked(struct vfs *v, struct inode *i, int flags, co
     if (!reads_only(flags, c))
         return OPEN_COPIED;
     if (state_of(i) == OPEN_PASSTHROUGH)
-        return OPEN_PASSTHROUGH;
+        return found->unsound ? OPEN_COPIED : OPEN_PASSTHROUGH;
     bool same = found->any && eligible_locked(v, i) && found->version.size == i->size &&
                 strcmp(found->version.etag, i->etag) == 0;
     return same ? OPEN_PASSTHROUGH : OPEN_COPIED;

@@ -23,7 +23,7 @@ void backing_from(struct vfs *v, const struct backing_source *source);
  * backing_release(). Without locks; may touch the disk. */
 void backing_find(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c, struct backing_file *out);
 
-/* How an open is to be served: OPEN_PASSTHROUGH or OPEN_COPIED. The inode's mode may not allow the latter: then backing_part(). */
+/* How an open is to be served (an inode in OPEN_PASSTHROUGH whose file turned out to be damaged serves no further handle): OPEN_PASSTHROUGH or OPEN_COPIED. The inode's mode may not allow the latter: then backing_part(). */
 enum open_state backing_way_locked(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c,
                                    const struct backing_file *found);
 

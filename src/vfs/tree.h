@@ -124,6 +124,7 @@ struct dir {
 /* A local file that serves open files (backing.h). */
 struct backing_file {
     bool any;
+    bool unsound;           /* there is none (any more), where one serves handles that are open */
     int fd;                 /* borrowed from `keep` */
     void *keep;             /* the source's */
     struct store_version version; /* whose bytes these are */

@@ -6,17 +6,14 @@
 
 #include <cmocka.h>
 
+#include "cache/admin.h"
 #include "fixture.h"
-#include "util/sqlite.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define MIB (1024ull * 1024)
@@ -90,6 +87,62 @@ static void a_bit_flipped_under_an_open_entry_is_noticed(void **state)
     repaired(c);
 }
 
+/* Says in the index that the file was checked as it is now. */
+static void believe(const char *path)
+{
+    struct stat st;
+    uint8_t boot[16];
+    char hex[2 * 80 + 1], text[300], id[64] = "";
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+    assert_non_null(fgets(id, sizeof(id), f));
+    fclose(f);
+    for (unsigned i = 0, n = 0; n < 16; i++)
+        if (id[i] != '-')
+            n += sscanf(&id[i++], "%2hhx", &boot[n]) == 1;
+    assert_int_equal(stat(path, &st), 0);
+    uint64_t seen[10] = {0, 0, st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec,
+                         (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
+    memcpy(seen, boot, sizeof(boot));
+    for (unsigned i = 0; i < 72; i++)
+        snprintf(hex + 2 * (size_t)i, 3, "%02x", ((const uint8_t *)seen)[i]);
+    snprintf(text, sizeof(text), "UPDATE content SET seen = x'%s' WHERE state = 2 AND length(seen) = 72", hex);
+    (void)sql(text);
+}
+
+/* A disk that rots tells nobody: what is remembered as checked is believed, until somebody finds otherwise. */
+static void what_one_finds_damaged_the_others_who_have_it_open_check_again(void **state)
+{
+    char path[512];
+    uint64_t bytes, bad;
+    struct cache *c = filled();
+    struct cache_version w = version_of("b", "e2", v.size);
+    fill(c, &w, 1);
+    close_cache(c);
+    assert_int_equal(count_files("content"), 1);
+    find_file("content", path);
+    spoil(path, 5 * CACHE_CHUNK + 77);
+    believe(path);
+    c = open_cache(SIZE);
+    struct cache *other = open_cache(SIZE);
+    struct cache_entry *n = cache_entry_get(c, &v), *m = cache_entry_get(c, &w);
+    assert_true(cache_entry_fd(n) >= 0);
+    assert_true(cache_entry_fd(m) >= 0);
+    cache_verify(other, &w, &bytes, &bad);
+    assert_int_equal(bad, 1);
+    assert_int_equal(cache_entry_fd(n), -1);
+    assert_int_equal(cache_entry_fd(m), -1);
+    assert_int_equal(held_chunks(c, &v, 1), CHUNKS - 1);
+    assert_int_equal(held_chunks(c, &w, 1), CHUNKS - 1);
+    assert_true(stats_of(c).bad >= 2);
+    fill_chunks(c, &v, 1, 5, 6);
+    settle(c);
+    cache_entry_unref(n);
+    cache_entry_unref(m);
+    close_cache(other);
+    assert_true(holds(c, &v, 1) && holds(c, &w, 1));
+    repaired(c);
+}
+
 static void a_file_that_is_truncated_deleted_swapped_or_replaced_is_no_content(void **state)
 {
     char path[512], other[600], moved[600];
@@ -117,6 +170,53 @@ static void a_file_that_is_truncated_deleted_swapped_or_replaced_is_no_content(v
         unlink(moved);
         unlink(other);
         repaired(c);
+    }
+}
+
+static void two_files_that_were_swapped_are_each_the_wrong_one(void **state)
+{
+    char one[512], other[512], moved[128];
+    struct cache *c = filled();
+    struct cache_version w = version_of("w", "e1", v.size);
+    fill(c, &w, 2);
+    close_cache(c);
+    snprintf(moved, sizeof(moved), "%s/moved", cache_dir);
+    find_file("content", one);
+    assert_int_equal(rename(one, moved), 0);
+    find_file("content", other);
+    assert_int_equal(rename(other, one), 0);
+    assert_int_equal(rename(moved, other), 0);
+    c = open_cache(SIZE);
+    assert_int_equal(held_chunks(c, &v, 1), 0);
+    assert_int_equal(held_chunks(c, &w, 2), 0);
+    assert_int_equal(stats_of(c).bad, 2 * CHUNKS);
+    struct cache_entry *n = cache_entry_get(c, &v), *m = cache_entry_get(c, &w);
+    (void)held_chunks(c, &v, 1);
+    (void)held_chunks(c, &w, 2);
+    fill(c, &v, 1);
+    fill(c, &w, 2);
+    cache_entry_unref(n);
+    cache_entry_unref(m);
+    assert_true(holds(c, &v, 1) && holds(c, &w, 2));
+    close_cache(c);
+}
+
+/* Times are only compared for being the same: what was checked before is checked again, and is right. */
+static void a_clock_that_jumps_costs_another_check(void **state)
+{
+    static const time_t jumps[] = {0, 4102444800 /* 2100 */};
+    char path[512];
+    for (size_t i = 0; i < 2; i++) {
+        struct cache *c = filled();
+        close_cache(c);
+        find_file("content", path);
+        const struct timespec times[2] = {{.tv_sec = jumps[i]}, {.tv_sec = jumps[i]}};
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+        c = open_cache(SIZE);
+        assert_true(holds(c, &v, 1));
+        assert_true(stats_of(c).verified_bytes >= v.size);
+        assert_int_equal(stats_of(c).bad, 0);
+        close_cache(c);
     }
 }
 
@@ -272,164 +372,6 @@ static void a_database_that_is_spoilt_under_an_open_cache_is_made_anew(void **st
     }
 }
 
-/* A process that holds the database's lock, until it is killed. */
-static pid_t hold_lock(void)
-{
-    int ready[2];
-    char byte, path[128];
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        struct db *d = NULL;
-        snprintf(path, sizeof(path), "%s/index.db", cache_dir);
-        if (db_open(path, false, 1000, NULL, 0, &d, NULL) != ERR_OK || db_exec(d, "BEGIN IMMEDIATE", NULL) != ERR_OK ||
-            write(ready[1], "", 1) != 1)
-            _exit(1);
-        pause();
-        _exit(0);
-    }
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    return child;
-}
-
-static void a_lock_that_is_held_stops_no_reader(void **state)
-{
-    struct cache *c = filled();
-    struct cache_version w = version_of("w", "e1", 1000), x = version_of("x", "e1", 1000);
-    fill(c, &w, 2);
-    close_cache(c);
-    pid_t child = hold_lock();
-    c = open_cache(SIZE);
-    assert_true(holds(c, &v, 1));
-    fill_chunks(c, &x, 3, 0, 1);
-    assert_true(holds(c, &w, 2));
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    settle(c);
-    assert_true(holds(c, &v, 1) && holds(c, &x, 3));
-    close_cache(c);
-}
-
-static unsigned open_files(void)
-{
-    unsigned n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    while (d && readdir(d))
-        n++;
-    closedir(d);
-    return n;
-}
-
-static int staged(unsigned seed, size_t size)
-{
-    char path[512], *bytes = malloc(size);
-    make_bytes(seed, 0, bytes, size);
-    snprintf(path, sizeof(path), "%s/staged", cache_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    assert_int_equal(write(fd, bytes, size), size);
-    unlink(path);
-    free(bytes);
-    return fd;
-}
-
-/* If one of them waited for the lock, this would take hours. */
-static void who_stored_files_does_not_wait_for_a_cache_that_takes_nothing(void **state)
-{
-    struct cache_stats before, after;
-    struct cache *c = filled();
-    close_cache(c);
-    pid_t child = hold_lock();
-    c = open_cache(SIZE);
-    unsigned files = open_files(), most = 0;
-    size_t size = 4 * CACHE_CHUNK;
-    cache_stats(c, &before);
-    for (unsigned i = 0; i < 1000; i++) {
-        char key[32];
-        snprintf(key, sizeof(key), "stored%u", i);
-        struct cache_version w = version_of(key, "e1", size);
-        cache_adopt(c, &w, staged(i, size), &(struct cache_sums){0});
-        most = open_files() > most ? open_files() : most;
-    }
-    cache_stats(c, &after);
-    assert_true(most < files + 300);
-    assert_true(after.dropped_bytes - before.dropped_bytes >= 700 * size);
-    assert_true(after.pending > 0);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    settle(c);
-    struct cache_version first = version_of("stored0", "e1", size);
-    assert_true(holds(c, &first, 0));
-    cache_stats(c, &after);
-    assert_int_equal(after.filled_bytes + after.dropped_bytes, 1000 * size);
-    close_cache(c);
-    assert_int_equal(sql("SELECT count(*) FROM version WHERE origin = 0"), 0);
-}
-
-static void in_trouble_what_was_stored_is_dropped_at_once_and_counted(void **state)
-{
-    struct cache_stats s;
-    struct cache *c = NULL;
-    struct err e = ERR_INIT;
-    struct cache_config config = {.dir = cache_dir, .size = SIZE};
-    char path[128];
-    snprintf(path, sizeof(path), "%s/index.db", cache_dir);
-    assert_int_equal(mkdir(path, 0700), 0);
-    snprintf(path, sizeof(path), "%s/index.db/x", cache_dir); /* cannot be moved over */
-    assert_int_equal(mkdir(path, 0700), 0);
-    snprintf(path, sizeof(path), "%s/index.db.bad", cache_dir);
-    assert_int_equal(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600) >= 0, 1);
-    assert_int_equal(cache_open(&config, &c, &e), ERR_OK);
-    cache_stats(c, &s);
-    assert_true(s.trouble[0] != '\0');
-    unsigned files = open_files();
-    struct cache_version w = version_of("w", "e1", 3 * CACHE_CHUNK);
-    int fd = staged(1, (size_t)w.size);
-    cache_adopt(c, &w, fd, &(struct cache_sums){0});
-    cache_stats(c, &s);
-    assert_int_equal(open_files(), files);
-    assert_int_equal(s.dropped_bytes, w.size);
-    assert_int_equal(s.pending, 0);
-    cache_close(c);
-}
-
-static void what_a_killed_process_was_copying_goes(void **state)
-{
-    struct cache *c = filled();
-    size_t size = 40 * CACHE_CHUNK;
-    struct cache_version w = version_of("w", "e1", size);
-    pid_t child = fork();
-    if (child == 0) {
-        execl("/proc/self/exe", "test_cache_bad", "adopt", cache_dir, NULL);
-        _exit(127);
-    }
-    for (unsigned i = 0; i < 2000 && sql("SELECT count(*) FROM version WHERE origin = 0") == 0; i++)
-        usleep(1000);
-    kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    close_cache(c);
-    c = open_cache(SIZE);
-    (void)held_chunks(c, &w, 7);
-    close_cache(c);
-    assert_int_equal(sql("SELECT count(*) FROM version WHERE origin = 0"), 0);
-    assert_true(count_files("content") + count_files("part") <= sql("SELECT count(*) FROM content"));
-    assert_int_equal(sql("SELECT count(*) FROM content WHERE id NOT IN (SELECT content FROM version)"), 0);
-}
-
-/* Goes on storing, until it is killed. */
-static _Noreturn void store_for_ever(void)
-{
-    size_t size = 40 * CACHE_CHUNK;
-    struct cache *c = open_cache(SIZE);
-    for (unsigned i = 0;; i++) {
-        char key[32];
-        snprintf(key, sizeof(key), "w%u", i);
-        struct cache_version w = version_of(i % 2 ? key : "w", "e1", size);
-        cache_adopt(c, &w, staged(7, size), &(struct cache_sums){0});
-    }
-}
-
 static void directories_are_ours_and_private_or_refused(void **state)
 {
     char path[128];
@@ -464,25 +406,20 @@ static void directories_are_ours_and_private_or_refused(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
-int main(int argc, char **argv)
+int main(void)
 {
-    if (argc == 3 && strcmp(argv[1], "adopt") == 0) {
-        snprintf(cache_dir, sizeof(cache_dir), "%s", argv[2]);
-        store_for_ever();
-    }
     const struct CMUnitTest tests[] = {
         T(a_flipped_bit_is_one_chunk_that_is_fetched_again),
         T(a_bit_flipped_under_an_open_entry_is_noticed),
+        T(what_one_finds_damaged_the_others_who_have_it_open_check_again),
         T(a_file_that_is_truncated_deleted_swapped_or_replaced_is_no_content),
+        T(two_files_that_were_swapped_are_each_the_wrong_one),
+        T(a_clock_that_jumps_costs_another_check),
         T(a_spoilt_part_is_checked_too),
         T(small_contents_are_checked_in_the_database),
         T(a_row_that_names_the_wrong_content_is_not_believed),
         T(a_database_that_cannot_be_used_is_made_anew),
         T(a_database_that_is_spoilt_under_an_open_cache_is_made_anew),
-        T(a_lock_that_is_held_stops_no_reader),
-        T(who_stored_files_does_not_wait_for_a_cache_that_takes_nothing),
-        T(in_trouble_what_was_stored_is_dropped_at_once_and_counted),
-        T(what_a_killed_process_was_copying_goes),
         T(directories_are_ours_and_private_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
