@@ -33,6 +33,7 @@ enum check_on {
     CHECK_ON_OBJECTS,    /* what is below the source's prefix */
     CHECK_ON_PARAMETERS, /* the source's path and what is below it */
     CHECK_ON_KEY,        /* an encryption key */
+    CHECK_ON_QUEUE,      /* the queue that `resource` names */
 };
 
 #define CHECK_ACTION_SIZE   64
@@ -47,7 +48,7 @@ struct check_row {
     enum check_on on;
     bool quiet;                         /* not for people where the verdict is YES */
     char action[CHECK_ACTION_SIZE];     /* of a permission: "s3:GetObject"; "" where it is no matter of IAM */
-    char resource[CHECK_RESOURCE_SIZE]; /* an ARN that the server named; "" */
+    char resource[CHECK_RESOURCE_SIZE]; /* an ARN that the server or an option named; "" */
     char detail[ERR_MSG_SIZE];          /* one line for people, no secret in it; "" */
 };
 

@@ -98,6 +98,7 @@ static const struct rule rules[] = {
 
     {"ssm", "ParameterNotFound", ERR_NOT_FOUND, AWS_FINAL, NULL},
     {"ssm", "ParameterVersionNotFound", ERR_NOT_FOUND, AWS_FINAL, NULL},
+    {"ssm", "InvalidResourceId", ERR_NOT_FOUND, AWS_FINAL, NULL}, /* of a tag's parameter */
     {"ssm", "ParameterAlreadyExists", ERR_EXISTS, AWS_FINAL, NULL},
     {"ssm", "AccessDeniedException", ERR_ACCESS, AWS_FINAL, NULL},
     {"ssm", "ParameterLimitExceeded", ERR_QUOTA, AWS_FINAL, NULL},

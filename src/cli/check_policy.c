@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KINDS_OF_RESOURCE = CHECK_ON_KEY + 1 };
+enum { KINDS_OF_RESOURCE = CHECK_ON_QUEUE + 1 };
 
 static void quote(struct buf *out, const char *text)
 {
@@ -68,6 +68,8 @@ static void resources(const struct check_findings *f, enum check_on on, const ch
         bucket_arn(f, false, &one);
     else if (on == CHECK_ON_OBJECTS)
         bucket_arn(f, true, &one);
+    else if (on == CHECK_ON_QUEUE)
+        buf_add_str(&one, *named ? named : "*");
     else if (on == CHECK_ON_KEY)
         buf_add_str(&one, *named ? named : f->sse_key[0] ? f->sse_key : "*");
     else if (on == CHECK_ON_PARAMETERS)
@@ -126,7 +128,7 @@ static bool statement(const struct check_findings *f, enum check_on on, bool fir
             buf_addf(out, "%s    {\n      \"Effect\": \"Allow\",\n      \"Action\": [\n", first ? "" : ",\n");
         buf_add_str(out, n++ ? ",\n        " : "        ");
         quote(out, r->rows[i].action);
-        named = on == CHECK_ON_KEY && r->rows[i].resource[0] ? r->rows[i].resource : named;
+        named = (on == CHECK_ON_KEY || on == CHECK_ON_QUEUE) && r->rows[i].resource[0] ? r->rows[i].resource : named;
     }
     if (!n)
         return false;

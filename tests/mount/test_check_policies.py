@@ -14,8 +14,10 @@ from support.check import Checked, mount_works
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
                   "s3:GetObjectTagging", "s3:PutObjectTagging"]
 S3_ACTIONS = ["s3:ListBucket"] + OBJECT_ACTIONS
+SSM_BESIDE = ["ssm:GetParameters", "ssm:GetParameterHistory", "ssm:LabelParameterVersion", "ssm:UnlabelParameterVersion",
+              "ssm:ListTagsForResource", "ssm:AddTagsToResource", "ssm:RemoveTagsFromResource"]
 SSM_ACTIONS = ["ssm:GetParametersByPath", "ssm:GetParameter", "ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters",
-               "ssm:DescribeParameters"]
+               "ssm:DescribeParameters"] + SSM_BESIDE
 
 
 @pytest.fixture(autouse=True)
@@ -159,8 +161,10 @@ SSM_POLICIES = {
     "no-delete": (but(SSM_ACTIONS, "ssm:DeleteParameter", "ssm:DeleteParameters"), {"ssm:DeleteParameter", "ssm:DeleteParameters"},
                   False, True),
     "no-describe": (but(SSM_ACTIONS, "ssm:DescribeParameters"), {"ssm:DescribeParameters"}, False, True),
+    "no-history-labels-tags": (but(SSM_ACTIONS, *SSM_BESIDE), set(SSM_BESIDE), True, True),
+    "no-label": (but(SSM_ACTIONS, "ssm:LabelParameterVersion"), {"ssm:LabelParameterVersion"}, True, True),
     "read-only": ([allow(["ssm:GetParametersByPath", "ssm:GetParameter"])],
-                  {"ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters", "ssm:DescribeParameters"}, False, True),
+                  {"ssm:PutParameter", "ssm:DeleteParameter", "ssm:DeleteParameters", "ssm:DescribeParameters", *SSM_BESIDE}, False, True),
 }
 
 
@@ -194,12 +198,35 @@ def test_what_a_policy_lacks_for_parameters_is_named(guarded, mount, name):
     assert (Checked(witness.source, env, endpoint=guarded.endpoint, ro=True).status == 0) == works_ro
     assert witness.names() == ["a", "d/secret"]
     assert [witness.parameter(n)["Version"] for n in witness.names()] == [1, 1]
+    history = witness.ssm.get_parameter_history(Name=witness.root + "/a")["Parameters"]
+    assert [p["Labels"] for p in history] == [[]]
     # A listing brings the values: who may list needs no GetParameter until something is written.
     assert parameters_work(mount, witness, env) == works
     if missing:
         # moto knows no resources of parameters.
         grant({**checked.all["policy"], "Statement": [{**s, "Resource": "*"} for s in checked.all["policy"]["Statement"]]})
         assert Checked(witness.source, env, endpoint=guarded.endpoint).status == 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_queue_with_changes_is_tried_and_keeps_its_messages(guarded, allowed):
+    witness = Parameters(guarded)
+    witness.put("a", "value")
+    sqs = guarded.client("sqs")
+    url = sqs.create_queue(QueueName="changes-%s" % allowed)["QueueUrl"]
+    url = guarded.endpoint + url[url.index("/", 9):]
+    sqs.send_message(QueueUrl=url, MessageBody="an event")
+    # moto takes the name of the request for that of the action: AWS asks for sqs:DeleteMessage.
+    env, grant = guarded.user("watcher", [allow(SSM_ACTIONS + (["sqs:ReceiveMessage", "sqs:DeleteMessageBatch"] if allowed else []))])
+    checked = Checked(witness.source, env, endpoint=guarded.endpoint, ssm_watch=url)
+    assert checked.status == 0
+    assert checked.missing() == checked.granted() == (set() if allowed else {"sqs:ReceiveMessage", "sqs:DeleteMessage"})
+    if not allowed:
+        resources = [s["Resource"] for s in checked.all["policy"]["Statement"]]
+        assert resources == ["arn:aws:sqs:*:123456789012:changes-False"]
+        grant(checked.all["policy"])
+        assert Checked(witness.source, env, endpoint=guarded.endpoint, ssm_watch=url).missing() == {"sqs:DeleteMessage"}
+    assert sqs.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "an event"
 
 
 @pytest.mark.parametrize("actions, missing", [(["s3:ListAllMyBuckets"], set()), ([], {"s3:ListAllMyBuckets"})])

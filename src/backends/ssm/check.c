@@ -4,6 +4,8 @@
 
 #include "backends/ssm/call.h"
 #include "backends/ssm/impl.h"
+#include "backends/ssm/requests.h"
+#include "backends/ssm/watch.h"
 #include "store/trials.h"
 #include "util/clock.h"
 #include "util/digest.h"
@@ -13,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VALUE "awsfs check"
+#define VALUE      "awsfs check"
+#define LABEL      "check-of-awsfs"
+#define NO_VERSION 999999999
 
 /* All that the trials share. */
 struct check {
@@ -100,48 +104,120 @@ static void try_get(struct check *c, enum ssm_try what, const char *name, bool d
     send(c, what, "GetParameter", name, &request, call, &reply);
 }
 
-static void try_put(struct check *c, const struct store_call *call)
+static void try_put(struct check *c, enum ssm_try what, const struct store_call *call)
 {
-    const struct ssm_put put = {.name = c->known, .value = VALUE, .len = strlen(VALUE), .type = "String"};
+    bool secret = what == SSM_TRY_ENCRYPT;
+    const struct ssm_put put = {.name = c->known,
+                                .value = VALUE,
+                                .len = strlen(VALUE),
+                                .type = secret ? "SecureString" : "String",
+                                .key_id = secret ? c->s->key_id : NULL};
+    BUF(request, SSM_BODY_MAX);
+    SSM_REPLY(reply);
+    if (c->known[0] == 0 || (secret && strcmp(c->s->type, "SecureString") != 0))
+        return;
+    ssm_request_put(&request, &put);
+    send(c, what, "PutParameter", c->known, &request, call, &reply);
+    if (c->o[what].code == ERR_OK)
+        c->made = true;
+}
+
+/* ---- Requests about a name that is not there */
+
+static void get_one(struct buf *out, const char *name)
+{
+    ssm_request_get(out, name, false);
+}
+
+static void get_many(struct buf *out, const char *name)
+{
+    ssm_request_get_many(out, &name, 1, false);
+}
+
+static void history(struct buf *out, const char *name)
+{
+    ssm_request_history(out, name, 1, false, NULL);
+}
+
+static void tag(struct buf *out, const char *name)
+{
+    static char key[] = LABEL, value[] = "";
+    const struct ssm_tags tags = {.tags = {{key, value}}, .n = 1};
+    ssm_request_add_tags(out, name, &tags);
+}
+
+static void untag(struct buf *out, const char *name)
+{
+    ssm_request_remove_tag(out, name, LABEL);
+}
+
+static void delete_many(struct buf *out, const char *name)
+{
+    ssm_request_delete_many(out, &name, 1);
+}
+
+static void describe(struct buf *out, const char *name)
+{
+    ssm_request_describe(out, name, NULL);
+}
+
+static const struct {
+    const char *op;
+    void (*request)(struct buf *out, const char *name);
+} scratches[SSM_TRIES] = {
+    [SSM_TRY_GET] = {"GetParameter", get_one},
+    [SSM_TRY_GET_MANY] = {"GetParameters", get_many},
+    [SSM_TRY_HISTORY] = {"GetParameterHistory", history},
+    [SSM_TRY_TAGS] = {"ListTagsForResource", ssm_request_tags},
+    [SSM_TRY_TAG] = {"AddTagsToResource", tag},
+    [SSM_TRY_UNTAG] = {"RemoveTagsFromResource", untag},
+    [SSM_TRY_DELETE] = {"DeleteParameter", ssm_request_delete},
+    [SSM_TRY_DELETE_MANY] = {"DeleteParameters", delete_many},
+    [SSM_TRY_DESCRIBE] = {"DescribeParameters", describe},
+};
+
+static void try_scratch(struct check *c, enum ssm_try what, const struct store_call *call)
+{
+    BUF(request, SSM_BODY_MAX);
+    SSM_REPLY(reply);
+    scratches[what].request(&request, c->scratch.text);
+    send(c, what, scratches[what].op, c->scratch.text, &request, call, &reply);
+}
+
+/* ---- */
+
+/* Of a version that no parameter has; of a name that is none some servers make one by that. */
+static void try_label(struct check *c, enum ssm_try what, const struct store_call *call)
+{
+    const char *label = LABEL;
     BUF(request, SSM_BODY_MAX);
     SSM_REPLY(reply);
     if (c->known[0] == 0)
         return;
-    ssm_request_put(&request, &put);
-    send(c, SSM_TRY_PUT, "PutParameter", c->known, &request, call, &reply);
-    c->made = c->o[SSM_TRY_PUT].code == ERR_OK;
+    ssm_request_labels(&request, c->known, NO_VERSION, &label, 1);
+    send(c, what, what == SSM_TRY_LABEL ? "LabelParameterVersion" : "UnlabelParameterVersion", c->known, &request, call,
+         &reply);
 }
 
-static void try_delete(struct check *c, enum ssm_try what, const char *name, const struct store_call *call)
+static void try_queue(struct check *c, enum ssm_try what, const struct store_call *call)
 {
-    BUF(request, SSM_BODY_MAX);
-    SSM_REPLY(reply);
-    if (what == SSM_TRY_DELETE)
-        ssm_request_delete(&request, name);
-    else
-        ssm_request_delete_many(&request, &name, 1);
-    send(c, what, what == SSM_TRY_DELETE ? "DeleteParameter" : "DeleteParameters", name, &request, call, &reply);
-}
-
-static void try_describe(struct check *c, const struct store_call *call)
-{
-    BUF(request, SSM_BODY_MAX);
-    SSM_REPLY(reply);
-    ssm_request_describe(&request, c->scratch.text, NULL);
-    send(c, SSM_TRY_DESCRIBE, "DescribeParameters", c->scratch.text, &request, call, &reply);
+    struct ssm_outcome *o = &c->o[what];
+    struct err e = ERR_INIT;
+    if (c->s->queue == NULL)
+        return;
+    o->tried = true;
+    o->code = watch_try(c->s->queue_client, c->s->queue, what == SSM_TRY_FORGET, call, &e);
+    memcpy(o->msg, e.msg, sizeof(o->msg));
 }
 
 static void try_one(void *item, const struct store_call *call)
 {
     const struct trial *t = item;
     struct check *c = t->check;
-    switch (t->what) {
+    switch ((int)t->what) {
     case SSM_TRY_PAGE:
     case SSM_TRY_PAGE_PLAIN:
         try_page(c, t->what, call);
-        break;
-    case SSM_TRY_GET:
-        try_get(c, SSM_TRY_GET, c->scratch.text, false, call);
         break;
     case SSM_TRY_ROOT:
         try_get(c, SSM_TRY_ROOT, path_of(c), false, call);
@@ -151,16 +227,19 @@ static void try_one(void *item, const struct store_call *call)
             try_get(c, SSM_TRY_SECRET, c->secret, true, call);
         break;
     case SSM_TRY_PUT:
-        try_put(c, call);
+    case SSM_TRY_ENCRYPT:
+        try_put(c, t->what, call);
         break;
-    case SSM_TRY_DELETE:
-    case SSM_TRY_DELETE_MANY:
-        try_delete(c, t->what, c->scratch.text, call);
+    case SSM_TRY_LABEL:
+    case SSM_TRY_UNLABEL:
+        try_label(c, t->what, call);
         break;
-    case SSM_TRY_DESCRIBE:
-        try_describe(c, call);
+    case SSM_TRY_RECEIVE:
+    case SSM_TRY_FORGET:
+        try_queue(c, t->what, call);
         break;
-    case SSM_TRIES:
+    default:
+        try_scratch(c, t->what, call);
         break;
     }
 }
@@ -190,13 +269,18 @@ static void remove_made(void *item, const struct store_call *call)
 
 static void try_all(struct check *c, struct trials *t, const struct check_limits *limits)
 {
-    static const enum ssm_try harmless[] = {SSM_TRY_GET,      SSM_TRY_DELETE,     SSM_TRY_DELETE_MANY,
-                                            SSM_TRY_DESCRIBE, SSM_TRY_PAGE_PLAIN, SSM_TRY_ROOT},
-                              others[] = {SSM_TRY_PUT, SSM_TRY_SECRET};
+    static const enum ssm_try harmless[] = {SSM_TRY_GET,      SSM_TRY_GET_MANY, SSM_TRY_HISTORY, SSM_TRY_TAGS,
+                                            SSM_TRY_TAG,      SSM_TRY_UNTAG,    SSM_TRY_DELETE,  SSM_TRY_DELETE_MANY,
+                                            SSM_TRY_DESCRIBE, SSM_TRY_RECEIVE,  SSM_TRY_FORGET,  SSM_TRY_PAGE_PLAIN,
+                                            SSM_TRY_ROOT},
+                              others[] = {SSM_TRY_PUT, SSM_TRY_SECRET, SSM_TRY_LABEL, SSM_TRY_UNLABEL},
+                              last[] = {SSM_TRY_ENCRYPT};
     uint64_t now = clock_mono_ms(), half = limits->try_ms > now ? now + (limits->try_ms - now) / 2 : now;
     bool denied = c->o[SSM_TRY_PAGE].code != ERR_OK;
     run(c, t, half, harmless, ARRAY_LEN(harmless) - (denied ? 0 : 2));
     run(c, t, limits->try_ms, others, ARRAY_LEN(others));
+    if (c->o[SSM_TRY_PUT].code == ERR_EXISTS)
+        run(c, t, limits->try_ms, last, ARRAY_LEN(last));
     if (c->made) {
         struct trial one = {.check = c};
         trials_run(t, limits->end_ms, &one, 1, sizeof(one), remove_made);
@@ -232,6 +316,8 @@ enum err_code ssm_check_try(void *impl, const struct check_limits *limits, struc
     if (first == ERR_OK || first == ERR_ACCESS || first == ERR_KEY_REJECTED)
         try_all(c, t, limits);
     enum check_need writes = s->read_only ? CHECK_OPTIONAL : CHECK_NOT_DENIED;
-    ssm_check_rows(c->o, s->path, writes, s->key_id[0] ? CHECK_OPTIONAL : writes, out);
+    const struct ssm_check_mount m = {
+        .path = s->path, .queue = s->queue, .writes = writes, .describe = s->key_id[0] ? CHECK_OPTIONAL : writes};
+    ssm_check_rows(c->o, &m, out);
     return ERR_OK;
 }

@@ -37,6 +37,17 @@ enum check_verdict ssm_decrypt_verdict(const struct ssm_outcome o[SSM_TRIES])
     return CHECK_UNKNOWN;
 }
 
+enum check_verdict ssm_encrypt_verdict(const struct ssm_outcome o[SSM_TRIES])
+{
+    const struct ssm_outcome *put = &o[SSM_TRY_PUT], *secret = &o[SSM_TRY_ENCRYPT];
+
+    if (!secret->tried || ssm_verdict(put) != CHECK_YES)
+        return CHECK_UNKNOWN;
+    if (secret->code == ERR_ACCESS || secret->code == ERR_KEY_REJECTED)
+        return CHECK_NO;
+    return secret->code == ERR_OK ? CHECK_YES : CHECK_UNKNOWN;
+}
+
 static const char *reason(const struct ssm_outcome *o)
 {
     if (!o->tried)
@@ -97,12 +108,73 @@ static void list_row(const struct ssm_outcome o[SSM_TRIES], struct check_report 
         row->detail[0] = 0; /* the store's row says it */
 }
 
-void ssm_check_rows(const struct ssm_outcome o[SSM_TRIES], const char *path, enum check_need writes,
-                    enum check_need describe, struct check_report *out)
+static void encrypt_row(const struct ssm_outcome o[SSM_TRIES], enum check_need writes, struct check_report *out)
+{
+    const struct ssm_outcome *secret = &o[SSM_TRY_ENCRYPT];
+    enum check_verdict v = ssm_encrypt_verdict(o);
+    if (!secret->tried)
+        return;
+    struct check_row *row = check_add_permission(out, "encryption", v, "kms:Encrypt", CHECK_ON_KEY);
+
+    row->need = writes;
+    if (v == CHECK_NO && secret->code == ERR_KEY_REJECTED)
+        (void)snprintf(row->detail, sizeof(row->detail), "%s", secret->msg);
+    else if (v == CHECK_UNKNOWN)
+        (void)snprintf(row->detail, sizeof(row->detail), "%s",
+                       secret->code == ERR_EXISTS ? "only a SecureString that is really written would tell" : reason(secret));
+}
+
+/* What is beside values and their listing: each an action of its own, and a mount is useful without. */
+static void other_rows(const struct ssm_outcome o[SSM_TRIES], struct check_report *out)
+{
+    static const struct {
+        const char *what, *action;
+        enum ssm_try try;
+    } rows[] = {
+        {"read many", "ssm:GetParameters", SSM_TRY_GET_MANY},
+        {"history", "ssm:GetParameterHistory", SSM_TRY_HISTORY},
+        {"set labels", "ssm:LabelParameterVersion", SSM_TRY_LABEL},
+        {"remove labels", "ssm:UnlabelParameterVersion", SSM_TRY_UNLABEL},
+        {"read tags", "ssm:ListTagsForResource", SSM_TRY_TAGS},
+        {"set tags", "ssm:AddTagsToResource", SSM_TRY_TAG},
+        {"remove tags", "ssm:RemoveTagsFromResource", SSM_TRY_UNTAG},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct check_row *row = permission(out, rows[i].what, rows[i].action, CHECK_ON_PARAMETERS, &o[rows[i].try]);
+        if (!o[rows[i].try].tried && o[SSM_TRY_PAGE].status != 0)
+            (void)snprintf(row->detail, sizeof(row->detail), "no parameter is known to try it on");
+    }
+}
+
+/* "https://sqs.eu-west-1.amazonaws.com/123456789012/name" -> "arn:aws:sqs:eu-west-1:123456789012:name"; another server's URL tells
+ * no region. */
+static void queue_arn(const char *url, char *out, size_t size)
+{
+    const char *host = strstr(url, "://"), *region = host ? strstr(host, "://sqs.") : NULL;
+    const char *path = host ? strchr(host + 3, '/') : NULL, *name = path ? strchr(path + 1, '/') : NULL;
+    size_t region_len = region && strstr(region, ".amazonaws.") ? strcspn(region + 7, ".") : 0;
+
+    if (name == NULL)
+        return;
+    const char *partition = strstr(url, ".amazonaws.com.cn/") ? "aws-cn" : strstr(url, "://sqs.us-gov-") ? "aws-us-gov" : "aws";
+    (void)snprintf(out, size, "arn:%s:sqs:%.*s:%.*s:%s", partition, region_len ? (int)region_len : 1,
+                   region_len ? region + 7 : "*", (int)(name - path - 1), path + 1, name + 1);
+}
+
+static void queue_rows(const struct ssm_outcome o[SSM_TRIES], const char *queue, struct check_report *out)
+{
+    struct check_row *row = permission(out, "take events", "sqs:ReceiveMessage", CHECK_ON_QUEUE, &o[SSM_TRY_RECEIVE]);
+    queue_arn(queue, row->resource, sizeof(row->resource));
+    row = permission(out, "delete events", "sqs:DeleteMessage", CHECK_ON_QUEUE, &o[SSM_TRY_FORGET]);
+    queue_arn(queue, row->resource, sizeof(row->resource));
+}
+
+void ssm_check_rows(const struct ssm_outcome o[SSM_TRIES], const struct ssm_check_mount *m, struct check_report *out)
 {
     const struct ssm_outcome *put = &o[SSM_TRY_PUT];
+    enum check_need writes = m->writes, describe = m->describe;
 
-    store_row(o, path, out);
+    store_row(o, m->path, out);
     list_row(o, out);
     permission(out, "read", "ssm:GetParameter", CHECK_ON_PARAMETERS, &o[SSM_TRY_GET])->need = CHECK_NOT_DENIED;
     decrypt_row(o, out);
@@ -119,4 +191,8 @@ void ssm_check_rows(const struct ssm_outcome o[SSM_TRIES], const char *path, enu
     if (row->verdict == CHECK_NO && describe != CHECK_OPTIONAL)
         (void)snprintf(row->detail, sizeof(row->detail),
                        "without it a SecureString can be overwritten only with ssm_key=");
+    encrypt_row(o, writes, out);
+    other_rows(o, out);
+    if (m->queue != NULL)
+        queue_rows(o, m->queue, out);
 }

@@ -77,7 +77,8 @@ static void keep(void *arg, enum err_code code, const struct aws_reply *r, const
         buf_add(&a->body, r->body, r->body_len);
 }
 
-static enum err_code call_queue(struct watch *w, const char *op, const struct buf *request, struct buf *out, struct err *e)
+static enum err_code call_queue(struct aws_client *client, struct cancel *cancel, const char *op, const struct buf *request,
+                                struct buf *out, struct err *e)
 {
     char target[64];
     snprintf(target, sizeof(target), "AmazonSQS.%s", op);
@@ -99,7 +100,7 @@ static enum err_code call_queue(struct watch *w, const char *op, const struct bu
     };
     enum err_code code = buf_check(request, op, e);
     if (code == ERR_OK)
-        code = aws_call(w->client, &r, w->stop, e);
+        code = aws_call(client, &r, cancel, e);
     if (code == ERR_OK)
         code = buf_check(&a.body, op, e);
     if (code == ERR_OK)
@@ -109,10 +110,20 @@ static enum err_code call_queue(struct watch *w, const char *op, const struct bu
     return code;
 }
 
-static void begin_request(struct buf *out, const struct watch *w)
+static void begin_request(struct buf *out, const char *queue)
 {
     buf_add_str(out, "{\"QueueUrl\":");
-    json_quote(out, w->queue, strlen(w->queue));
+    json_quote(out, queue, strlen(queue));
+}
+
+enum err_code watch_try(struct aws_client *client, const char *queue, bool removal, const struct store_call *call, struct err *e)
+{
+    BUF(request, BODY_MAX);
+    begin_request(&request, queue);
+    buf_add_str(&request, removal ? ",\"Entries\":[{\"Id\":\"0\",\"ReceiptHandle\":\"none\"}]}"
+                                  : ",\"MaxNumberOfMessages\":1,\"WaitTimeSeconds\":0,\"VisibilityTimeout\":0}");
+    CLEANUP_RELEASE(buf_release) struct buf reply = {0};
+    return call_queue(client, call->cancel, removal ? "DeleteMessageBatch" : "ReceiveMessage", &request, &reply, e);
 }
 
 static void tell(struct watch *w, const char *body, size_t len)
@@ -129,7 +140,7 @@ static void tell(struct watch *w, const char *body, size_t len)
 static enum err_code take_messages(struct watch *w, const struct json *list, struct err *e)
 {
     BUF(request, BODY_MAX);
-    begin_request(&request, w);
+    begin_request(&request, w->queue);
     buf_add_str(&request, ",\"Entries\":[");
     for (size_t i = 0; i < json_len(list) && i < MESSAGES_MAX; i++) {
         const struct json *m = json_at(list, i);
@@ -145,16 +156,16 @@ static enum err_code take_messages(struct watch *w, const struct json *list, str
     }
     buf_add_str(&request, "]}");
     CLEANUP_RELEASE(buf_release) struct buf reply = {0};
-    return call_queue(w, "DeleteMessageBatch", &request, &reply, e);
+    return call_queue(w->client, w->stop, "DeleteMessageBatch", &request, &reply, e);
 }
 
 static enum err_code poll_once(struct watch *w, struct err *e)
 {
     BUF(request, BODY_MAX);
-    begin_request(&request, w);
+    begin_request(&request, w->queue);
     buf_addf(&request, ",\"MaxNumberOfMessages\":%d,\"WaitTimeSeconds\":%d}", MESSAGES_MAX, WAIT_S);
     CLEANUP_RELEASE(buf_release) struct buf reply = {0};
-    enum err_code code = call_queue(w, "ReceiveMessage", &request, &reply, e);
+    enum err_code code = call_queue(w->client, w->stop, "ReceiveMessage", &request, &reply, e);
     if (code != ERR_OK)
         return code;
     CLEANUP(json_doc_free) struct json_doc *doc = json_parse(buf_str(&reply), reply.len, e);

@@ -10,6 +10,7 @@
 #include "util/cleanup.h"
 
 struct aws_client;
+struct store_call;
 struct watch;
 
 /* What one message says. `name` is the parameter's, with its leading slash; "" where the message says nothing about one. */
@@ -25,6 +26,11 @@ bool watch_parse(const char *body, size_t len, struct watch_event *out);
  * below `path`. NULL with the error. */
 struct watch *watch_start(struct aws_client *client, const char *queue, const char *path, void (*changed)(void *arg, const char *key, bool listed),
                           void *arg, struct err *e);
+
+/* For `awsfs check`: whether messages of that queue may be taken (`removal` false), or deleted. Takes and deletes none: what it is
+ * shown stays visible to others. ERR_ACCESS. Blocks. */
+enum err_code watch_try(struct aws_client *client, const char *queue, bool removal, const struct store_call *call,
+                        struct err *e) MUST_CHECK;
 
 /* Returns when `changed` is not called any more. NULL is fine. */
 void watch_stop(struct watch *w);
