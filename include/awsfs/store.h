@@ -118,6 +118,7 @@ struct store_call {
     unsigned timeout_ms;        /* 0: the mount's */
     bool urgent;                /* somebody waits: goes before read-ahead and uploads */
     unsigned *unanswered;       /* not NULL: of an upload's begin, attempts that may have been executed unheard are added */
+    bool background;            /* nobody waits, and may never: leaves others what they need of a limited rate */
     bool unseal;                /* of a stat or a view: the bytes are wanted, whatever it costs to have them */
 };
 

@@ -3,6 +3,7 @@
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
+#include "vfs/refresh.h"
 #include "vfs/resolve.h"
 #include "vfs/view.h"
 
@@ -105,6 +106,7 @@ enum err_code vfs_lookup(struct vfs *v, uint64_t parent, const char *name, const
     enum err_code code = inode_find_dir_locked(v, parent, &dir, e);
     if (!code)
         inode_ref_locked(dir)->dir->lookups++;
+    refresh_used_locked(v->refresh);
     lock_drop(&v->tree);
     if (code)
         return code;

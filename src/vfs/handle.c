@@ -5,6 +5,7 @@
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
+#include "vfs/refresh.h"
 #include "vfs/seal.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
@@ -146,6 +147,7 @@ enum err_code vfs_open(struct vfs *v, uint64_t ino, int flags, const struct vfs_
         code = check_open_locked(v, i, flags, e);
     if (!code)
         inode_ref_locked(i);
+    refresh_used_locked(v->refresh);
     lock_drop(&v->tree);
     if (code)
         return code;

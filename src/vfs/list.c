@@ -12,6 +12,7 @@
 #include "vfs/listed.h"
 #include "vfs/look.h"
 #include "vfs/merge.h"
+#include "vfs/refresh.h"
 #include "vfs/resolve.h"
 #include "vfs/walk.h"
 
@@ -23,6 +24,7 @@
 struct collecting {
     struct inode *dir;
     const struct vfs_caller *caller;
+    bool background;
     unsigned pages;
     uint64_t end_ms;
     struct found_dir *found;
@@ -31,6 +33,8 @@ struct collecting {
 static enum err_code fetch_pages(struct vfs *v, const char *prefix, struct collecting *l, struct err *e)
 {
     struct store_call call = call_of(l->caller);
+    call.background = l->background;
+    call.urgent = !l->background;
     CLEANUP(free) char *token = NULL;
     struct store_walk walk = {0};
     for (l->pages = 1;; l->pages++) {
@@ -78,12 +82,15 @@ static enum err_code collect_once(struct vfs *v, struct collecting *l, bool *mov
     if (*moved)
         return ERR_OK;
     l->dir->dir->extent = l->pages == 1 ? DIR_SMALL : DIR_LARGE;
-    return merge_locked(v, l->dir, found, &m, e);
+    code = merge_locked(v, l->dir, found, &m, e);
+    if (!code && vfs_has(v, STORE_LIST_SUBTREE) && !l->dir->fixed)
+        refresh_listed_locked(v->refresh, l->dir, clock_mono_ms() - start);
+    return code;
 }
 
-static enum err_code collect(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)
+static enum err_code collect(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool background, struct err *e)
 {
-    struct collecting l = {.dir = dir, .caller = c};
+    struct collecting l = {.dir = dir, .caller = c, .background = background};
     for (int tries = 0; tries < MOVED_TRIES; tries++) {
         bool moved = false;
         enum err_code code = collect_once(v, &l, &moved, e);
@@ -112,12 +119,12 @@ static enum err_code begin(struct vfs *v, struct inode *dir, const struct vfs_ca
     bool whole;
     *out = NULL;
     if (!comes_in_order(v, dir))
-        return collect(v, dir, c, e);
+        return collect(v, dir, c, false, e);
     enum err_code code = listing_begin(v, dir, c, false, &whole, out, e);
     if (!code || comes_in_order(v, dir)) /* only a listing changes that */
         return code;
     forget_refusal(e);
-    return collect(v, dir, c, e);
+    return collect(v, dir, c, false, e);
 }
 
 /* ---- Who lists, and who waits */
@@ -266,6 +273,21 @@ static enum err_code list(struct vfs *v, struct inode *dir, const struct vfs_cal
         return code;
     forget_refusal(e);
     return list(v, dir, c, view, e);
+}
+
+enum err_code list_again(struct vfs *v, struct inode *dir, struct err *e)
+{
+    const struct vfs_caller c = {.cancel = v->ending};
+    lock_take(&v->tree);
+    bool others = dir->dir->listing;
+    dir->dir->listing = true;
+    lock_drop(&v->tree);
+    if (others)
+        return ERR_OK;
+    enum err_code code = collect(v, dir, &c, true, e);
+    LOCK_SCOPE(&v->tree);
+    end_locked(v, dir);
+    return code;
 }
 
 enum err_code list_dir(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e)

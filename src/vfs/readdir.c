@@ -9,6 +9,7 @@
 #include "vfs/list.h"
 #include "vfs/listed.h"
 #include "vfs/look.h"
+#include "vfs/refresh.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -128,6 +129,7 @@ enum err_code vfs_opendir(struct vfs *v, uint64_t ino, const struct vfs_caller *
     else
         inode_ref_locked(d->dir);
     LIST_INSERT_HEAD(&v->dir_handles, d, link);
+    refresh_used_locked(v->refresh);
     lock_drop(&v->tree);
     if (!code)
         code = snapshot(v, d, c, e);

@@ -242,6 +242,7 @@ struct vfs {
     struct contents *contents;
     struct neighbours *neighbours;
     struct walks *walks;
+    struct refresh *refresh;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
     struct pool *listers;   /* pages of large directories: wait for the network */
     bool unordered;         /* a listing came out of order: none is taken apart into ranges any more */

@@ -10,6 +10,7 @@
 #include "vfs/conflicts.h"
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
+#include "vfs/refresh.h"
 #include "vfs/spans.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
@@ -66,7 +67,8 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->contents = contents_new(v->store, v->cfg.memory, vfs_has(v, STORE_SECRET), e);
     v->neighbours = neighbours_new(e);
     v->walks = walks_new(e);
-    if (!v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->listers || !v->timers || !v->contents || !v->ending)
+    v->refresh = refresh_new(v, e);
+    if (!v->refresh || !v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->listers || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (v->cfg.cache && !vfs_has(v, STORE_SECRET) && !(v->beside = beside_new(v, e)))
         return ERR_NOMEM;
@@ -160,6 +162,7 @@ void vfs_free(struct vfs *v)
     release_open(v);
     neighbours_end(v);
     walks_end(v);
+    refresh_end(v->refresh);
     left_end(v);
     wait_background(v);
     beside_end(v->beside);
@@ -173,6 +176,7 @@ void vfs_free(struct vfs *v)
     contents_free(v->contents);
     beside_free(v->beside);
     timers_free(v->timers);
+    refresh_free(v->refresh);
     uploads_free(v->uploads);
     conflicts_release(v);
     cancel_unref(v->ending);

@@ -84,6 +84,28 @@ def test_a_refresh_that_finds_nothing_changed_keeps_what_the_kernel_holds_and_a_
         assert f.read() == b"one"
 
 
+def test_who_uses_a_tree_does_not_feel_its_ttl_and_who_does_not_asks_for_nothing(origin, parameters, tree):
+    origin.fill_parameters(parameters.root + "/d/p", 25)
+    disk = tree(ttl=8)
+    os.listdir(disk.path)
+    assert origin.requests() == {"GetParametersByPath": 3}
+    parameters.put("d/p000007", "changed")
+    origin.reset_counts()
+    end = time.monotonic() + 11
+    while time.monotonic() < end:
+        for name in ("p000001", "p000024"):
+            assert (disk / "d" / name).read_text() == "value %d" % int(name[1:])
+        time.sleep(0.1)
+    # Each listing in time for the next: nothing was asked for by its name.
+    asked = origin.requests()
+    assert set(asked) == {"GetParametersByPath"} and 3 <= asked["GetParametersByPath"] <= 3 * 3
+    assert (disk / "d" / "p000007").read_text() == "changed"
+    time.sleep(8)
+    origin.reset_counts()
+    time.sleep(8)
+    assert origin.requests() == {}
+
+
 def test_pages_that_are_empty_and_not_the_last_do_not_end_a_listing(origin, parameters, tree):
     origin.fill_parameters(parameters.root + "/p", 45)
     origin.parameters(empty_every=2)

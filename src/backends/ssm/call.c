@@ -94,7 +94,8 @@ enum err_code ssm_call(struct ssm *s, const char *op, const char *subject, const
     unsigned given_ms = call ? call->timeout_ms : 0;
     uint64_t start = clock_mono_ms();
     uint64_t deadline = start + (given_ms ? given_ms : TIMEOUT_MS);
-    code = pace_wait(s->pace, deadline, call ? call->cancel : NULL, e);
+    code = call && call->background ? pace_wait_spare(s->pace, deadline, call->cancel, e)
+                                    : pace_wait(s->pace, deadline, call ? call->cancel : NULL, e);
     if (code != ERR_OK)
         return err_prefix(e, code, "%s: %s", subject, op);
     uint64_t waited = clock_mono_ms() - start;

@@ -42,8 +42,8 @@ static void wake(void *arg)
     cond_broadcast(&p->canceled);
 }
 
-/* Waits until `at_ms`; false when canceled before. */
-static bool sleep_until(struct pace *p, uint64_t at_ms, struct cancel *cancel)
+/* Waits until `at_ms`; false when canceled before, and then a token that was `taken` is given back. */
+static bool sleep_until(struct pace *p, uint64_t at_ms, bool taken, struct cancel *cancel)
 {
     struct cancel_hook hook = {0};
     cancel_hook_add(cancel, &hook, wake, p);
@@ -51,7 +51,7 @@ static bool sleep_until(struct pace *p, uint64_t at_ms, struct cancel *cancel)
     while (!cancel_fired(cancel) && clock_mono_ms() < at_ms)
         cond_wait(&p->canceled, &p->lock, at_ms);
     bool in_time = !cancel_fired(cancel);
-    if (!in_time)
+    if (!in_time && taken)
         rate_give_back(&p->rate, clock_mono_ms());
     lock_drop(&p->lock);
     cancel_hook_remove(cancel, &hook);
@@ -72,9 +72,24 @@ enum err_code pace_wait(struct pace *p, uint64_t deadline_ms, struct cancel *can
     if (too_late)
         return err_set(e, ERR_THROTTLED, "the rate limit (ssm_rate=) has its next turn in %llu ms, after the deadline",
                        (unsigned long long)wait);
-    if (wait > 0 && !sleep_until(p, now + wait, cancel))
+    if (wait > 0 && !sleep_until(p, now + wait, true, cancel))
         return err_set(e, ERR_CANCELED, "interrupted while waiting for the rate limit");
     return ERR_OK;
+}
+
+enum err_code pace_wait_spare(struct pace *p, uint64_t deadline_ms, struct cancel *cancel, struct err *e)
+{
+    for (;;) {
+        lock_take(&p->lock);
+        uint64_t now = clock_mono_ms(), wait = rate_take_spare(&p->rate, now);
+        lock_drop(&p->lock);
+        if (wait == 0)
+            return ERR_OK;
+        if (now >= deadline_ms || wait > deadline_ms - now)
+            return err_set(e, ERR_THROTTLED, "others need the rate limit (ssm_rate=)");
+        if (!sleep_until(p, now + wait, false, cancel))
+            return err_set(e, ERR_CANCELED, "interrupted while waiting for the rate limit");
+    }
 }
 
 void pace_charge(struct pace *p)

@@ -18,6 +18,9 @@ CLEANUP_DEFINE(struct pace, pace_free)
  * turn would come after `deadline_ms` (clock_mono_ms() scale). Any thread; holds no lock afterwards. */
 enum err_code pace_wait(struct pace *p, uint64_t deadline_ms, struct cancel *cancel, struct err *e) MUST_CHECK;
 
+/* The same for a request that nobody waits for: half a burst is left to others. */
+enum err_code pace_wait_spare(struct pace *p, uint64_t deadline_ms, struct cancel *cancel, struct err *e) MUST_CHECK;
+
 /* A request that was sent again without asking (the transport's retries): counts, and never waits. Any thread. */
 void pace_charge(struct pace *p);
 

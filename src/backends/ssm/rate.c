@@ -31,6 +31,16 @@ uint64_t rate_take(struct rate *r, uint64_t now_ms)
     return (uint64_t)ceil(-r->tokens * 1000.0 / r->pace);
 }
 
+uint64_t rate_take_spare(struct rate *r, uint64_t now_ms)
+{
+    advance(r, now_ms);
+    double lacking = r->burst / 2.0 - (r->tokens - 1.0);
+    if (lacking > 0.0)
+        return 1 + (uint64_t)ceil(lacking * 1000.0 / r->pace);
+    r->tokens -= 1.0;
+    return 0;
+}
+
 void rate_give_back(struct rate *r, uint64_t now_ms)
 {
     advance(r, now_ms);

@@ -26,6 +26,10 @@ void rate_init(struct rate *r, unsigned per_second, unsigned burst, uint64_t now
 /* Takes a token; returns how many ms to wait before it may be used. */
 uint64_t rate_take(struct rate *r, uint64_t now_ms);
 
+/* The same for who leaves half a burst to others: takes a token where more than that is left and returns 0, else takes none and
+ * returns after how many ms (at least 1) to ask again. */
+uint64_t rate_take_spare(struct rate *r, uint64_t now_ms);
+
 /* Gives a token back that was not used. */
 void rate_give_back(struct rate *r, uint64_t now_ms);
 

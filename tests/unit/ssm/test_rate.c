@@ -44,6 +44,22 @@ static void a_clock_that_stands_still_gives_nothing(void **state)
     assert_int_equal(rate_take(&r, 5000), 2000);
 }
 
+static void who_is_not_waited_for_leaves_half_a_burst(void **state)
+{
+    struct rate r;
+    rate_init(&r, 10, 40, 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(rate_take_spare(&r, 0), 0);
+    assert_true(rate_take_spare(&r, 0) >= 100);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(rate_take(&r, 0), 0);
+    assert_true(rate_take_spare(&r, 0) >= 2000);
+    assert_true(rate_take_spare(&r, 2000) > 0);
+    assert_int_equal(rate_take_spare(&r, 2200), 0);
+    rate_throttled(&r, 2300);
+    assert_true(rate_take_spare(&r, 2400) >= 3000);
+}
+
 static void a_token_given_back_can_be_taken_again(void **state)
 {
     struct rate r;
@@ -159,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_burst_goes_at_once_and_the_rest_at_the_pace),
         cmocka_unit_test(tokens_come_back_with_time_and_not_above_the_burst),
         cmocka_unit_test(a_clock_that_stands_still_gives_nothing),
+        cmocka_unit_test(who_is_not_waited_for_leaves_half_a_burst),
         cmocka_unit_test(a_token_given_back_can_be_taken_again),
         cmocka_unit_test(throttling_halves_the_pace_once_a_second),
         cmocka_unit_test(the_pace_never_ends_and_recovers_slowly),
