@@ -168,3 +168,19 @@ void dir_keep_locked(struct vfs *v, struct inode *dir)
     deferred_begin_locked(v, &t->deferred);
     timer_arm(v->timers, &dir->dir->marker_timer, clock_mono_ms() + MARKER_DELAY_MS, marker_timer, t);
 }
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+void dir_take_latest_locked(struct vfs *v, struct inode *dir)
+{
+    lock_assert_held(&v->tree);
+    size_t cursor = 0;
+    if (!vfs_has(v, STORE_LIST_SUBTREE))
+        return;
+    for (const struct inode *i; (i = map_next(dir->dir->children, &cursor));)
+        if (i->kind != INODE_NONE && !(i->flags & INODE_VIRTUAL) && is_later(&i->mtime, &dir->mtime))
+            dir->mtime = i->mtime;
+}

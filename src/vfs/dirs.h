@@ -9,4 +9,7 @@ void dir_keep_locked(struct vfs *v, struct inode *dir);
 enum err_code dir_new_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;
 void dir_free(struct dir *d);
 
+/* Where directories are nothing of their own (STORE_LIST_SUBTREE), one whose names are all known is as new as the latest of them. */
+void dir_take_latest_locked(struct vfs *v, struct inode *dir);
+
 #endif

@@ -7,6 +7,7 @@
  */
 #include "util/clock.h"
 #include "util/str.h"
+#include "vfs/dirs.h"
 #include "vfs/found.h"
 #include "vfs/inode.h"
 #include "vfs/listed.h"
@@ -470,6 +471,7 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
     if (code || !m->complete || (m->pages && m->seq < dir->dir->doubt_seq))
         return code;
     sweep(v, dir, mark, m);
+    dir_take_latest_locked(v, dir);
     struct dir *d = dir->dir;
     if (dir->changed_seq <= m->seq && map_size(d->children) > d->negative)
         dir->flags &= (uint16_t)~INODE_LOCAL; /* not only here, then */

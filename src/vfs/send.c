@@ -217,7 +217,11 @@ static void abandon(struct stage *stage, const struct stage_about *about)
 {
     char path[512] = "";
     struct err err = ERR_INIT;
-    if (stage_abandon(stage, about, path, sizeof(path), &err))
+    bool empty = stage_size(stage) == 0;
+    bool lost = stage_abandon(stage, about, path, sizeof(path), &err) != ERR_OK;
+    if (lost && empty)
+        LOG_WARN("vfs", "\"%s\" could not be emptied: %s", about->key, about->reason);
+    else if (lost)
         LOG_ERROR("vfs", "\"%s\" could not be stored and its bytes are lost: %s", about->key, about->reason);
     else
         LOG_ERROR("vfs", "\"%s\" could not be stored (%s): its bytes are in %s", about->key, about->reason, path);

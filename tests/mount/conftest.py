@@ -168,3 +168,14 @@ def tree(moto, recorder, mount):
     def make(values=(), **options):
         return mount(buckets.Parameters(moto).plant(values), **{"endpoint": recorder.endpoint, "ssm_rate": 1000, **options})
     return make
+
+
+@pytest.fixture
+def on_origin(origin, mount):
+    """As tree, on tests/origin without a rate, which checks what the service checks; requests are counted from here."""
+    def make(values=(), **options):
+        origin.parameters(gets_per_s=0)
+        disk = mount(buckets.Parameters(origin).plant(values), **{"ssm_rate": 1000, **options})
+        origin.reset_counts()
+        return disk
+    return make

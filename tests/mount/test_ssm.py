@@ -22,6 +22,19 @@ def test_the_tree_is_directories_and_values_are_exact(tree):
         assert os.stat(disk / name).st_size == len(value.encode())
 
 
+def test_a_directory_is_as_new_as_the_latest_parameter_below_it(tree):
+    disk = tree({"a": "1", "d/deep/er": "2", "d/x": "3"}, ttl=0)
+    latest = {name: disk.parameters.parameter(name)["LastModifiedDate"].timestamp() for name in ("a", "d/deep/er", "d/x")}
+    os.listdir(disk.path)
+    assert os.stat(disk / "d" / "deep").st_mtime == pytest.approx(latest["d/deep/er"], abs=0.01)
+    assert os.stat(disk / "d").st_mtime == pytest.approx(max(latest["d/x"], latest["d/deep/er"]), abs=0.01)
+    before = os.stat(disk / "d").st_mtime_ns
+    time.sleep(0.05)
+    disk.parameters.put("d/deep/er", "newer")
+    os.listdir(disk.path)
+    assert os.stat(disk / "d").st_mtime_ns > before and os.stat(disk.path).st_mtime_ns > before
+
+
 def test_a_tree_of_more_than_a_page_is_complete(tree):
     values = {"p%02d" % i: str(i) for i in range(35)}
     disk = tree(values)

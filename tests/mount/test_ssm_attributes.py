@@ -26,15 +26,6 @@ def tree(parameters, mount):
     return lambda values=(), **options: mount(parameters.plant(values), ssm_rate=1000, **options)
 
 
-@pytest.fixture
-def on_origin(origin, mount):
-    """As tree, where moto does not check what the service checks."""
-    def make(values=(), **options):
-        origin.parameters(gets_per_s=0)
-        return mount(Parameters(origin).plant(values), ssm_rate=1000, **options)
-    return make
-
-
 def attribute(path, name):
     return os.getxattr(path, "user.ssm." + name).decode()
 

@@ -10,7 +10,7 @@ import pytest
 
 from support import servers
 from support.buckets import Parameters
-from support.work import errno_of, run, wait_until
+from support.work import errno_of, most_in_a_window, run, wait_until
 
 
 @pytest.fixture
@@ -26,12 +26,6 @@ def tree(origin, parameters, mount):
         origin.reset_counts()
         return disk
     return make
-
-
-def most_in_a_window(log, rate):
-    """By how much the requests of the fullest stretch of time exceed the rate: at most the burst."""
-    times = [entry["at_ms"] / 1000 for entry in log]
-    return max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
 
 
 def test_a_thousand_parameters_are_listed_by_a_hundred_requests_and_not_again_within_ttl(origin, parameters, tree):

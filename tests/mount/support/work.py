@@ -143,3 +143,9 @@ def stuck_in_kernel(pid):
     """Whether the process waits inside a system call on the file system."""
     with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
         return f.read().rsplit(")", 1)[1].split()[0] in ("D", "S")
+
+
+def most_in_a_window(log, rate):
+    """By how much the requests of the fullest stretch of time exceed the rate: at most the burst."""
+    times = [entry["at_ms"] / 1000 for entry in log]
+    return max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))

@@ -1,0 +1,104 @@
+"""The recipes of docs/parameters.md with the programs they are for, where these are installed."""
+import http.server
+import json
+import os
+import shutil
+import socketserver
+import subprocess
+import threading
+
+import dotenv
+import pytest
+
+from support.work import run
+
+VALUES = {"host": "db.example", "port": "5432", "password": "s3cr3t$`\"\\ x ${y} %{z}", "text": "one\ntwo\n"}
+
+
+@pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed")
+def test_terraform_takes_a_view_as_its_variables(tree, tmp_path):
+    disk = tree({**VALUES, "db/user": "admin\n"})
+    configuration = ['variable "%s" {}\noutput "%s" { value = var.%s }\n' % (name, name, name) for name in VALUES]
+    configuration.append('output "user" { value = trimspace(file("%s")) }\n' % (disk / "db" / "user"))
+    (tmp_path / "main.tf").write_text("".join(configuration))
+    quiet = {**os.environ, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+    for step in (["init"], ["apply", "-auto-approve", "-var-file=%s" % (disk / "@tfvars")]):
+        subprocess.run(["terraform", *step, "-input=false", "-no-color"], cwd=tmp_path, env=quiet, check=True, capture_output=True)
+    out = subprocess.run(["terraform", "output", "-json"], cwd=tmp_path, env=quiet, check=True, capture_output=True).stdout
+    assert {name: output["value"] for name, output in json.loads(out).items()} == {**VALUES, "user": "admin"}
+
+
+class Daemon(http.server.BaseHTTPRequestHandler):
+    """As much of Docker's as shows what a container would get."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, code, body):
+        self.send_response(code)
+        self.send_header("Api-Version", "1.41")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.answer(200, b"")
+
+    def do_GET(self):
+        self.answer(200, b"{}")
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/containers/create"):
+            self.server.asked.append(json.loads(body))
+        self.answer(500, b'{"message": "told to"}')
+
+    def log_message(self, *_):
+        pass
+
+
+class Listener(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+    def get_request(self):
+        return super().get_request()[0], ("docker", 0)
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="docker is not installed")
+def test_docker_takes_a_view_as_a_file_of_variables(tree, tmp_path):
+    values = {"host": ' "q" $x #', "b-c": "=", "d": "# no comment", "e": " lead and trail "}
+    disk = tree(values)
+    server = Listener(str(tmp_path / "docker.sock"), Daemon)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        subprocess.run(["docker", "run", "--env-file", disk / "@docker", "--mount",
+                        "type=bind,source=%s,target=/run/config,readonly,bind-propagation=rslave" % disk.path, "image"],
+                       env={**os.environ, "DOCKER_HOST": "unix://%s" % (tmp_path / "docker.sock")}, capture_output=True, check=False,
+                       timeout=60)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert server.asked[0]["Env"] == ["B_C==", "D=# no comment", "E= lead and trail ", 'HOST= "q" $x #']
+
+
+def test_shells_and_a_dotenv_library_read_the_views(tree):
+    disk = tree(VALUES)
+    script = 'set -a; . "$1"; set +a; printf %s "$PASSWORD$TEXT"'
+    for shell in ("sh", "bash"):
+        for view in ("@env", "@export"):
+            assert run(shell, "-c", script, "-", disk / view, stdin=subprocess.DEVNULL) == VALUES["password"] + VALUES["text"]
+    assert run("bash", "-c", 'source <(cat "$1"); printf %s "$HOST"', "-", disk / "@export") == VALUES["host"]
+    assert dotenv.dotenv_values(disk / "@dotenv", interpolate=False)["TEXT"] == VALUES["text"]
+
+
+def test_what_changed_is_found_by_its_time(tree, tmp_path):
+    disk = tree({"a": "1", "d/b": "2"}, ttl=0)
+    started = tmp_path / "started"
+    started.touch()
+    os.utime(started, (os.stat(disk / "a").st_mtime + 1,) * 2)
+    os.listdir(disk.path)
+    assert run("find", disk.path, "-type", "f", "-newer", started) == ""
+    os.utime(started, (os.stat(disk / "a").st_mtime - 1,) * 2)
+    disk.parameters.put("d/b", "changed")
+    assert run("find", disk.path, "-type", "f", "-newer", started, "-name", "b") == "%s\n" % (disk / "d" / "b")
