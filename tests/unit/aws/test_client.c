@@ -337,6 +337,40 @@ static void a_reply_that_is_never_acceptable_ends_with_its_reason(void **state)
     script_stop(server);
 }
 
+static bool take_only_parts(void *arg, const struct http_transfer *t, int status, const void *p, size_t len)
+{
+    return status == 206 && take(arg, t, status, p, len);
+}
+
+static void a_reply_that_is_turned_down_is_asked_for_again(void **state)
+{
+    SERVE({200, NULL, "not a part but all of it"}, {206, NULL, "abcd"});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_GET, .data = take_only_parts, .accept = accept_whole}, &o), ERR_OK);
+    assert_string_equal(o.streamed, "abcd");
+    assert_int_equal(o.attempts, 2);
+    script_stop(server);
+}
+
+static enum err_code accept_nothing(void *arg, const struct aws_reply *r, struct err *e)
+{
+    return err_set(e, ERR_CONFLICT, "another version");
+}
+
+static void a_reply_that_is_turned_down_for_good_is_not(void **state)
+{
+    SERVE({200, NULL, "another version"}, {206, NULL, "abcd"});
+    CLEANUP(aws_client_free) struct aws_client *c = client_for("s3", script_url(server), "bkt");
+    struct outcome o;
+
+    assert_int_equal(call(c, (struct aws_request){.method = HTTP_GET, .data = take_only_parts, .accept = accept_nothing}, &o),
+                     ERR_CANCELED);
+    assert_int_equal(o.attempts, 1);
+    script_stop(server);
+}
+
 static void errors_of_a_streamed_request_are_collected(void **state)
 {
     SERVE({403, NULL, "<Error><Code>AccessDenied</Code></Error>"});
@@ -441,6 +475,8 @@ int main(void)
         T(once_means_once),
         T(a_body_that_is_not_accepted_is_asked_for_again),
         T(a_reply_that_is_never_acceptable_ends_with_its_reason),
+        T(a_reply_that_is_turned_down_is_asked_for_again),
+        T(a_reply_that_is_turned_down_for_good_is_not),
         T(errors_of_a_streamed_request_are_collected),
         T(a_cancelled_request_ends),
         T(urls_follow_the_endpoint),
