@@ -72,6 +72,23 @@ def test_a_hundred_threads_whose_keys_are_refused_make_one_refresh(origin, bucke
     assert len(lasting.given) == 2 and lasting.refused >= 1
 
 
+@pytest.mark.parametrize("size", [100, 12 * MIB, 72 * MIB])
+def test_an_upload_goes_on_across_keys_that_are_refused_in_its_middle(origin, bucket, mount, keys, size):
+    """In one request, by parts after the close, by parts while it is written."""
+    content = pattern(size)
+    witness = bucket(origin)
+    lasting = keys(3600)
+    disk = mount(witness, endpoint=lasting.endpoint, env=lasting.environment())
+    with open(disk / "f", "wb", buffering=0) as f:
+        for at in range(0, size, MIB):
+            f.write(content[at:at + MIB])
+            if at // MIB % 40 == 39:
+                lasting.revoke_all()
+        lasting.revoke_all()
+    assert witness.get("f") == content and witness.uploads() == [] and witness.keys() == ["f"]
+    assert lasting.refused >= 1 and len(lasting.given) >= 2
+
+
 def helper(tmp_path):
     """A credential_process that counts its calls and keeps what it was started with."""
     program = tmp_path / "helper"
