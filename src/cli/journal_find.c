@@ -125,6 +125,7 @@ static void found_upload(void *arg, const struct upload_note *note)
     entry->upload_id = strdup(note->upload_id);
     entry->reason = strdup(f->kind == JOURNAL_UNREADABLE   ? "a record of an upload that cannot be read"
                            : f->kind == JOURNAL_UNANSWERED ? "an upload was asked for and there was no answer"
+                           : note->kept                    ? "has bytes of a file that are nowhere else"
                            : f->mount->alive               ? "the mount is sending it"
                                                            : "cut off; the next mount aborts it");
     entry->since = (int64_t)note->since.tv_sec;

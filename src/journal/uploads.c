@@ -23,6 +23,7 @@
 #define SUFFIX     ".upload"
 #define INTENT     ".intent"
 #define ASIDE      ".bad"
+#define KEPT       ".kept" /* behind the whole name */
 #define RECORD_MAX (64 * 1024)
 
 struct uploads {
@@ -143,7 +144,21 @@ bool uploads_has(struct uploads *u, const char *upload_id)
 {
     struct stat st;
     CLEANUP(free) char *path = path_of(u, upload_id, NULL);
-    return path && lstat(path, &st) == 0;
+    CLEANUP(free) char *kept = path ? str_printf("%s" KEPT, path) : NULL;
+    return (path && lstat(path, &st) == 0) || (kept && lstat(kept, &st) == 0);
+}
+
+void uploads_keep(struct uploads *u, const char *upload_id)
+{
+    struct err e = ERR_INIT;
+    CLEANUP(free) char *path = path_of(u, upload_id, &e);
+    CLEANUP(free) char *kept = path ? str_printf("%s" KEPT, path) : NULL;
+    if (!kept)
+        LOG_ERROR("journal", "the next mount aborts upload %s: %s", upload_id, e.msg);
+    else if (rename(path, kept) != 0)
+        LOG_ERROR("journal", "the next mount aborts upload %s: %s: %s", upload_id, path, strerrordesc_np(errno));
+    else if (durable_sync_parent(kept, &e))
+        LOG_WARN("journal", "%s: %s", kept, e.msg);
 }
 
 enum err_code uploads_add(struct uploads *u, const char *key, const char *upload_id, struct err *e)
@@ -273,6 +288,7 @@ static void note_one(int dir, const char *path, const char *name, void (*fn)(voi
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
         return;
     note.since = st.st_mtim;
+    note.kept = str_ends(name, KEPT);
     CLEANUP(json_doc_free) struct json_doc *doc = parse_record(path, &note.key, &note.upload_id, &why);
     if (!doc)
         note.key = note.upload_id = "";
@@ -283,7 +299,8 @@ void uploads_each(const char *dir, void (*fn)(void *arg, const struct upload_not
 {
     DIR *d = opendir(dir);
     for (struct dirent *entry; d && (entry = readdir(d));) {
-        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, INTENT) && !str_ends(entry->d_name, ASIDE))
+        if (!str_ends(entry->d_name, SUFFIX) && !str_ends(entry->d_name, INTENT) && !str_ends(entry->d_name, ASIDE) &&
+            !str_ends(entry->d_name, KEPT))
             continue;
         CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
         if (path)

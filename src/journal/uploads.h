@@ -33,6 +33,9 @@ enum err_code uploads_add(struct uploads *u, const char *key, const char *upload
 /* After finish or abort. */
 void uploads_remove(struct uploads *u, const char *upload_id);
 
+/* There are bytes that are only in this upload: from now on nobody aborts it by himself. Its record is still among uploads_each(). */
+void uploads_keep(struct uploads *u, const char *upload_id);
+
 /* Whether an upload of that id is recorded. */
 bool uploads_has(struct uploads *u, const char *upload_id);
 
@@ -48,6 +51,7 @@ struct upload_note {
     const char *path;           /* of the record */
     const char *key;            /* "" where it is not readable */
     const char *upload_id;      /* "" of an intent */
+    bool kept;                  /* by uploads_keep() */
     struct timespec since;      /* when it was recorded */
 };
 

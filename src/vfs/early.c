@@ -358,10 +358,12 @@ void early_end(struct vfs *v, struct inode *i, struct early *early, bool put)
 void early_drop_locked(struct vfs *v, struct early *early)
 {
     lock_assert_held(&v->tree);
-    if (stage_is_away(early->stage))
-        LOG_ERROR("vfs", "\"%s\" lacks bytes that are only in its upload %s, which the next mount aborts", early->key, early->id);
-    else if (early->id[0])
+    if (stage_is_away(early->stage)) {
+        LOG_ERROR("vfs", "\"%s\": bytes of it are only in its upload %s, which stays: see awsfs journal list", early->key, early->id);
+        left_keep_locked(v, early->key, early->id);
+    } else if (early->id[0]) {
         left_abort_locked(v, early->key, early->id);
+    }
     early->taken = true;
     stage_unwatch(early->stage);
     early_unref_locked(early);

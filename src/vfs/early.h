@@ -35,7 +35,7 @@ enum err_code early_take(struct vfs *v, struct inode *i, struct cancel *cancel, 
 /* The put has ended: `put` as an object. Else it is dropped, or given back where bytes are only there. */
 void early_end(struct vfs *v, struct inode *i, struct early *early, bool put);
 
-/* None of its tasks is under way: aborts it in the background, unless bytes are only there (then the next mount does), and frees
+/* None of its tasks is under way: aborts it in the background, unless bytes are only there (then nobody does by himself), and frees
  * it. */
 void early_drop_locked(struct vfs *v, struct early *early);
 

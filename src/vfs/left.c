@@ -135,6 +135,15 @@ static void abort_copy(void *arg)
     background_done(v);
 }
 
+static void keep_one(void *arg)
+{
+    struct left_task *t = arg;
+    struct vfs *v = t->v;
+    uploads_keep(v->uploads, t->upload_id);
+    task_free(t);
+    background_done(v);
+}
+
 static enum err_code begun(void *arg, const char *key, const char *upload_id, struct err *e)
 {
     struct vfs *v = arg;
@@ -153,17 +162,29 @@ static void ended(void *arg, const char *key, const char *upload_id, bool finish
     left_abort_locked(v, key, upload_id);
 }
 
-void left_abort_locked(struct vfs *v, const char *key, const char *upload_id)
+static bool task_start_locked(struct vfs *v, void (*fn)(void *arg), const char *key, const char *upload_id)
 {
     lock_assert_held(&v->tree);
     struct left_task *t = calloc(1, sizeof(*t));
     if (t)
         *t = (struct left_task){v, strdup(key), strdup(upload_id)};
-    if (t && t->key && t->upload_id && !background_submit_locked(v, abort_copy, t))
-        return;
-    LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: out of memory", key);
+    if (t && t->key && t->upload_id && !background_submit_locked(v, fn, t))
+        return true;
     if (t)
         task_free(t);
+    return false;
+}
+
+void left_abort_locked(struct vfs *v, const char *key, const char *upload_id)
+{
+    if (!task_start_locked(v, abort_copy, key, upload_id))
+        LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: out of memory", key);
+}
+
+void left_keep_locked(struct vfs *v, const char *key, const char *upload_id)
+{
+    if (v->uploads && !task_start_locked(v, keep_one, key, upload_id))
+        uploads_keep(v->uploads, upload_id);
 }
 
 void left_init(struct vfs *v)

@@ -7,6 +7,7 @@
  */
 #include "vfs/attr.h"
 #include "vfs/drain.h"
+#include "vfs/early.h"
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/send.h"
@@ -258,6 +259,8 @@ static void abandon_task_free(struct abandon_task *t)
 static void abandon_run(void *arg)
 {
     struct abandon_task *t = arg;
+    lock_take(&t->v->tree); /* who submitted it still looks at the stage */
+    lock_drop(&t->v->tree);
     abandon(t->stage, &t->about);
     lock_take(&t->v->tree);
     deferred_end_locked(t->v, &t->deferred, false);
@@ -286,6 +289,8 @@ static bool abandon_start_locked(struct vfs *v, struct inode *i)
         abandon_task_free(t);
         return false;
     }
+    if (a->early) /* it looks at the stage */
+        early_drop_locked(v, TAKE(a->early));
     a->stage = NULL;
     deferred_begin_locked(v, &t->deferred); /* the task waits for this lock before it ends it */
     return true;
@@ -303,6 +308,8 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
         }
         struct stage_about about = about_locked(v, i);
         about.key = i->name;
+        if (a->early)
+            early_drop_locked(v, TAKE(a->early));
         abandon(TAKE(a->stage), &about);
     }
     a->sent_gen = a->gen;

@@ -52,6 +52,8 @@ void left_init(struct vfs *v);
 void left_begin(struct vfs *v);
 /* Aborts one that is recorded, in the background. */
 void left_abort_locked(struct vfs *v, const char *key, const char *upload_id);
+/* Keeps one that is recorded: no mount aborts it. In the background. */
+void left_keep_locked(struct vfs *v, const char *key, const char *upload_id);
 /* The vfs is about to be freed: aborts under way have two seconds, then they are the next mount's. */
 void left_end(struct vfs *v);
 

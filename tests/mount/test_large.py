@@ -1,4 +1,5 @@
 """Large files: what of them is sent, when, and how often. Counted."""
+import json
 import os
 import subprocess
 import time
@@ -6,6 +7,7 @@ import time
 import pytest
 
 from support.fsx import KEEP_SIZE, PUNCH_HOLE, fallocate
+from support.mounts import environment, program
 from support.work import errno_of, pattern, sha512, wait_until
 
 MIB = 1 << 20
@@ -252,6 +254,22 @@ def test_a_new_file_larger_than_the_disk_is_sent_in_parts_that_give_their_room_b
     os.close(fd)
     assert disk.bucket.get("f") == data and disk.bucket.uploads() == []
     assert sha512((disk / "f").read_bytes()) == sha512(data)
+
+
+def test_bytes_that_are_only_in_an_upload_are_not_aborted_when_the_file_cannot_be_put(origin, bucket, mount, tiny):
+    witness = bucket(origin)
+    disk = mount(witness, state=tiny, timeout=3)
+    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o644)
+    write_in_order(fd, pattern(100 * MIB))
+    origin.fault({"status": 403, "code": "AccessDenied"}, kind="CompleteMultipartUpload")
+    assert errno_of(os.close, fd) == 13
+    wait_until(lambda: "which stays" in disk.log())
+    disk.remount()
+    listed = subprocess.run([program(), "journal", "list", "--json", "-o", "state=%s" % tiny], capture_output=True, text=True,
+                            env=environment("journal"), check=True)
+    kept, = (entry for entry in json.loads(listed.stdout) if entry["kind"] == "upload")
+    assert kept["key"] == "f" and "nowhere else" in kept["reason"]
+    assert len(witness.uploads()) == 1
 
 
 def test_a_full_disk_is_enospc_and_what_was_there_stays(origin, bucket, mount, tiny):

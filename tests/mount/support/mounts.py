@@ -33,6 +33,20 @@ def name_of(test):
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", test.name)[:150]
 
 
+def holders_of(path):
+    """Processes that have the directory mounted: also those that copied it into a mount namespace of their own, where it stays mounted
+    whatever is unmounted here."""
+    found = []
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if " %s " % path in (directory / "mountinfo").read_text(errors="replace"):
+                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append("%s %s" % (directory.name, command[:200]))
+        except OSError:
+            continue
+    return found or "nobody"
+
+
 def threads_of(pid):
     """Where the threads of a process are: their stacks where there is a debugger, otherwise what each waits for."""
     if shutil.which("gdb"):
@@ -157,8 +171,8 @@ class Mount:
         try:
             return self.process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            raise AssertionError("the daemon has not ended after %d s; its log ends with\n%s\nand its threads are at\n%s"
-                                 % (END_SECONDS, self.log()[-2000:], threads_of(self.pid))) from None
+            raise AssertionError("the daemon has not ended after %d s; mounted for %s; its log ends with\n%s\nand its threads are at\n%s"
+                                 % (END_SECONDS, holders_of(self.path), self.log()[-2000:], threads_of(self.pid))) from None
 
     def kill9(self):
         self.process.kill()

@@ -54,6 +54,34 @@ static struct seen look(struct uploads *u)
     return s;
 }
 
+static void note_kept(void *arg, const struct upload_note *note)
+{
+    struct seen *s = arg;
+    snprintf(s->keys[s->n], sizeof(s->keys[0]), "%s", note->key);
+    snprintf(s->ids[s->n++], sizeof(s->ids[0]), "%s", note->kept ? "kept" : note->upload_id);
+}
+
+static void what_is_kept_is_told_to_no_mount_and_shown(void **state)
+{
+    struct scratch d;
+    struct seen s = {0};
+    scratch_make(&d);
+    struct uploads *u = open_uploads(&d);
+    add(u, "needed", "id-1");
+    uploads_keep(u, "id-1");
+    uploads_keep(u, "never-there");
+    assert_true(uploads_has(u, "id-1"));
+    uploads_free(u);
+    u = open_uploads(&d);
+    assert_int_equal(look(u).n, 0);
+    uploads_each(d.path, note_kept, &s);
+    assert_int_equal(s.n, 1);
+    assert_string_equal(s.keys[0], "needed");
+    assert_string_equal(s.ids[0], "kept");
+    uploads_free(u);
+    scratch_remove(&d);
+}
+
 static void only_what_a_dead_mount_left_is_told(void **state)
 {
     struct scratch d;
@@ -185,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_a_dead_mount_left_is_told),
+        cmocka_unit_test(what_is_kept_is_told_to_no_mount_and_shown),
         cmocka_unit_test(an_intent_without_an_answer_is_told_after_the_uploads),
         cmocka_unit_test(a_refusal_keeps_its_record_and_not_the_others),
         cmocka_unit_test(damaged_records_are_set_aside),
