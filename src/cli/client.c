@@ -83,6 +83,23 @@ static FILE *ask(const char *dir, const char *request, char mountpoint[PATH_MAX]
     return f;
 }
 
+char *client_ask(const char *mountpoint, const char *request)
+{
+    char path[PATH_MAX];
+    char *line = NULL;
+    size_t cap = 0;
+    bool refused;
+    FILE *f = control_path(mountpoint, path, NULL) == ERR_OK ? connect_to(path, request, &refused, NULL) : NULL;
+
+    if (f && getline(&line, &cap, f) <= 0) {
+        free(line);
+        line = NULL;
+    }
+    if (f)
+        fclose(f);
+    return line;
+}
+
 static void newline(FILE *out, unsigned depth)
 {
     fputc('\n', out);

@@ -14,6 +14,10 @@ int client_flush(const char *dir);
 /* The same, then unmounts and waits until the daemon has ended. Also removes the mount of a daemon that is gone. */
 int client_umount(const char *dir);
 
+/* The first line of the answer to a request (cli/control.h) by the daemon of the mount at `mountpoint`, a resolved path; malloc'd. NULL
+ * where there is none. */
+char *client_ask(const char *mountpoint, const char *request);
+
 /* Prints one line of JSON (the daemon's) as indented text. */
 void client_print_text(const char *json, FILE *out);
 

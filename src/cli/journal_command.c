@@ -144,6 +144,10 @@ static enum err_code export_one(struct work *w, struct journal_entry *entry, str
 {
     if (entry->kind == JOURNAL_UPLOAD || entry->kind == JOURNAL_UNANSWERED)
         return w->r->n_names > 1 ? err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, as parts") : ERR_OK;
+    if (entry->kind == JOURNAL_PENDING && !entry->op)
+        return err_set(e, ERR_BUSY, "the mount at %s is about to send it", entry->mount->mountpoint);
+    if (entry->kind == JOURNAL_PENDING && (entry->op->kind != RECORD_PUT || str_ends(entry->key, "/")))
+        return ERR_OK; /* it has no bytes */
     enum err_code code = journal_export(entry, w->to, said, e);
     if (!code && entry->n_unfetched)
         buf_add_str(said, ", with zeros where bytes are not here; the description beside it says where");
@@ -156,7 +160,7 @@ static enum err_code discard_one(struct work *w, struct journal_entry *entry, st
     bool upload = entry->upload_id && *entry->upload_id;
     /* Of an intent that has led to several the record stays until the last is aborted: the next list shows that there is none. */
     bool keeps = entry->kind == JOURNAL_UNANSWERED && upload;
-    if (entry->kind != JOURNAL_FAILED)
+    if (entry->kind != JOURNAL_FAILED && !entry->op)
         code = journal_hold(entry->mount, e);
     if (!code && upload)
         code = open_store(w, entry, e);
@@ -291,7 +295,7 @@ static int run(const struct journal_request *r, const char *root, action_fn acti
     struct work w = {.r = r, .to = r->n_names ? r->names[0] : NULL};
     struct err e = ERR_INIT;
     int status = 0;
-    if (journal_find(root, &w.journal, &e)) {
+    if (journal_find(root, action == export_one, &w.journal, &e)) {
         status = failed(r, e.msg);
     } else {
         if (action != export_one)

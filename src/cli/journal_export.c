@@ -149,6 +149,28 @@ static enum err_code copy_bytes(int from, int to, struct err *e)
     return code;
 }
 
+/* Bytes that are in the journal. */
+static enum err_code copy_op(const struct journal_entry *entry, int dir, const char *name, char given[NAME_MAX + 1], struct err *e)
+{
+    const struct journal_op *op = entry->op;
+    int from = journal_log_bytes(entry->mount->log);
+    CLEANUP(free) char *piece = malloc(RECORD_INLINE_MAX);
+    if (!piece || op->size > RECORD_INLINE_MAX)
+        return err_set(e, ERR_NOMEM, "no memory for a copy");
+    ssize_t n = pread(from, piece, (size_t)op->size, (off_t)op->at);
+    if (n != (ssize_t)op->size)
+        return err_sys(e, n < 0 ? errno : EIO, "read");
+    CLEANUP(close) int to = create(dir, name, given, e);
+    if (to < 0)
+        return e->code;
+    enum err_code code = write_all(to, piece, (size_t)op->size, 0, e);
+    if (!code && fsync(to) != 0)
+        code = err_sys(e, errno, "sync");
+    if (code)
+        (void)unlinkat(dir, given, 0); /* ours, and not whole */
+    return code;
+}
+
 static enum err_code copy_to(const char *path, int dir, const char *name, char given[NAME_MAX + 1], struct err *e)
 {
     CLEANUP(close) int from = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -174,7 +196,8 @@ enum err_code journal_export(const struct journal_entry *entry, const char *to, 
     CLEANUP(close) int dir = descend(root, key, last, &shown, e);
     if (dir < 0)
         return e->code ? e->code : err_sys(e, errno, "%s", to);
-    enum err_code code = copy_to(entry->path, dir, last, given, e);
+    bool in_log = entry->op && !entry->op->file;
+    enum err_code code = in_log ? copy_op(entry, dir, last, given, e) : copy_to(entry->path, dir, last, given, e);
     if (code)
         return code;
     if (entry->n_unfetched) {

@@ -1,9 +1,11 @@
 #include "cli/journal_find.h"
 
+#include "cli/client.h"
 #include "cli/state.h"
 #include "journal/uploads.h"
 #include "util/cleanup.h"
 #include "util/digest.h"
+#include "util/json.h"
 #include "util/str.h"
 
 #include <dirent.h>
@@ -30,6 +32,7 @@ struct finder {
 const char *journal_kind_name(enum journal_kind kind)
 {
     static const char *const names[] = {
+        [JOURNAL_PENDING] = "pending",
         [JOURNAL_FAILED] = "failed",
         [JOURNAL_UNFINISHED] = "unfinished",
         [JOURNAL_UPLOAD] = "upload",
@@ -132,11 +135,127 @@ static void found_upload(void *arg, const struct upload_note *note)
     check(f, entry);
 }
 
+/* ---- The journal of write=back */
+
+static void name_operation(struct journal_entry *entry, const char *what, const char *from, unsigned attempts, const char *error)
+{
+    free(entry->reason);
+    entry->reason = str_printf("%s%s%s%s%s", what, from ? " of " : "", from ? from : "", *error ? ": " : "", error);
+    if (attempts && entry->reason) {
+        char *more = str_printf("%s (%u attempts)", entry->reason, attempts);
+        free(entry->reason);
+        entry->reason = more;
+    }
+}
+
+static void found_op(struct finder *f, const struct journal_op *op)
+{
+    struct journal_entry *entry = add(f, op->file ? op->file : "/");
+    if (!entry)
+        return;
+    if (!op->file && entry->path)
+        entry->path[0] = '\0';
+    snprintf(entry->name, sizeof(entry->name), "%.8s/%s-%llu", strrchr(f->mount->dir, '/') + 1, record_kind_name(op->kind),
+             (unsigned long long)op->number);
+    entry->op = op;
+    entry->key = strdup(op->key);
+    entry->size = op->size;
+    entry->since = op->since;
+    name_operation(entry, record_kind_name(op->kind), op->from, op->attempts, op->error);
+    check(f, entry);
+}
+
+/* What cannot be read is one entry that says so. */
+static void found_bad_log(struct finder *f, const char *dir, const char *why)
+{
+    f->kind = JOURNAL_UNREADABLE;
+    struct journal_entry *entry = add(f, dir);
+    if (!entry)
+        return;
+    snprintf(entry->name, sizeof(entry->name), "%.8s/journal", strrchr(f->mount->dir, '/') + 1);
+    entry->key = strdup("");
+    entry->reason = strdup(why);
+    entry->since = modified(dir);
+    check(f, entry);
+}
+
+static void find_log(struct finder *f, bool with_bytes)
+{
+    char dir[PATH_MAX];
+    struct err e = ERR_INIT;
+    snprintf(dir, sizeof(dir), "%s/unsent", f->mount->dir);
+    if (f->mount->alive)
+        return;
+    f->mount->log = journal_log_open(dir, f->mount->source, f->mount->endpoint, with_bytes, &e);
+    f->mount->alive |= e.code == ERR_BUSY;
+    if (!f->mount->log && e.code != ERR_NOT_FOUND && e.code != ERR_BUSY)
+        found_bad_log(f, dir, e.msg);
+    f->kind = JOURNAL_PENDING;
+    for (size_t i = 0; f->mount->log && i < journal_log_size(f->mount->log); i++)
+        found_op(f, journal_log_at(f->mount->log, i));
+}
+
+static void find_damaged(struct finder *f)
+{
+    char dir[PATH_MAX];
+    snprintf(dir, sizeof(dir), "%s/unsent", f->mount->dir);
+    DIR *d = opendir(dir);
+    for (struct dirent *found; d && (found = readdir(d));) {
+        CLEANUP(free) char *path = str_ends(found->d_name, ".damaged") ? str_printf("%s/%s", dir, found->d_name) : NULL;
+        f->kind = JOURNAL_UNREADABLE;
+        struct journal_entry *entry = path ? add(f, path) : NULL;
+        struct stat st;
+        if (!entry)
+            continue;
+        entry->key = strdup("");
+        entry->reason = strdup("a part of the journal that was damaged");
+        entry->size = lstat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+        entry->since = modified(path);
+        check(f, entry);
+    }
+    if (d)
+        closedir(d);
+}
+
+static const char *text_of(const struct json *v, const char *name)
+{
+    const char *text = json_get_str(v, name);
+    return text ? text : "";
+}
+
+/* What a daemon that is alive says of its own. */
+static void find_alive(struct finder *f)
+{
+    CLEANUP(free) char *status = f->mount->alive ? client_ask(f->mount->mountpoint, "status\n") : NULL;
+    CLEANUP(json_doc_free) struct json_doc *doc = status ? json_parse(status, strlen(status), NULL) : NULL;
+    const struct json *dirty = doc ? json_get(json_root(doc), "dirty") : NULL;
+    f->kind = JOURNAL_PENDING;
+    for (size_t i = 0; i < json_len(dirty); i++) {
+        const struct json *one = json_at(dirty, i);
+        int64_t bytes = 0, age = 0, attempts = 0;
+        struct journal_entry *entry = json_get_str(one, "operation") ? add(f, "/") : NULL;
+        if (!entry)
+            continue;
+        (void)(json_int(json_get(one, "bytes"), &bytes) && json_int(json_get(one, "age_ms"), &age));
+        (void)json_int(json_get(one, "attempts"), &attempts);
+        snprintf(entry->name, sizeof(entry->name), "%.8s/sending-%zu", strrchr(f->mount->dir, '/') + 1, i + 1);
+        if (entry->path)
+            entry->path[0] = '\0';
+        entry->key = strdup(text_of(one, "path"));
+        entry->size = bytes > 0 ? (uint64_t)bytes : 0;
+        entry->since = (int64_t)time(NULL) - age / 1000;
+        name_operation(entry, text_of(one, "operation"), json_get_str(one, "from"), (unsigned)attempts, text_of(one, "error"));
+        check(f, entry);
+    }
+}
+
 static int compare(const void *a, const void *b)
 {
     const struct journal_entry *x = a, *y = b;
     if (x->mount != y->mount)
         return strcmp(x->mount->dir, y->mount->dir);
+    if (x->op && y->op)
+        return x->op->number < y->op->number ? -1 : x->op->number > y->op->number;
     if (x->since != y->since)
         return x->since < y->since ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -151,6 +270,7 @@ static void mount_free(struct journal_mount *m)
     for (size_t i = 0; i < m->n_lists; i++)
         free(m->lists[i]);
     free(m->lists);
+    journal_log_free(m->log);
     free(m->dir);
     free(m->source);
     free(m->endpoint);
@@ -217,7 +337,7 @@ static struct journal_mount *mount_new(const char *root, const char *name)
     return m->source && m->endpoint && m->mountpoint ? TAKE(m) : NULL;
 }
 
-static enum err_code find_in(struct journal *j, const char *root, const char *name, struct err *e)
+static enum err_code find_in(struct journal *j, const char *root, const char *name, bool with_bytes, struct err *e)
 {
     struct journal_mount **more = reallocarray(j->mounts, j->n_mounts + 1, sizeof(*more));
     struct journal_mount *m = more ? mount_new(root, name) : NULL;
@@ -228,6 +348,10 @@ static enum err_code find_in(struct journal *j, const char *root, const char *na
         return err_set(e, ERR_NOMEM, "no memory for the journal");
     j->mounts[j->n_mounts++] = m;
     struct finder f = {.j = j, .mount = m, .kind = JOURNAL_FAILED};
+    find_log(&f, with_bytes);
+    find_damaged(&f);
+    find_alive(&f);
+    f.kind = JOURNAL_FAILED;
     snprintf(dir, sizeof(dir), "%s/staged", m->dir);
     left_each(dir, found_file, &f);
     f.kind = JOURNAL_UNFINISHED;
@@ -243,7 +367,7 @@ static bool is_state_name(const char *name)
     return strlen(name) == 16 && strspn(name, "0123456789abcdef") == 16;
 }
 
-enum err_code journal_find(const char *root, struct journal *out, struct err *e)
+enum err_code journal_find(const char *root, bool with_bytes, struct journal *out, struct err *e)
 {
     DIR *d = opendir(root);
     enum err_code code = ERR_OK;
@@ -251,7 +375,7 @@ enum err_code journal_find(const char *root, struct journal *out, struct err *e)
         return errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", root);
     for (struct dirent *entry; !code && (entry = readdir(d));)
         if (is_state_name(entry->d_name))
-            code = find_in(out, root, entry->d_name, e);
+            code = find_in(out, root, entry->d_name, with_bytes, e);
     closedir(d);
     if (out->n)
         qsort(out->entries, out->n, sizeof(*out->entries), compare);
@@ -294,8 +418,27 @@ char *journal_url(const struct journal_entry *entry)
     return str_printf("%s%s%s", source, *entry->key && !str_ends(source, "/") ? "/" : "", entry->key);
 }
 
+/* A rename is a copy and a removal: without the copy the removal would take the last of it. */
+static enum err_code drop_op(const struct journal_entry *entry, struct err *e)
+{
+    struct journal_log *log = entry->mount->log;
+    const struct journal_op *op = entry->op;
+    if (!op || !log)
+        return err_set(e, ERR_BUSY, "the mount at %s is about to send it", entry->mount->mountpoint);
+    for (size_t i = 0; i < journal_log_size(log); i++) {
+        const struct journal_op *later = journal_log_at(log, i);
+        bool needs = (later->from && strcmp(later->from, op->key) == 0) || (op->from && strcmp(later->key, op->from) == 0);
+        if (later->number > op->number && needs && !later->discarded)
+            return err_set(e, ERR_BUSY, "%s-%llu depends on it: discard that first", record_kind_name(later->kind),
+                           (unsigned long long)later->number);
+    }
+    return journal_log_discard(log, op, e);
+}
+
 enum err_code journal_drop(const struct journal_entry *entry, struct err *e)
 {
+    if (entry->kind == JOURNAL_PENDING)
+        return drop_op(entry, e);
     if (entry->kind == JOURNAL_FAILED || entry->kind == JOURNAL_UNFINISHED)
         return left_remove(entry->path, e);
     return unlink(entry->path) == 0 || errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", entry->path);

@@ -6,6 +6,7 @@
 #define CLI_JOURNAL_FIND_H
 
 #include "awsfs/err.h"
+#include "cli/journal_log.h"
 #include "journal/left.h"
 
 #include <limits.h>
@@ -14,6 +15,7 @@
 
 /* One mount, alive or not. */
 struct journal_mount {
+    struct journal_log *log; /* of write=back; NULL: none, or a daemon has it */
     char *dir;     /* its state directory */
     char *source, *endpoint, *mountpoint;
     char **lists;  /* of options, as it was mounted with */
@@ -23,6 +25,7 @@ struct journal_mount {
 };
 
 enum journal_kind {
+    JOURNAL_PENDING,    /* an operation in the journal of write=back */
     JOURNAL_FAILED,     /* bytes that could not be put */
     JOURNAL_UNFINISHED, /* bytes that were being written when the daemon was killed */
     JOURNAL_UPLOAD,     /* an upload by parts whose parts are in the store */
@@ -35,7 +38,8 @@ struct journal_entry {
     struct journal_mount *mount;
     enum journal_kind kind;
     char name[80];  /* what people call it by */
-    char *path;     /* of the file with the bytes, or of the record */
+    char *path;     /* of the file with the bytes, or of the record; "": of bytes that are in the journal, or of none */
+    const struct journal_op *op; /* with JOURNAL_PENDING, the log's; NULL: a daemon is about to send it */
     char *key;      /* "": not known */
     char *reason;   /* "": none */
     char *upload_id; /* "": of one that is not known */
@@ -57,9 +61,9 @@ struct journal {
 /* "failed", "unfinished", ... */
 const char *journal_kind_name(enum journal_kind kind);
 
-/* All entries of all mounts below `root`, a state= directory; one that is not there has none. ERR_NOMEM, ERR_IO, ERR_ACCESS. Fill
- * a zeroed one, release it also after a failure. Locks are held until then. */
-enum err_code journal_find(const char *root, struct journal *out, struct err *e) MUST_CHECK;
+/* All entries of all mounts below `root`, a state= directory; one that is not there has none. `with_bytes`: those in journals can be
+ * exported. ERR_NOMEM, ERR_IO, ERR_ACCESS. Fill a zeroed one, release it also after a failure. Locks are held until then. */
+enum err_code journal_find(const char *root, bool with_bytes, struct journal *out, struct err *e) MUST_CHECK;
 void journal_release(struct journal *j);
 
 /* Takes the mount's lock, so that no daemon begins to use what is there. ERR_BUSY: it is alive. */
@@ -71,7 +75,7 @@ enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *
 /* The object's URL, "s3://bucket/key", malloc'd; NULL without memory. Of an unknown key that of the mount. */
 char *journal_url(const struct journal_entry *entry);
 
-/* Removes the files of an entry, for good. */
+/* Removes an entry for good. ERR_BUSY: of a journal, and others depend on it, or a daemon has it. */
 enum err_code journal_drop(const struct journal_entry *entry, struct err *e) MUST_CHECK;
 
 #endif
