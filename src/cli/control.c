@@ -115,6 +115,12 @@ static void serve_flush(struct client *c)
     say(c->fd, buf_str(&out), out.len);
 }
 
+static void serve_retry(struct client *c)
+{
+    c->control->ops.retry(c->control->ops.arg);
+    say(c->fd, "done\n", strlen("done\n"));
+}
+
 /* Until the daemon stops, or the client goes away. */
 static void serve_wait(struct client *c)
 {
@@ -140,6 +146,8 @@ static void serve(void *arg)
         serve_flush(c);
     else if (strcmp(line, "settle\n") == 0)
         c->control->ops.settle(c->control->ops.arg);
+    else if (strcmp(line, "retry\n") == 0)
+        serve_retry(c);
     else if (strcmp(line, "wait\n") == 0)
         serve_wait(c);
     close(c->fd);

@@ -5,6 +5,7 @@
  *   status   one line of JSON
  *   flush    "progress FILES BYTES" about once a second, then "done" or "failed MESSAGE"
  *   settle   nothing: the connection closes when what was just read is on its way to the disk cache, after a few seconds at most
+ *   retry    "done": what could not be sent is tried again now
  *   wait     nothing, until the daemon has finished: then the connection closes
  */
 #ifndef CLI_CONTROL_H
@@ -23,6 +24,8 @@ struct control_ops {
     void (*status)(void *arg, struct buf *out);
     /* What the kernel holds and the disk cache does not yet is brought there, for a few seconds at most. Any thread. */
     void (*settle)(void *arg);
+    /* What waits after a failure is tried again now. Any thread. */
+    void (*retry)(void *arg);
     /* Waits until what was written is in the store; progress as vfs_drain() has it. Any thread. */
     enum err_code (*flush)(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p, struct err *e);
     void *arg;

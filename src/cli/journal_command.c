@@ -1,5 +1,6 @@
 #include "cli/journal_command.h"
 
+#include "cli/client.h"
 #include "cli/journal_export.h"
 #include "cli/journal_find.h"
 #include "cli/journal_retry.h"
@@ -118,12 +119,41 @@ static enum err_code open_store(struct work *w, const struct journal_entry *entr
     return w->store ? ERR_OK : e->code;
 }
 
+/* All of a mount's journal goes, in its order: that of one entry is with the others. */
+static enum err_code retry_log(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    struct journal_mount *m = entry->mount;
+    if (m->alive) {
+        CLEANUP(free) char *answer = client_ask(m->mountpoint, "retry\n");
+        if (!answer)
+            return err_set(e, ERR_BUSY, "the daemon of %s does not answer", m->mountpoint);
+        buf_addf(said, "the mount at %s tries again now", m->mountpoint);
+        return ERR_OK;
+    }
+    if (!m->log && entry->op == NULL) { /* with another entry of the same journal */
+        buf_add_str(said, "was tried with the others of its mount");
+        return ERR_OK;
+    }
+    enum err_code code = journal_hold(m, e);
+    if (!code)
+        code = open_store(w, entry, e);
+    if (code)
+        return code;
+    journal_let_go(&w->journal, m);
+    code = journal_send(w->store, m, e);
+    if (!code)
+        buf_add_str(said, "is in the store, with all that its mount has journaled");
+    return code;
+}
+
 /* No daemon begins with the directory meanwhile, unless one has it: then it knows of no upload but its own. */
 static enum err_code retry_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
     BUF(key, SAID_MAX);
+    if (entry->kind == JOURNAL_PENDING)
+        return retry_log(w, entry, said, e);
     if (entry->kind != JOURNAL_FAILED)
-        return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\" can be tried again");
+        return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\" or \"pending\" can be tried again");
     enum err_code code = journal_hold(entry->mount, e);
     if (!code || code == ERR_BUSY)
         code = open_store(w, entry, e);

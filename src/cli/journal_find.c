@@ -1,12 +1,14 @@
 #include "cli/journal_find.h"
 
 #include "cli/client.h"
+#include "cli/stack.h"
 #include "cli/state.h"
 #include "journal/uploads.h"
 #include "util/cleanup.h"
 #include "util/digest.h"
 #include "util/json.h"
 #include "util/str.h"
+#include "writeback/writeback.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -183,7 +185,7 @@ static void find_log(struct finder *f, bool with_bytes)
 {
     char dir[PATH_MAX];
     struct err e = ERR_INIT;
-    snprintf(dir, sizeof(dir), "%s/unsent", f->mount->dir);
+    snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR, f->mount->dir);
     if (f->mount->alive)
         return;
     f->mount->log = journal_log_open(dir, f->mount->source, f->mount->endpoint, with_bytes, &e);
@@ -198,7 +200,7 @@ static void find_log(struct finder *f, bool with_bytes)
 static void find_damaged(struct finder *f)
 {
     char dir[PATH_MAX];
-    snprintf(dir, sizeof(dir), "%s/unsent", f->mount->dir);
+    snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR, f->mount->dir);
     DIR *d = opendir(dir);
     for (struct dirent *found; d && (found = readdir(d));) {
         CLEANUP(free) char *path = str_ends(found->d_name, ".damaged") ? str_printf("%s/%s", dir, found->d_name) : NULL;
@@ -359,6 +361,8 @@ static enum err_code find_in(struct journal *j, const char *root, const char *na
         left_each_nameless(dir, found_file, &f);
     snprintf(dir, sizeof(dir), "%s/uploads", m->dir);
     uploads_each(dir, found_upload, &f);
+    snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR "/" WRITEBACK_UPLOADS, m->dir);
+    uploads_each(dir, found_upload, &f);
     return f.no_memory ? err_set(e, ERR_NOMEM, "no memory for the journal") : ERR_OK;
 }
 
@@ -391,6 +395,14 @@ void journal_release(struct journal *j)
     free(j->entries);
     free(j->mounts);
     *j = (struct journal){0};
+}
+
+void journal_let_go(struct journal *j, struct journal_mount *m)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (j->entries[i].mount == m)
+            j->entries[i].op = NULL;
+    journal_log_free(TAKE(m->log));
 }
 
 enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e)

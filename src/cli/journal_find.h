@@ -69,6 +69,9 @@ void journal_release(struct journal *j);
 /* Takes the mount's lock, so that no daemon begins to use what is there. ERR_BUSY: it is alive. */
 enum err_code journal_hold(struct journal_mount *m, struct err *e) MUST_CHECK;
 
+/* Closes the mount's journal, for who sends it: its entries have no `op` any more. */
+void journal_let_go(struct journal *j, struct journal_mount *m);
+
 /* Appends a copy of an intent with the id of an upload that may be its; it may move the entries. ERR_NOMEM. */
 enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e) MUST_CHECK;
 

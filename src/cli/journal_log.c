@@ -2,6 +2,7 @@
 
 #include "journal/wal.h"
 #include "util/str.h"
+#include "writeback/writeback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define BODIES "bodies" /* as writeback/writeback.h has it */
 
 struct journal_log {
     struct wal *wal;
@@ -92,7 +91,7 @@ static enum err_code add(struct journal_log *l, uint64_t number, const struct re
     op->since = (int64_t)r->when.tv_sec;
     op->key = strdup(r->kind == RECORD_COPY ? r->to : r->key);
     op->from = r->kind == RECORD_COPY ? strdup(r->key) : NULL;
-    op->file = r->file ? str_printf("%s/" BODIES "/%s", l->dir, r->file) : NULL;
+    op->file = r->file ? str_printf("%s/" WRITEBACK_BODIES "/%s", l->dir, r->file) : NULL;
     op->error = strdup("");
     if (!op->key || !op->error || (r->kind == RECORD_COPY && !op->from) || (r->file && !op->file))
         return no_memory(e);

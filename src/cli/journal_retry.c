@@ -11,6 +11,7 @@
 #include "util/digest.h"
 #include "util/lock.h"
 #include "util/str.h"
+#include "writeback/writeback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -325,6 +326,23 @@ enum err_code journal_put(struct journal_store *s, const struct journal_entry *e
     return code == ERR_CONFLICT ? put_beside(s, entry, &f, meta, key, e) : code;
 }
 
+enum err_code journal_send(struct journal_store *s, const struct journal_mount *m, struct err *e)
+{
+    CLEANUP(free) char *dir = str_printf("%s/" UNSENT_DIR, m->dir);
+    CLEANUP(free) char *identity = str_printf("%s\n%s\n", m->source, m->endpoint);
+    if (!dir || !identity)
+        return err_set(e, ERR_NOMEM, "no memory");
+    const struct writeback_config c = {
+        .inner = s->stack.store, .dir = dir, .identity = identity, .patience_ms = (unsigned)s->options.timeout_ms};
+    struct writeback *w;
+    struct store *back = writeback_store_new(&c, &w, e);
+    if (!back)
+        return e->code;
+    enum err_code code = writeback_drain(w, false, NULL, NULL, NULL, e);
+    store_free(back);
+    return code;
+}
+
 struct suspects {
     struct uploads *record;
     int64_t since;
@@ -343,7 +361,7 @@ static void suspect(void *arg, const char *upload_id, time_t begun)
 enum err_code journal_suspects(struct journal_store *s, const struct journal_entry *intent, void (*fn)(void *arg, const char *upload_id),
                                void *arg, struct err *e)
 {
-    CLEANUP(free) char *dir = str_printf("%s/uploads", intent->mount->dir);
+    CLEANUP(free) char *dir = str_ndup(intent->path, (size_t)(strrchr(intent->path, '/') - intent->path));
     CLEANUP(uploads_free) struct uploads *record = dir ? uploads_open(dir, e) : NULL;
     if (!record)
         return dir ? e->code : err_set(e, ERR_NOMEM, "no memory");

@@ -17,6 +17,10 @@ void journal_store_free(struct journal_store *s);
  * it are nowhere; ERR_CONFLICT: bytes of it are those of a version that is not there any more; the errors of a put. */
 enum err_code journal_put(struct journal_store *s, const struct journal_entry *entry, struct buf *key, struct err *e) MUST_CHECK;
 
+/* Sends all that the mount's journal of write=back has, in its order. Nobody may have it open. What stays is there at the next attempt.
+ * ERR_IO with the number and the first error, what wal_open() says. */
+enum err_code journal_send(struct journal_store *s, const struct journal_mount *m, struct err *e) MUST_CHECK;
+
 /* Asks for the uploads of an intent's key that may be what it has led to, those that are recorded left out: calls fn for each. */
 enum err_code journal_suspects(struct journal_store *s, const struct journal_entry *intent, void (*fn)(void *arg, const char *upload_id),
                                void *arg, struct err *e) MUST_CHECK;

@@ -15,6 +15,7 @@
 #include "util/json.h"
 #include "util/log.h"
 #include "vfs/vfs.h"
+#include "writeback/writeback.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -72,6 +73,14 @@ static void control_status(void *arg, struct buf *out)
     stack_status(arg, out);
 }
 
+static void control_retry(void *arg)
+{
+    const struct stack *s = arg;
+
+    if (s->writeback)
+        writeback_retry(s->writeback);
+}
+
 static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p,
                                    struct err *e)
 {
@@ -117,7 +126,7 @@ static struct session *make_session(struct mounted *m, struct err *e)
 static enum err_code serve(struct mounted *m, struct err *e)
 {
     struct stack *s = &m->stack;
-    const struct control_ops ops = {.status = control_status, .flush = control_flush, .settle = control_settle, .arg = s};
+    const struct control_ops ops = {.status = control_status, .flush = control_flush, .retry = control_retry, .settle = control_settle, .arg = s};
     struct err detail = ERR_INIT;
 
     s->session = make_session(m, e);

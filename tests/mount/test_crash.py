@@ -88,10 +88,10 @@ class Torture:
         assert mounted(self.disk.path)
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(1000, marks=pytest.mark.long)])
-@pytest.mark.parametrize("mode", ["through"])
+@pytest.mark.parametrize("mode, kills", [("through", 10), pytest.param("through", 1000, marks=pytest.mark.long),
+                                         pytest.param("back", 1000, marks=pytest.mark.long)])
 @pytest.mark.timeout(5400)
-def test_whenever_the_daemon_is_killed_nothing_that_returned_is_lost(origin, bucket, mount, rng, kills, mode):
+def test_whenever_the_daemon_is_killed_nothing_that_returned_is_lost(origin, bucket, mount, rng, mode, kills):
     disk = mount(bucket(origin), write=mode, ttl=1, timeout=20)
     torture = Torture(disk, origin, random.Random(rng.random()))
     for _ in range(kills):
