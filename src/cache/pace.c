@@ -60,7 +60,7 @@ static bool spare_locked(struct pace *p, uint64_t now)
         return p->spare;
     if (!sample(p->fd, &idle, &total))
         return p->spare = false;
-    p->spare = p->sampled_ms != 0 && age < OLD_MS && total > p->total && (idle - p->idle) * 4 >= total - p->total;
+    p->spare = p->sampled_ms != 0 && age < OLD_MS && total > p->total && idle >= p->idle && (idle - p->idle) * 4 >= total - p->total;
     p->idle = idle;
     p->total = total;
     p->sampled_ms = now;

@@ -18,6 +18,7 @@
 #define QUIET_MS  300   /* nobody has read for so long */
 #define PATIENCE  10000 /* or it has waited for so long */
 #define NICE      15
+#define SECOND_MIN (16ull << 20)
 
 void entry_idle_locked(struct cache_entry *n)
 {
@@ -52,6 +53,11 @@ static bool stopping(struct cache *c)
     return c->stop;
 }
 
+static bool sums_add(struct sums *s, const void *p, size_t len)
+{
+    return (!s->sha || digest_update(s->sha, p, len, NULL) == ERR_OK) && (!s->md5 || digest_update(s->md5, p, len, NULL) == ERR_OK);
+}
+
 /* Every chunk in order, checked; false when one is not good, or the cache is closed. After one that is bad the others are looked at
  * all the same: who reads next then fetches all that is bad at once. */
 static bool walk(struct cache_entry *n, struct sums *s)
@@ -68,8 +74,7 @@ static bool walk(struct cache_entry *n, struct sums *s)
             continue;
         good = entry_chunk(n, i, buf) && good;
         if (good && s)
-            good = digest_update(s->sha, buf, chunk_len(n, i), NULL) == ERR_OK &&
-                   (!s->md5 || digest_update(s->md5, buf, chunk_len(n, i), NULL) == ERR_OK);
+            good = sums_add(s, buf, chunk_len(n, i));
     }
     return good;
 }
@@ -234,14 +239,39 @@ static void promote_after(struct cache *c, struct job *j, bool committed)
     free(p);
 }
 
+struct second {
+    struct cache_entry *entry;
+    struct sums sums;
+    bool good;
+};
+
+static void *second_main(void *arg)
+{
+    struct second *w = arg;
+    w->good = walk(w->entry, &w->sums);
+    return NULL;
+}
+
+/* Both sums take as long as each other: of a large content each has a thread. */
+static bool both(struct cache_entry *n, struct digest *sha, struct digest *md5)
+{
+    struct second w = {.entry = n, .sums = {.md5 = md5}};
+    struct sums one = {.sha = sha}, two = {.sha = sha, .md5 = md5};
+    pthread_t thread;
+    if (!md5 || n->size < SECOND_MIN || pthread_create(&thread, NULL, second_main, &w) != 0)
+        return walk(n, &two);
+    bool good = walk(n, &one);
+    pthread_join(thread, NULL);
+    return good && w.good;
+}
+
 static bool whole_sums(struct cache_entry *n, struct promote_job *p)
 {
     uint8_t told[16];
     bool wants_md5 = strlen(n->etag) == 32 && hex_decode(n->etag, told, sizeof(told));
     CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
     CLEANUP(digest_free) struct digest *md5 = wants_md5 ? digest_new(DIGEST_MD5, NULL) : NULL;
-    struct sums sums = {sha, md5};
-    if (!sha || !walk(n, &sums) || digest_final(sha, p->hash, NULL) != ERR_OK)
+    if (!sha || !both(n, sha, md5) || digest_final(sha, p->hash, NULL) != ERR_OK)
         return false;
     p->has_md5 = md5 && digest_final(md5, p->md5, NULL) == ERR_OK && memcmp(p->md5, told, sizeof(told)) == 0;
     return true;
