@@ -91,6 +91,9 @@ bool cache_put(struct cache_entry *n, struct cache_block *b);
  * any lock below LOCK_LEAF. */
 void cache_reading(struct cache_entry *n);
 
+/* Whether somebody does, or did a moment ago. */
+bool cache_is_read(struct cache *c);
+
 /* How many milliseconds whoever has chunks to put that can wait should wait: 0 when nobody reads. `spent_us`: what that has taken it
  * since it last asked. */
 unsigned cache_wait_ms(struct cache *c, uint64_t spent_us);

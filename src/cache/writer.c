@@ -77,6 +77,11 @@ void cache_reading(struct cache_entry *n)
         pace_reading(&n->cache->pace);
 }
 
+bool cache_is_read(struct cache *c)
+{
+    return c && !pace_is_quiet(&c->pace);
+}
+
 unsigned cache_wait_ms(struct cache *c, uint64_t spent_us)
 {
     return c ? pace_wait_ms(&c->pace, spent_us) : 0;

@@ -47,6 +47,7 @@ struct content *held_add_locked(struct vfs *v, struct held *h, struct inode *i, 
         file_free(f);
         return NULL;
     }
+    content_set_reader(f->content, i->ino);
     inode_ref_locked(i);
     TAILQ_INSERT_TAIL(&h->oldest_first, f, link);
     h->bytes += bytes;

@@ -84,13 +84,23 @@ static void count_locked(struct asked *a, unsigned ended, const bool *given)
         *(given[i] ? &s->got : &s->lost) += chunk_len(a->note, a->first + i);
 }
 
-/* `whole` of them came, and where that is not all of them the next is lost; what is behind it is asked for again. given[i] of those that the cache has taken, with their buffers. */
+/* How many chunks need not be asked for again, of which `whole` came. The next one is not in the page cache: while somebody reads, it
+ * may have been fetched ahead of him and will be. Else it is lost. */
+static unsigned ended_locked(const struct asked *a, unsigned whole)
+{
+    const struct refill *r = a->refill;
+    if (a->note->dropped || whole == a->n)
+        return a->n;
+    return cache_is_read(r->v->cfg.cache) && !r->hurry && !r->stop ? whole : whole + 1;
+}
+
+/* given[i] of those that the cache has taken, with their buffers. */
 static void asked_end(struct asked *a, unsigned whole, const bool *given)
 {
     struct refill *r = a->refill;
     struct note *n = a->note;
     LOCK_SCOPE(&r->lock);
-    unsigned ended = n->dropped ? a->n : whole < a->n ? whole + 1 : whole;
+    unsigned ended = ended_locked(a, whole);
     if (!a->held)
         count_locked(a, ended, given);
     for (unsigned i = 0; i < a->n; i++)
@@ -130,23 +140,34 @@ static void answered(struct vfs_retrieve *ask, const void *p, size_t len)
 
 /* ---- Asking */
 
+/* Of a note with something to ask for now. */
+static bool choose_locked(struct refill *r, struct asked *a)
+{
+    uint64_t now = clock_mono_ms();
+    TAILQ_FOREACH(a->note, &r->notes, link) {
+        if (a->note->n_noted == 0 || now < a->note->not_before_ms)
+            continue;
+        if (note_take_locked(a->note, a) > 0)
+            return true;
+        a->note->not_before_ms = now + LOOK_MS; /* it begins anew then */
+    }
+    return false;
+}
+
 /* A request for something that is noted; NULL while there is nothing, or it must wait. */
 static struct asked *next_locked(struct refill *r)
 {
-    struct note *n;
-    if (r->asked == REFILL_ASKED || r->n_free < ASK_CHUNKS)
+    if (r->asked == REFILL_ASKED || r->n_free < ASK_CHUNKS || r->waiting == 0)
         return NULL;
-    TAILQ_FOREACH(n, &r->notes, link)
-        if (n->n_noted > 0)
-            break;
-    struct asked *a = n ? calloc(1, sizeof(*a)) : NULL;
+    struct asked *a = calloc(1, sizeof(*a));
     if (!a)
         return NULL;
-    *a = (struct asked){.ask = {.done = answered}, .refill = r, .note = n};
-    if (note_take_locked(n, a) == 0) {
+    *a = (struct asked){.ask = {.done = answered}, .refill = r};
+    if (!choose_locked(r, a)) {
         free(a);
         return NULL;
     }
+    struct note *n = a->note;
     for (unsigned i = 0; i < a->n; i++) {
         a->to[i] = r->free;
         r->free = r->free->next;

@@ -5,8 +5,8 @@
  * for, checked against it and given to the cache.
  *
  * A note stands for the pages of one nodeid, which is one line of versions (vfs.h): only this mount's own writes change them, so
- * an inode that is, or was, written or is open for writing is not asked, and what was asked for meanwhile is not used. What the
- * kernel has dropped by then, or tells with other bytes, is lost for the cache: it is counted, never fetched a second time for
+ * an inode that is, or was, written or is open for writing is not asked, and what was asked for meanwhile is not used. What is not
+ * there while somebody reads may have been fetched ahead, and is asked for again. What the kernel has dropped by the end, or tells with other bytes, is lost for the cache: it is counted, never fetched a second time for
  * the cache alone, and stored when it is next read. A forgotten nodeid's note is lost the same way.
  *
  * One thread asks, for at most REFILL_ASKED requests at a time; answers come on the thread that serves the kernel, are copied and put

@@ -23,7 +23,8 @@ struct note {
     TAILQ_ENTRY(note) link;
     uint64_t ino, size, n_chunks;
     struct cache_entry *entry; /* a reference */
-    uint64_t n_noted, at;      /* chunks; where to go on: none before it */
+    uint64_t n_noted, at;      /* chunks; where to go on, */
+    uint64_t not_before_ms;    /* and when */
     unsigned asked;            /* requests under way */
     bool dropped;              /* goes with the last of them */
     struct segment *segments[];
@@ -83,8 +84,8 @@ void note_drop_locked(struct refill *r, struct note *n);
 /* So many of those waiting do not any more. */
 void chunks_end_locked(struct refill *r, uint64_t chunks);
 
-/* The next chunks of a note, none of which counts as noted any more: their number, and their CRCs, are put into `a`. 0 if there are
- * none. */
+/* The next chunks of a note, none of which counts as noted any more: their number, and their CRCs, are put into `a`. 0 at its end: the
+ * next call begins anew. */
 unsigned note_take_locked(struct note *n, struct asked *a);
 
 /* The chunks of the request from number `from` on are noted again. */

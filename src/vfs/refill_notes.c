@@ -144,8 +144,6 @@ bool refill_note(struct refill *r, struct cache_entry *entry, uint64_t ino, uint
         n->n_noted++;
         r->waiting++;
     }
-    if (chunk < n->at)
-        n->at = chunk;
     if (r->waiting == 1) /* else the thread has work, or waits for its turn */
         cond_signal(&r->work);
     return true;
@@ -165,6 +163,10 @@ unsigned note_take_locked(struct note *n, struct asked *a)
     while (n->at < n->n_chunks && !is_noted(n, n->at))
         n->at += n->segments[n->at / SEGMENT] ? 1 : SEGMENT - n->at % SEGMENT;
     a->first = n->at;
+    if (n->at >= n->n_chunks) {
+        n->at = 0;
+        return 0;
+    }
     while (a->n < ASK_CHUNKS && n->at < n->n_chunks && is_noted(n, n->at)) {
         flip(n, n->at);
         n->n_noted--;
@@ -185,6 +187,4 @@ void note_put_back_locked(struct asked *a, unsigned from)
         flip(n, a->first + i);
         n->n_noted++;
     }
-    if (a->first + from < n->at)
-        n->at = a->first + from;
 }

@@ -22,8 +22,9 @@ struct kernel {
     uint64_t lacks; /* the first byte of a page that is not there; UINT64_MAX: all are */
     bool unknown;   /* it has forgotten the inode */
     bool holds;     /* it does not answer yet */
-    unsigned asked, answered;
-    uint64_t ino;
+    unsigned asked;
+    unsigned behind;           /* so many times the reader is not there yet */
+    struct cache_entry *entry; /* of what he reads */
     struct vfs_retrieve *held[8];
     uint64_t held_at[8];
     size_t held_len[8];
@@ -45,7 +46,10 @@ static bool retrieve(void *arg, uint64_t ino, uint64_t offset, size_t len, struc
     pthread_mutex_lock(&kernel.mutex);
     assert_true(len <= VFS_RETRIEVE_MAX && offset + len <= SIZE);
     kernel.asked++;
-    kernel.ino = ino;
+    if (kernel.behind > 0 && --kernel.behind > 0)
+        cache_reading(kernel.entry);
+    else if (kernel.entry)
+        kernel.lacks = UINT64_MAX;
     bool known = !kernel.unknown, holds = kernel.holds && known;
     size_t have = there_from(offset, len);
     if (holds) {
@@ -53,7 +57,6 @@ static bool retrieve(void *arg, uint64_t ino, uint64_t offset, size_t len, struc
         kernel.held_at[kernel.n_held] = offset;
         kernel.held_len[kernel.n_held++] = have;
     }
-    kernel.answered += known && !holds;
     pthread_mutex_unlock(&kernel.mutex);
     if (known && !holds)
         r->done(r, kernel.pages + offset, have);
@@ -212,6 +215,24 @@ static void pages_that_are_gone_are_lost_alone_and_counted(void **state)
     stop(&r, &p);
 }
 
+static void what_was_fetched_ahead_of_the_reader_is_not_lost(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    struct cache_version v = version(&r);
+    kernel.entry = cache_entry_get(p.cache, &v);
+    kernel.lacks = 10 * CHUNK;
+    kernel.behind = 5;
+    read_all(&r, &p);
+    wait_for(nothing_waits, &r);
+    assert_true(asked() > 5);
+    assert_int_equal(held(&r, &p), CHUNKS);
+    assert_int_equal(stats(&r).bytes_uncached, 0);
+    cache_entry_unref(kernel.entry);
+    stop(&r, &p);
+}
+
 static void pages_with_other_bytes_are_not_taken(void **state)
 {
     struct rig r;
@@ -309,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_memory_may_not_be_kept_for_comes_from_the_kernels_pages),
         cmocka_unit_test(pages_that_are_gone_are_lost_alone_and_counted),
+        cmocka_unit_test(what_was_fetched_ahead_of_the_reader_is_not_lost),
         cmocka_unit_test(pages_with_other_bytes_are_not_taken),
         cmocka_unit_test(what_is_opened_for_writing_meanwhile_is_not_taken),
         cmocka_unit_test(an_inode_that_the_kernel_has_forgotten_is_given_up),
