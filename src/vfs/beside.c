@@ -183,6 +183,12 @@ bool beside_has_note(struct beside *b, const char *key)
     return full && cache_note_has(b->cache, b->origin, full);
 }
 
+bool beside_holds(struct beside *b, const char *key, const struct store_version *version)
+{
+    CLEANUP(cache_entry_unref) struct cache_entry *n = b ? beside_entry(b, key, version) : NULL;
+    return cache_held(n, 0, 1) > 0;
+}
+
 bool beside_has_size(struct beside *b, uint64_t size)
 {
     return cache_has_size(b->cache, size);

@@ -36,6 +36,8 @@ bool beside_has_note(struct beside *b, const char *key);
 
 /* The cache's entry of a version, with a reference; NULL: none. Touches no disk. */
 struct cache_entry *beside_entry(struct beside *b, const char *key, const struct store_version *version);
+/* Whether it begins with bytes that are held. Blocks on the disk; false of NULL. */
+bool beside_holds(struct beside *b, const char *key, const struct store_version *version);
 /* cache_has_size() of cache/cache.h. */
 bool beside_has_size(struct beside *b, uint64_t size);
 

@@ -23,7 +23,7 @@ void look_ahead_locked(struct vfs *v, struct inode *i);
 /* Whether one would be looked at by fetching its bytes: it is small, and they can be kept for who reads it (look_get.c). */
 bool look_gets_locked(const struct vfs *v, const struct inode *i);
 /* Does so: one request, waited for, without the lock; the inode is referenced by the caller. False: the attributes are still not
- * known, a HEAD tells more. */
+ * known, a HEAD tells more (or as much, where the disk cache has the bytes). */
 bool look_by_get(struct vfs *v, struct inode *i, const struct vfs_caller *c);
 /* What the store said of an inode's object. */
 enum err_code look_take_locked(struct vfs *v, struct inode *i, uint64_t seq, uint64_t start_ms,

@@ -1,5 +1,6 @@
 /* A small file's attributes, asked for together with its bytes: who looks it up will most often read it. */
 #include "util/clock.h"
+#include "vfs/beside.h"
 #include "vfs/inode.h"
 #include "vfs/look.h"
 #include "vfs/neighbours.h"
@@ -73,6 +74,8 @@ bool look_by_get(struct vfs *v, struct inode *i, const struct vfs_caller *c)
     inode_version_locked(i, &version);
     uint64_t seq = ++v->seq;
     lock_drop(&v->tree);
+    if (key && beside_holds(v->beside, key, &version))
+        return false;
     CLEANUP(free) char *buf = key ? malloc(version.size) : NULL;
     if (!buf)
         return false;

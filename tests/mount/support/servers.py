@@ -260,9 +260,10 @@ def versitygw_program():
     return os.environ["AWSFS_VERSITYGW"]
 
 
-def setup(what):
+def setup(*what):
+    """The path that packaging/setup tells of what it has made."""
     here = os.path.dirname(os.path.abspath(__file__))
-    return subprocess.check_output([os.path.join(here, "..", "..", "..", "packaging", "setup"), what], text=True).strip()
+    return subprocess.check_output([os.path.join(here, "..", "..", "..", "packaging", "setup"), *what], text=True).strip()
 
 
 def sanitizer_environment(who):
