@@ -81,6 +81,72 @@ static enum err_code compare_bytes(struct writeback *w, const char *key, const c
     return code;
 }
 
+struct hashing {
+    struct lock lock; /* LOCK_LEAF */
+    struct cond changed;
+    struct digest *digest;
+    bool ended;
+    enum err_code code;
+};
+
+static bool hash_data(void *arg, const void *p, size_t len)
+{
+    struct hashing *h = arg;
+    return digest_update(h->digest, p, len, NULL) == ERR_OK;
+}
+
+static void hash_done(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
+{
+    struct hashing *h = arg;
+    LOCK_SCOPE(&h->lock);
+    h->code = code;
+    h->ended = true;
+    cond_broadcast(&h->changed);
+}
+
+static enum err_code hash_object(struct writeback *w, const char *key, const struct store_version *v, uint8_t out[DIGEST_MAX], struct err *e)
+{
+    CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_SHA256, e);
+    if (!d)
+        return e->code;
+    struct hashing h = {.digest = d};
+    lock_init(&h.lock, "hashing", LOCK_LEAF);
+    cond_init(&h.changed);
+    const struct store_get get = {.key = key, .etag = v->etag, .length = v->size, .whole = true, .call = {.cancel = w->end},
+                                  .data = hash_data, .done = hash_done, .arg = &h};
+    enum err_code code = store_get(w->inner, &get, e);
+    if (!code) {
+        lock_take(&h.lock);
+        while (!h.ended)
+            (void)cond_wait(&h.changed, &h.lock, UINT64_MAX);
+        lock_drop(&h.lock);
+        if (h.code)
+            code = err_set(e, h.code, "\"%s\" could not be compared with what it was copied from", key);
+    }
+    cond_release(&h.changed);
+    lock_release(&h.lock);
+    return code ? code : digest_final(d, out, e);
+}
+
+/* Whether two objects have the same bytes. Their hashes came along with a copy; where they have none the bytes are fetched: rare, and
+ * the only answer that is always right. */
+static enum err_code same_bytes(struct writeback *w, const char *a_key, const struct store_object *a, const char *b_key,
+                                const struct store_object *b, bool *same, struct err *e)
+{
+    const char *a_told = store_meta_prop(a->meta, "sha512", NULL), *b_told = store_meta_prop(b->meta, "sha512", NULL);
+    uint8_t a_sum[DIGEST_MAX], b_sum[DIGEST_MAX];
+    *same = a->version.size == b->version.size;
+    if (!*same || a->version.size == 0 || (a_told && b_told)) {
+        *same = *same && (a->version.size == 0 || strcmp(a_told, b_told) == 0);
+        return ERR_OK;
+    }
+    enum err_code code = hash_object(w, a_key, &a->version, a_sum, e);
+    if (!code)
+        code = hash_object(w, b_key, &b->version, b_sum, e);
+    *same = !code && memcmp(a_sum, b_sum, digest_size(DIGEST_SHA256)) == 0;
+    return code;
+}
+
 static enum err_code is_ours(struct writeback *w, const struct op *o, const struct store_object *now, bool *ours, struct err *e)
 {
     const char *told = store_meta_prop(now->meta, "sha512", NULL);
@@ -274,8 +340,10 @@ void conflict_copy(struct writeback *w, struct op *o, struct err *e)
     if (!code)
         code = look(w, o->node->key, &to, &to_there, &err);
     bool source = from_there && strcmp(from.version.etag, o->from_etag) == 0;
-    /* A copy has the ETag of its source unless that was put by parts, or is encrypted. An attempt of an earlier mount has made it. */
+    /* An attempt of an earlier mount has made it. A copy has the ETag of its source unless that was put by parts, or is encrypted. */
     bool made = to_there && !self && to.version.size == o->size && strcmp(to.version.etag, o->from_etag) == 0;
+    if (!code && !made && source && to_there && !self)
+        code = same_bytes(w, o->from->key, &from, o->node->key, &to, &made, &err);
     if (code)
         failed(w, o, &err);
     else if (made)

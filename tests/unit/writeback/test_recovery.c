@@ -91,6 +91,39 @@ static void what_was_done_already_is_done_again_without_a_conflict(void **state)
     fixture_remove(&f);
 }
 
+/* One put by parts has another ETag than its copy. */
+static void a_copy_of_what_was_put_by_parts_that_was_made_already_is_no_conflict(void **state)
+{
+    struct fixture f = {.linger_ms = 60000};
+    struct err e = ERR_INIT;
+    char id[STORE_ID_SIZE];
+    struct store_part part = {.number = 1};
+    struct store_version parts, v;
+    BUF(bytes, 100);
+    buf_add_str(&bytes, "by parts");
+    const struct store_body body = {.size = bytes.len, .read = buf_read, .arg = &bytes};
+    fixture_make(&f);
+    assert_int_equal(store_upload_begin(f.inner, "from", NULL, NULL, NULL, id, &e), ERR_OK);
+    assert_int_equal(store_upload_part(f.inner, "from", id, &body, NULL, &part, &e), ERR_OK);
+    assert_int_equal(store_upload_finish(f.inner, "from", id, &part, 1, NULL, NULL, NULL, &parts, &e), ERR_OK);
+    assert_int_equal(rename_object(f.s, "from", parts.etag, "to", "", &v), ERR_OK);
+    put_ok(f.s, "to", "another", v.etag);
+    journal_save(&f);
+    fixture_close(&f);
+    journal_restore(&f);
+    put_ok(f.inner, "to", "by parts", NULL); /* the copy was made, and the log does not know */
+    struct store_object made;
+    assert_int_equal(store_stat(f.inner, "to", NULL, &made, &e), ERR_OK);
+    assert_string_not_equal(made.version.etag, parts.etag);
+    store_object_release(&made);
+    fixture_open(&f);
+    drain_ok(&f);
+    assert_listing(f.inner, "", false, "to");
+    assert_text(f.inner, "to", "another");
+    assert_int_equal(writeback_each_conflict(f.w, NULL, NULL), 0);
+    fixture_remove(&f);
+}
+
 /* The version that the second put was made over has its name from the first. */
 static void what_follows_an_operation_follows_it_after_a_kill_too(void **state)
 {
@@ -334,6 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_next_mount_sends_what_was_left),
         cmocka_unit_test(what_was_done_already_is_done_again_without_a_conflict),
+        cmocka_unit_test(a_copy_of_what_was_put_by_parts_that_was_made_already_is_no_conflict),
         cmocka_unit_test(what_follows_an_operation_follows_it_after_a_kill_too),
         cmocka_unit_test(a_second_opening_is_refused),
         cmocka_unit_test(a_journal_of_something_else_is_refused_and_left_as_it_is),
