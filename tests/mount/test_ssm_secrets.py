@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from support.buckets import Parameters
-from support.secrets import core_dump_has, files_with, memory_has
+from support.secrets import core_dump_has, files_with, memory_has, unlocked_mappings
 from support.work import run, wait_until
 
 SECRET = "hunter2-Xq9-unmistakable-value-Zz7"
@@ -79,6 +79,15 @@ def test_the_memory_of_values_is_locked(disk):
     with open("/proc/%d/status" % disk.pid, encoding="utf-8") as status:
         locked = next(line for line in status if line.startswith("VmLck"))
     assert int(locked.split()[1]) > 0
+
+
+def test_where_a_value_is_in_memory_that_is_locked_and_left_out_of_dumps(disk):
+    """Swap and core dumps: a value that is held is found, but in no mapping that could be written to a disk."""
+    with open(disk / "read", encoding="ascii") as f:
+        assert f.read() == SECRET + "-read"
+        assert (disk / "@json").read_text() and (disk / "read@history" / "1").read_text()
+        assert memory_has(disk.pid, SECRET.encode())
+        assert not core_dump_has(disk.pid, SECRET.encode(), unlocked_mappings)
 
 
 def test_with_decryption_on_read_nothing_of_a_value_is_left_in_memory_after_the_close(moto, mount, released):

@@ -29,6 +29,20 @@ def dumpable_mappings(pid):
                 yield span
 
 
+def unlocked_mappings(pid):
+    """(start, end) of the mappings that may go to swap or into a core dump: without `lo` (locked) or `dd` (do not dump)."""
+    with open("/proc/%d/smaps" % pid, encoding="utf-8") as smaps:
+        span = None
+        for line in smaps:
+            head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (...)", line)
+            if head:
+                span = (int(head.group(1), 16), int(head.group(2), 16)) if "r" in head.group(3) else None
+            elif line.startswith("VmFlags:") and span:
+                flags = set(line.split()[1:])
+                if "io" not in flags and not {"lo", "dd"} <= flags:
+                    yield span
+
+
 def readable_mappings(pid):
     with open("/proc/%d/maps" % pid, encoding="utf-8") as maps:
         for line in maps:
