@@ -69,10 +69,11 @@ def agree(disk, expected):
 
 
 @pytest.mark.parametrize("files", [60, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("write", ["through", "back"])
 @pytest.mark.timeout(900)
-def test_bucket_and_program_agree_on_every_file_whatever_fails(origin, bucket, mount, rng, files):
+def test_bucket_and_program_agree_on_every_file_whatever_fails(origin, bucket, mount, rng, files, write):
     witness = bucket(origin)
-    disk = mount(witness, timeout=60)
+    disk = mount(witness, timeout=60, write=write)
     names = ["f%03d" % k for k in range(files)]
     names += ["f%03d.tmp" % k for k in range(files)] + ["f%03d.moved" % k for k in range(files)]
     spoil(origin, witness, names, rng)

@@ -11,8 +11,8 @@ from support.work import errno_of
 @pytest.fixture
 def exerciser(origin, bucket, mount, rng):
     """exerciser(**of_fsx): one file on a mount of its own."""
-    def make(**options):
-        return fsx.Fsx(mount(bucket(origin)), random.Random(rng.random()), **options)
+    def make(write="through", **options):
+        return fsx.Fsx(mount(bucket(origin), write=write), random.Random(rng.random()), **options)
     return make
 
 
@@ -24,10 +24,15 @@ def test_a_sample_of_operations_on_a_file_of_several_parts(exerciser):
     exerciser(largest=40 << 20, piece=3 << 20).run(250, remounts=2)
 
 
+def test_a_sample_of_operations_on_one_file_with_write_back(exerciser):
+    exerciser(write="back").run(1_500, remounts=3)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_500_000_operations_on_one_file(exerciser):
-    exerciser().run(500_000, remounts=100)
+@pytest.mark.parametrize("write", ["through", "back"])
+def test_500_000_operations_on_one_file(exerciser, write):
+    exerciser(write=write).run(500_000, remounts=100)
 
 
 @pytest.mark.long

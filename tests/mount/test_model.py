@@ -24,7 +24,12 @@ def test_random_operations_with_every_name_asked_for_again_give_what_a_disk_give
     model(ttl=0).run(1_000, remounts=1)
 
 
+def test_random_operations_with_write_back_give_what_a_disk_gives(model):
+    model(write="back", ttl=0).run(2_000, remounts=3)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(5400)
-def test_a_million_random_operations_give_what_a_disk_gives(model):
-    model().run(1_000_000, remounts=200)
+@pytest.mark.parametrize("write", ["through", "back"])
+def test_a_million_random_operations_give_what_a_disk_gives(model, write):
+    model(write=write).run(1_000_000, remounts=200)

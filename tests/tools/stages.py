@@ -14,7 +14,7 @@ import results
 from running import Failed, Run, Step
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TSAN_SUITES = ["net", "aws", "store", "journal", "vfs", "fuse"]
+TSAN_SUITES = ["net", "aws", "store", "journal", "writeback", "vfs", "fuse"]
 SANITIZED = ["-Db_lundef=false", "-Doptimization=1", "-Ddebug=true"]
 BUILDS = {
     "asan": ["-Db_sanitize=address,undefined"] + SANITIZED,
