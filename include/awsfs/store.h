@@ -270,6 +270,7 @@ struct store_copy {
     const struct timespec *mtime; /* where all metadata goes along (`meta` NULL) and has no time of the last change, and has
                                      room for one: stored with the copy, whose own Last-Modified is new. NULL: none */
     struct store_cond cond;     /* on the target */
+    bool at_once;               /* the source may be changed by others as soon as the call returns: what is copied is safe then */
     const struct store_uploads *uploads; /* NULL: a copy by parts that fails aborts its upload before it returns */
 };
 

@@ -70,6 +70,7 @@ static enum err_code copy(struct vfs *v, const struct job *j, const struct vfs_c
     struct store_copy copy = {.from = j->from_key, .from_etag = j->from_etag, .size = j->size, .to = j->to_key, .meta = j->meta,
                               .cond = send_condition(j->to, j->to_etag), .uploads = &v->copy_uploads};
     copy.cond.preferred = j->rewrite;
+    copy.at_once = true;
     enum err_code code = store_copy(v->store, &copy, &call, out, e);
     if (code == ERR_CONFLICT && j->rewrite) { /* W4: it replaces whatever is there */
         copy.cond = (struct store_cond){.kind = STORE_ALWAYS};

@@ -347,6 +347,18 @@ static enum err_code enter_copy_locked(struct writeback *w, const struct store_c
     return code;
 }
 
+/* A copy that is not made yet depends on what others do to its source; bytes that are here do not. */
+static bool is_safe(struct writeback *w, const struct store_copy *c)
+{
+    if (!c->from_etag) /* its version has no name yet */
+        return false;
+    if (!c->at_once)
+        return true;
+    LOCK_SCOPE(&w->lock);
+    const struct node *from = node_find(w, c->from);
+    return from && is_shared(node_last(from), c);
+}
+
 static enum err_code copy_through(struct writeback *w, const struct store_copy *c, const struct store_call *call,
                                   struct store_version *out, struct err *e)
 {
@@ -357,9 +369,14 @@ static enum err_code copy_through(struct writeback *w, const struct store_copy *
         return code;
     lock_take(&w->lock);
     CLEANUP(free) char *etag = c->cond.kind == STORE_IF_MATCH ? strdup(alias_real(w, c->to, c->cond.etag)) : NULL;
+    CLEANUP(free) char *from_etag = c->from_etag ? strdup(alias_real(w, c->from, c->from_etag)) : NULL;
     lock_drop(&w->lock);
+    const struct store_uploads uploads = send_uploads(w);
     struct store_copy real = *c;
-    if (c->cond.kind == STORE_IF_MATCH && !(real.cond.etag = etag))
+    real.uploads = &uploads;
+    real.from_etag = from_etag;
+    real.cond.etag = etag;
+    if ((c->cond.kind == STORE_IF_MATCH && !etag) || (c->from_etag && !from_etag))
         return err_set(e, ERR_NOMEM, "out of memory");
     code = store_copy(w->inner, &real, call, out, e);
     if (!code) {
@@ -374,7 +391,7 @@ enum err_code wb_copy(void *impl, const struct store_copy *c, const struct store
     struct writeback *w = impl;
     struct err local = ERR_INIT;
     e = e ? e : &local;
-    if (!c->from_etag) /* its version has no name yet */
+    if (!is_safe(w, c))
         return copy_through(w, c, call, out, e);
     CLEANUP(op_free) struct op *o = NULL;
     uint64_t number = 0;

@@ -233,6 +233,8 @@ void send_removes(struct writeback *w, struct op **ops, size_t n);
 /* Puts a body under any key: in one request, or by parts that are recorded. */
 enum err_code send_body(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
                         const struct store_cond *cond, struct cancel *cancel, struct store_version *out, struct err *e) MUST_CHECK;
+/* Records the uploads that a copy makes by itself. */
+struct store_uploads send_uploads(struct writeback *w);
 /* Carries a put or copy out under any key. */
 enum err_code send_put(struct writeback *w, const struct op *o, const char *key, const struct store_cond *cond, struct store_version *out,
                        struct err *e) MUST_CHECK;

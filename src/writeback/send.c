@@ -58,6 +58,11 @@ static void upload_ended(void *arg, const char *key, const char *upload_id, bool
     }
 }
 
+struct store_uploads send_uploads(struct writeback *w)
+{
+    return (struct store_uploads){begun, upload_ended, w};
+}
+
 /* ---- Bodies */
 
 struct part_task {
@@ -196,7 +201,7 @@ enum err_code send_put(struct writeback *w, const struct op *o, const char *key,
 enum err_code send_copy(struct writeback *w, const struct op *o, const char *key, const struct store_cond *cond,
                         struct store_version *out, struct err *e)
 {
-    const struct store_uploads uploads = {begun, upload_ended, w};
+    const struct store_uploads uploads = send_uploads(w);
     const struct store_copy c = {.from = o->from->key, .from_etag = o->from_etag, .size = o->size, .to = key, .meta = o->meta,
                                  .mtime = o->has_mtime ? &o->mtime : NULL, .cond = *cond, .uploads = &uploads};
     return store_copy(w->inner, &c, NULL, out, e);

@@ -319,6 +319,36 @@ static void a_rename_of_what_others_have_changed_leaves_theirs(void **state)
     fixture_remove(&f);
 }
 
+/* cp has returned, and its source is somebody else's to change. */
+static void a_copy_whose_source_stays_is_made_at_once(void **state)
+{
+    struct fixture f = {.linger_ms = 60000};
+    struct err e = ERR_INIT;
+    CLEANUP(free) char *big = large(100000, 'b');
+    fixture_make(&f);
+    put_ok(f.s, "a", big, "");
+    drain_ok(&f);
+    struct store_object o;
+    assert_int_equal(store_stat(f.s, "a", NULL, &o, &e), ERR_OK);
+    struct store_copy c = {.from = "a", .from_etag = o.version.etag, .size = 100000, .to = "b", .cond = {.kind = STORE_IF_ABSENT},
+                           .at_once = true};
+    assert_int_equal(store_copy(f.s, &c, NULL, NULL, &e), ERR_OK);
+    assert_text(f.inner, "b", big);
+    put_ok(f.inner, "a", "theirs", NULL);
+    c.to = "c";
+    assert_int_equal(store_copy(f.s, &c, NULL, NULL, &e), ERR_CONFLICT);
+    store_object_release(&o);
+    /* What is not sent yet is here. */
+    struct store_version v = put_ok(f.s, "new", "text", "");
+    c = (struct store_copy){.from = "new", .from_etag = v.etag, .size = 4, .to = "d", .cond = {.kind = STORE_IF_ABSENT}, .at_once = true};
+    assert_int_equal(store_copy(f.s, &c, NULL, NULL, &e), ERR_OK);
+    assert_text(f.inner, "new", NULL);
+    assert_text(f.s, "d", "text");
+    drain_ok(&f);
+    assert_text(f.inner, "d", "text");
+    fixture_remove(&f);
+}
+
 static void a_full_rewrite_replaces_what_others_have_put(void **state)
 {
     struct fixture f = {.linger_ms = 60000};
@@ -379,6 +409,7 @@ int main(void)
         cmocka_unit_test(what_others_have_changed_is_not_removed),
         cmocka_unit_test(a_rename_over_what_others_have_changed_keeps_both),
         cmocka_unit_test(a_rename_of_what_others_have_changed_leaves_theirs),
+        cmocka_unit_test(a_copy_whose_source_stays_is_made_at_once),
         cmocka_unit_test(a_full_rewrite_replaces_what_others_have_put),
         cmocka_unit_test(lost_answers_are_no_conflicts),
     };
