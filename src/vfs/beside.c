@@ -183,6 +183,28 @@ bool beside_has_note(struct beside *b, const char *key)
     return full && cache_note_has(b->cache, b->origin, full);
 }
 
+struct given {
+    struct cache_block chunk;
+    char bytes[];
+};
+
+static void given_done(struct cache_block *chunk)
+{
+    free(CONTAINER_OF(chunk, struct given, chunk));
+}
+
+void beside_give(struct beside *b, const char *key, const struct store_version *version, const void *p)
+{
+    CLEANUP(cache_entry_unref) struct cache_entry *n = b && version->size <= CACHE_CHUNK ? beside_entry(b, key, version) : NULL;
+    struct given *g = n ? malloc(sizeof(*g) + version->size) : NULL;
+    if (!g)
+        return;
+    *g = (struct given){.chunk = {.p = g->bytes, .len = (uint32_t)version->size, .done = given_done}};
+    memcpy(g->bytes, p, version->size);
+    if (!cache_put(n, &g->chunk))
+        free(g);
+}
+
 bool beside_holds(struct beside *b, const char *key, const struct store_version *version)
 {
     CLEANUP(cache_entry_unref) struct cache_entry *n = b ? beside_entry(b, key, version) : NULL;

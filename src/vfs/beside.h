@@ -36,6 +36,9 @@ bool beside_has_note(struct beside *b, const char *key);
 
 /* The cache's entry of a version, with a reference; NULL: none. Touches no disk. */
 struct cache_entry *beside_entry(struct beside *b, const char *key, const struct store_version *version);
+/* The bytes of a version that came from the store by another way than its content: at most CONTENT_BLOCK, all of them. Copies; never
+ * blocks; `b` NULL is fine. */
+void beside_give(struct beside *b, const char *key, const struct store_version *version, const void *p);
 /* Whether it begins with bytes that are held. Blocks on the disk; false of NULL. */
 bool beside_holds(struct beside *b, const char *key, const struct store_version *version);
 /* cache_has_size() of cache/cache.h. */

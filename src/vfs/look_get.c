@@ -85,6 +85,8 @@ bool look_by_get(struct vfs *v, struct inode *i, const struct vfs_caller *c)
     uint64_t start = clock_mono_ms();
     get_and_wait(v, &b, &g);
     bool told = !b.code && b.object.meta && b.got == b.size;
+    if (!b.code && b.got == b.size)
+        beside_give(v->beside, key, &version, buf);
     lock_take(&v->tree);
     if (told)
         told = look_take_locked(v, i, seq, start, &b.object) == ERR_OK;

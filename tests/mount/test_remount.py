@@ -256,3 +256,25 @@ def test_no_user_metadata_but_attributes_reach_the_disk(origin, bucket, mount):
     db.close()
     assert len(bodies) == 3
     assert all(b"not-for-the-disk" not in body for body in bodies)
+
+
+@pytest.mark.parametrize("how", ["umount", "kill"])
+def test_2000_small_files_are_read_again_with_at_most_22_requests_and_no_download(origin, bucket, mount, how):
+    witness = bucket(origin)
+    files = {"d%02d/f%02d" % (d, f): b"%d %d" % (d, f) for d in range(20) for f in range(100)}
+    witness.put_many(files)
+    disk = mount(witness)
+    for key, body in files.items():
+        assert (disk / key).read_bytes() == body
+    remount(disk, how)
+    origin.reset_counts()
+    found = {}
+    for folder, _, names in os.walk(disk.path):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as f:
+                found[os.path.relpath(path, disk.path)] = f.read()
+    assert found == files
+    counts = origin.requests()
+    assert counts.pop("GetObject", 0) == 0
+    assert sum(counts.values()) <= 22, counts
