@@ -98,6 +98,8 @@ static enum err_code plan_one(struct cache *c, struct cache_block *b, const uint
     struct cache_entry *n = b->entry;
     LOCK_SCOPE(&n->lock);
     *out = false;
+    if (n->state == CONTENT_NONE && !n->planned && n->origin != ORIGIN_STRAY)
+        n->looked = false; /* another process may have begun it since */
     if (!n->planned)
         entry_look_locked(n);
     entry_take_over_locked(n);

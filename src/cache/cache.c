@@ -123,7 +123,8 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
     c->draining = true;
     cond_broadcast(&c->idle_work);
     bool in_time = true;
-    while (in_time && !idle_locked(c) && c->failures < HOPELESS)
+    unsigned failures = c->failures; /* before it was waited for */
+    for (; in_time && !idle_locked(c) && c->failures < failures + HOPELESS; failures = c->failures < failures ? c->failures : failures)
         in_time = cond_wait(&c->idle_done, &c->lock, deadline);
     c->draining = false;
     return idle_locked(c);

@@ -47,13 +47,46 @@ static enum err_code put_version(struct cache *c, int64_t origin, const char *ke
     return db_step(c->db, s, NULL, e);
 }
 
+/* The number in the first column of the statement's row, if there is one; 0. */
+static enum err_code first_number(struct cache *c, struct db_stmt *s, int64_t *out, struct err *e)
+{
+    bool row = false;
+    enum err_code code = db_step(c->db, s, &row, e);
+    *out = !code && row ? db_int(s, 0) : 0;
+    db_reset(s);
+    return code;
+}
+
+/* What has no name any more would only be found by who runs out of room. */
+static enum err_code drop_nameless(struct cache *c, int64_t content, struct err *e)
+{
+    bool row = false;
+    struct db_stmt *s = db_use(c->db, SQL_VERSIONS_OF);
+    db_bind_int(s, 1, content);
+    enum err_code code = db_step(c->db, s, &row, e);
+    db_reset(s);
+    if (code || row)
+        return code;
+    lock_take(&c->lock);
+    c->reap_due = true;
+    lock_drop(&c->lock);
+    return content_gone(c, content, e);
+}
+
 enum err_code index_put_version(struct cache *c, const struct cache_entry *n, int64_t content, struct err *e)
 {
+    int64_t old = 0;
     struct db_stmt *s = db_use(c->db, SQL_PUT_ORIGIN);
     db_bind_int(s, 1, n->origin);
     db_bind_text(s, 2, n->origin_name);
     enum err_code code = db_step(c->db, s, NULL, e);
-    return code ? code : put_version(c, n->origin, n->key, n->etag, n->size, content, e);
+    s = db_use(c->db, SQL_VERSION_CONTENT);
+    index_bind_name(s, n->origin, n->key, n->etag, n->size);
+    if (!code)
+        code = first_number(c, s, &old, e);
+    if (!code)
+        code = put_version(c, n->origin, n->key, n->etag, n->size, content, e);
+    return code || old == 0 || old == content ? code : drop_nameless(c, old, e);
 }
 
 enum err_code index_repoint(struct cache *c, int64_t from, int64_t to, struct err *e)

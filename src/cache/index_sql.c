@@ -117,6 +117,7 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_STATE] = "SELECT epoch, swept FROM state",
     [SQL_SWEPT] = "UPDATE state SET swept = 1",
     [SQL_STRAYS] = "SELECT DISTINCT content FROM version WHERE origin = 0 AND content > ?1 ORDER BY content LIMIT 64",
+    [SQL_VERSION_CONTENT] = "SELECT content FROM version WHERE origin = ?1 AND key = ?2 AND etag = ?3 AND size = ?4",
     [SQL_DROP_STRAY] = "DELETE FROM version WHERE origin = 0 AND content = ?1",
     [SQL_KNOWN_HASH] = "SELECT id FROM content WHERE hash = ?1",
 };

@@ -131,24 +131,7 @@ static void check_whole(struct cache_entry *n)
 /* What `named` had so far was only a part of it. */
 static enum err_code name_it(struct cache *c, const struct promote_job *p, struct err *e)
 {
-    const struct cache_entry *n = p->named;
-    int64_t old = 0, now = p->twin ? p->twin : p->content;
-    bool row = false;
-    struct db_stmt *s = db_use(c->db, SQL_FIND_VERSION);
-    index_bind_name(s, n->origin, n->key, n->etag, n->size);
-    enum err_code code = db_step(c->db, s, &row, e);
-    if (!code && row && db_int(s, 1) == CONTENT_PART)
-        old = db_int(s, 0);
-    db_reset(s);
-    if (!code)
-        code = index_put_version(c, n, now, e);
-    if (code || old == 0 || old == now)
-        return code;
-    s = db_use(c->db, SQL_VERSIONS_OF);
-    db_bind_int(s, 1, old);
-    code = db_step(c->db, s, &row, e);
-    db_reset(s);
-    return code || row ? code : content_gone(c, old, e);
+    return index_put_version(c, p->named, p->twin ? p->twin : p->content, e);
 }
 
 static enum err_code promote_in(struct cache *c, struct job *j, struct err *e)
