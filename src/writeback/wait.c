@@ -121,6 +121,12 @@ static struct left count_left(const struct writeback *w, uint64_t until)
     return left;
 }
 
+static bool is_left(const struct writeback *w, uint64_t until)
+{
+    const struct op *first = TAILQ_FIRST(&w->all);
+    return first && first->number <= until;
+}
+
 static enum err_code give_up(const struct writeback *w, const struct left *left, struct err *e)
 {
     const char *why = left->first->error ? left->first->error : w->trouble.msg;
@@ -164,11 +170,15 @@ enum err_code writeback_drain(struct writeback *w, bool for_ever, struct cancel 
     uint64_t until = w->appended;
     hurry_locked(w);
     retry_locked(w);
-    for (;;) {
+    uint64_t count_ms = 0;
+    while (is_left(w, until)) {
         uint64_t now = clock_mono_ms(), last = w->success_ms > since ? w->success_ms : since;
+        if (now < count_ms) { /* each end wakes, and all that is left is a long list */
+            wait_locked(w);
+            continue;
+        }
+        count_ms = now + POLL_MS;
         struct left left = count_left(w, until);
-        if (!left.n)
-            break;
         if (cancel && cancel_fired(cancel))
             code = err_set(e, ERR_CANCELED, "%llu operations are unsent and stay in the journal", (unsigned long long)left.n);
         else if (!for_ever && (left.refused || now - last > w->patience_ms))
