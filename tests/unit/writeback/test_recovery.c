@@ -189,15 +189,16 @@ static void a_torn_end_costs_what_was_torn_only(void **state)
     fixture_close(&f);
     journal_save(&f);
     (void)snprintf(path, sizeof(path), "%s/0000000000000001.wal", f.dir);
+    break_calls(&f, MEM_OPS, ERR_NET, false); /* what was left is not to be sent before it is counted */
     for (off_t cut = 4096 + 8; cut < 4096 + 400; cut += 24) {
         journal_restore(&f);
         assert_int_equal(truncate(path, cut), 0);
         fixture_open(&f);
         struct writeback_stats stats;
         writeback_stats(f.w, &stats);
-        assert_true(stats.operations <= 2);
-        assert_text(f.s, "second", stats.operations == 2 ? "y" : NULL);
-        assert_text(f.s, "first", stats.operations >= 1 ? "x" : NULL);
+        assert_true(stats.recovered <= 2);
+        assert_text(f.s, "second", stats.recovered == 2 ? "y" : NULL);
+        assert_text(f.s, "first", stats.recovered >= 1 ? "x" : NULL);
         fixture_close(&f);
     }
     fixture_remove(&f);
