@@ -61,6 +61,7 @@ struct wal_stats {
     uint64_t oldest;  /* of the first record of the oldest segment */
     uint64_t bytes;   /* of all segments, free ones counted */
     uint64_t appends, syncs; /* since the opening; syncs of the disk, which several callers may have shared */
+    uint64_t damaged; /* places that the opening moved aside although they had been durable: records may be missing */
 };
 void wal_stats(struct wal *w, struct wal_stats *out);
 

@@ -25,6 +25,7 @@ struct wal {
     bool syncing;          /* a thread syncs the last segment, without the lock */
     struct err failure;    /* of a sync: then code is not ERR_OK */
     uint64_t appends, syncs;
+    uint64_t damaged;      /* what the opening could not read and was durable once */
 };
 
 /* Finds the segments that are there, tells of their records, and moves aside what is damaged. w->next is the number after the

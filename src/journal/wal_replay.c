@@ -183,6 +183,7 @@ static enum err_code look(struct replay *r, struct err *e)
             uint64_t number = number_of_name(s->path);
             r->highest = r->highest > number ? r->highest : number;
             set_aside(s->path, &err);
+            r->w->damaged++;
             forget(r->w, s);
         } else if (code) {
             return err_copy(e, &err);
@@ -232,6 +233,7 @@ static enum err_code unreadable(struct replay *r, struct wal_segment *s, struct 
             end = l->scan.at;
         LOG_WARN("journal", "%s ends in a record that was not written as a whole", s->path);
     }
+    r->w->damaged += !r->cut;
     enum err_code code = keep_aside(s, l, from, end, e);
     if (!code && r->cut) {
         code = cut_at(s, from, e);

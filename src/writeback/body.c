@@ -111,7 +111,7 @@ CLEANUP_DEFINE(struct body, body_drop)
 static bool memory_take(struct bodies *b, uint64_t size)
 {
     LOCK_SCOPE(&b->lock);
-    bool fits = size <= RECORD_INLINE_MAX && b->memory + size <= MEMORY_MAX;
+    bool fits = size == 0 || (size <= RECORD_INLINE_MAX && b->memory + size <= MEMORY_MAX);
     if (fits)
         b->memory += size;
     return fits;
@@ -334,15 +334,39 @@ void bodies_tidy(struct bodies *b)
     rubbish_free(list);
 }
 
-void bodies_sweep(struct bodies *b)
+static void set_aside(const struct bodies *b, const char *name)
+{
+    CLEANUP(free) char *to = str_printf("../%s.damaged", name);
+    if (to && renameat(b->dir, name, b->dir, to) == 0)
+        LOG_ERROR("writeback", "%s/%s: nothing readable in the journal says what it is of; it is kept as %s", b->path, name, to);
+    else
+        LOG_ERROR("writeback", "%s/%s could not be moved aside: %s", b->path, name, to ? strerror(errno) : "out of memory");
+}
+
+void body_set_aside(const struct body *body)
+{
+    struct stat st;
+    if (body->file && fstatat(body->owner->dir, body->file, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        set_aside(body->owner, body->file);
+}
+
+static void sweep(const struct bodies *b, const char *name, bool keep)
+{
+    if (keep)
+        set_aside(b, name);
+    else if (unlinkat(b->dir, name, 0) != 0)
+        LOG_WARN("writeback", "%s/%s: %s", b->path, name, strerror(errno));
+}
+
+void bodies_sweep(struct bodies *b, bool keep)
 {
     DIR *d = opendir(b->path);
     struct dirent *entry;
     while (d && (entry = readdir(d)) != NULL) {
         const char *name = entry->d_name;
         LOCK_SCOPE(&b->lock);
-        if (name[0] != '.' && !map_get(b->files, name, strlen(name)) && unlinkat(b->dir, name, 0) != 0)
-            LOG_WARN("writeback", "%s/%s: %s", b->path, name, strerror(errno));
+        if (name[0] != '.' && !map_get(b->files, name, strlen(name)))
+            sweep(b, name, keep);
     }
     if (d)
         closedir(d);

@@ -31,6 +31,8 @@ struct body *body_of_bytes(struct bodies *b, const void *p, size_t len, struct e
 struct body *body_of_file(struct bodies *b, const char *name, uint64_t size, struct err *e);
 /* ERR_IO unless it is there, with its size. */
 enum err_code body_check(const struct body *b, struct err *e) MUST_CHECK;
+/* Its file, if there is one, goes to the directory above, as NAME.damaged. */
+void body_set_aside(const struct body *b);
 
 struct body *body_ref(struct body *b);
 /* The file goes with the next bodies_tidy(). Any thread, never blocks. NULL is fine. */
@@ -40,8 +42,9 @@ void body_unref(struct body *b);
  * durable. */
 void bodies_mark(struct bodies *b);
 void bodies_tidy(struct bodies *b);
-/* Removes the files of which there is no body: rubbish of an earlier mount. */
-void bodies_sweep(struct bodies *b);
+/* Removes the files of which there is no body: rubbish of an earlier mount. With `keep` they are moved aside instead: what named them
+ * may have been damaged. */
+void bodies_sweep(struct bodies *b, bool keep);
 
 /* Reading: `fd` is that of body_open(), or -1 in memory. As store_body's read. */
 int body_open(const struct body *b, struct err *e); /* -1 where it is in memory, -2 on an error */

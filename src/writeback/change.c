@@ -54,12 +54,17 @@ static bool is_read_later(const struct node *n, uint64_t number)
     return false;
 }
 
+/* Another one may take its place. Who waits for it to be sent would else be told that it was. */
+static bool is_open(const struct writeback *w, const struct op *o)
+{
+    return !o->begun && !o->left && o->number > w->drain_until && !is_read_later(o->node, o->number);
+}
+
 /* The last operation of the node, if another one may take its place. */
-static struct op *replaceable(const struct node *n)
+static struct op *replaceable(const struct writeback *w, const struct node *n)
 {
     struct op *last = n ? node_last(n) : NULL;
-    bool possible = last && last->kind != OP_REMOVE && !last->begun && !last->left && !is_read_later(n, last->number);
-    return possible ? last : NULL;
+    return last && last->kind != OP_REMOVE && is_open(w, last) ? last : NULL;
 }
 
 /* The condition of what is replaced says what is in the store now. */
@@ -75,10 +80,12 @@ static enum err_code inherit(struct op *o, const struct op *old, struct err *e)
     return ERR_OK;
 }
 
+/* `into` 0: the log has its end. */
 static void replaced(struct writeback *w, struct op *old, uint64_t into)
 {
     CLEANUP(free) char *from = old->from ? strdup(old->from->key) : NULL;
-    note_done(w, old, into ? RECORD_MERGED : RECORD_DISCARDED, into, NULL);
+    if (into)
+        note_done(w, old, RECORD_MERGED, into, NULL);
     room_give_locked(w, old->body ? old->size : 0);
     sender_unqueue(w, old);
     op_unlink(w, old);
@@ -152,7 +159,7 @@ static enum err_code enter_put(struct writeback *w, const char *key, struct op *
     o->node = node_get(w, key);
     if (!o->node)
         return err_set(e, ERR_NOMEM, "out of memory");
-    struct op *old = replaceable(o->node);
+    struct op *old = replaceable(w, o->node);
     if (old && old->kind != OP_PUT) /* what it copies along is known to the store only */
         old = NULL;
     enum err_code code = check_cond(o->node, cond, e);
@@ -180,7 +187,7 @@ static enum err_code durable_or_sent(struct writeback *w, const char *key, uint6
 static enum err_code put_through(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
                                  const struct store_cond *cond, const struct store_call *call, struct store_version *out, struct err *e)
 {
-    enum err_code code = settle(w, key, call, e);
+    enum err_code code = settle_for_good(w, key, call, e);
     if (code)
         return code;
     lock_take(&w->lock);
@@ -253,12 +260,12 @@ static enum err_code copy_meta(struct op *o, const struct store_copy *c, const s
 }
 
 /* Bytes that are not in the store yet go to the new key by themselves, and what will be under the old one is not waited for. */
-static bool is_shared(const struct op *source, const struct store_copy *c)
+static bool is_shared(const struct writeback *w, const struct op *source, const struct store_copy *c)
 {
     if (!source || source->kind != OP_PUT)
         return false;
     if (strcmp(c->from, c->to) == 0)
-        return !source->begun && !source->left && !is_read_later(source->node, source->number);
+        return is_open(w, source);
     /* What a put replaces may have more than metadata say, for instance tags. */
     return source->cond == STORE_IF_ABSENT && (!source->begun || source->size <= SHARED_MAX);
 }
@@ -296,7 +303,7 @@ static enum err_code as_copy(struct writeback *w, struct op *source, const struc
     CLEANUP(op_free) struct op *o = op_new(OP_COPY);
     if (!o)
         return err_set(e, ERR_NOMEM, "out of memory");
-    bool again = is_same_copy(replaceable(source ? source->node : NULL), c);
+    bool again = is_same_copy(replaceable(w, source ? source->node : NULL), c);
     const char *etag = again ? source->from_etag : source ? source->etag : alias_real(w, c->from, c->from_etag);
     o->from_etag = strdup(etag);
     o->has_mtime = c->mtime != NULL;
@@ -319,7 +326,7 @@ static enum err_code enter_copy_locked(struct writeback *w, const struct store_c
     struct op *source = from ? node_last(from) : NULL;
     if (source && strcmp(source->etag, c->from_etag) != 0)
         return err_set(e, ERR_CONFLICT, "\"%s\" is another version now", c->from);
-    bool shared = is_shared(source, c);
+    bool shared = is_shared(w, source, c);
     enum err_code code = shared ? as_put(source, c, op, e) : as_copy(w, source, c, op, e);
     if (code)
         return code;
@@ -336,7 +343,7 @@ static enum err_code enter_copy_locked(struct writeback *w, const struct store_c
         code = check_cond(o->node, &c->cond, e);
     if (!code)
         code = set_cond(w, o, &c->cond, e);
-    struct op *old = replaceable(o->node);
+    struct op *old = replaceable(w, o->node);
     if (old == source && old && !shared && !is_same_copy(old, c)) /* it would be its own source */
         old = NULL;
     if (!code && o->body)
@@ -356,7 +363,7 @@ static bool is_safe(struct writeback *w, const struct store_copy *c)
         return true;
     LOCK_SCOPE(&w->lock);
     const struct node *from = node_find(w, c->from);
-    return from && is_shared(node_last(from), c);
+    return from && is_shared(w, node_last(from), c);
 }
 
 static enum err_code copy_through(struct writeback *w, const struct store_copy *c, const struct store_call *call,
@@ -364,7 +371,7 @@ static enum err_code copy_through(struct writeback *w, const struct store_copy *
 {
     enum err_code code = settle(w, c->from, call, e);
     if (!code)
-        code = settle(w, c->to, call, e);
+        code = settle_for_good(w, c->to, call, e);
     if (code)
         return code;
     lock_take(&w->lock);
@@ -427,8 +434,11 @@ static enum err_code remove_locked(struct writeback *w, const char *key, const c
     struct op *last = n ? node_last(n) : NULL;
     if (last && etag && strcmp(last->etag, etag) != 0)
         return err_set(e, ERR_CONFLICT, "\"%s\" is another version now", key);
-    struct op *old = replaceable(n);
+    struct op *old = replaceable(w, n);
     if (removes_all_of(old)) {
+        enum err_code code = note_discarded(w, old, e);
+        if (code)
+            return code;
         if (TAILQ_FIRST(&n->ops) == old)
             node_settle(w, n, NULL);
         replaced(w, old, 0);

@@ -91,6 +91,12 @@ struct alias {
     TAILQ_ENTRY(alias) link; /* the oldest first */
 };
 
+struct owed { /* a record of an end for which the log had no room */
+    TAILQ_ENTRY(owed) link;
+    size_t len;
+    char bytes[];
+};
+
 struct reading { /* a listing under way */
     uint64_t tick;
     TAILQ_ENTRY(reading) link;
@@ -122,10 +128,13 @@ struct writeback {
     struct ops ready, ready_removes, delayed;
     size_t n_ready_removes, n_ops;
     unsigned in_flight, hurried; /* jobs; callers who wait for something to be sent */
+    unsigned drains;        /* under way */
+    uint64_t drain_until;   /* with drains: operations up to this one are waited for, and nothing takes their place */
     uint64_t bytes;         /* of bodies that are unsent, or about to be journaled */
     uint64_t appended;      /* number of the last record */
     uint64_t durable;       /* every record up to this one is */
     uint64_t unsynced_ms;   /* since when something is not */
+    TAILQ_HEAD(owed_ends, owed) owed; /* they go before the next record */
     uint64_t tick;
     TAILQ_HEAD(, reading) readings;
     struct nodes settled;
@@ -192,10 +201,16 @@ void alias_release(struct writeback *w);
 
 /* Appends the operation's record and gives it its number. */
 enum err_code note_op(struct writeback *w, struct op *o, struct err *e) MUST_CHECK;
-/* Appends an operation's end. A failure is logged: the operation will be looked at again by the next mount. */
+/* Appends an operation's end, or does so later where the log has no room; without memory the next mount looks at the operation again. */
 void note_done(struct writeback *w, const struct op *o, enum record_how how, uint64_t into, const struct store_version *version);
 void note_failed(struct writeback *w, const struct op *o);
 void note_conflict(struct writeback *w, const struct op *o, const char *kept, const struct store_version *version);
+/* The same of one that is not to be carried out; on an error it is. */
+enum err_code note_discarded(struct writeback *w, const struct op *o, struct err *e) MUST_CHECK;
+/* Its memory. */
+void note_release(struct writeback *w);
+/* Whether the log is behind what has happened, or something in it is not durable. */
+bool note_is_behind(const struct writeback *w);
 /* Makes every record up to `number` durable. Without the lock; blocks on the disk. */
 enum err_code note_sync(struct writeback *w, uint64_t number, struct err *e) MUST_CHECK;
 /* What the log and the directory of bodies need no more goes. Without the lock. */
@@ -264,7 +279,9 @@ enum err_code wb_list(void *impl, const struct store_list *l, const struct store
 
 /* Waits until nothing of this key is unsent. Without the lock. ERR_CANCELED, ERR_TIMEOUT, or the last error where it is refused. */
 enum err_code settle(struct writeback *w, const char *key, const struct store_call *call, struct err *e) MUST_CHECK;
-/* The same of all keys that begin with it. */
+/* Also until its end is durable, for what the journal is not told of: the next mount must not do again what is changed then. */
+enum err_code settle_for_good(struct writeback *w, const char *key, const struct store_call *call, struct err *e) MUST_CHECK;
+/* The same as settle() of all keys that begin with it. */
 enum err_code settle_below(struct writeback *w, const char *prefix, const struct store_call *call, struct err *e) MUST_CHECK;
 /* Reserves bytes below the limit, waiting for room. ERR_NOSPC, ERR_CANCELED. */
 enum err_code room_take(struct writeback *w, uint64_t bytes, const struct store_call *call, struct err *e) MUST_CHECK;

@@ -39,18 +39,44 @@ static enum err_code meta_of(const struct store_meta *m, struct record_meta *out
     return ERR_OK;
 }
 
-static enum err_code append(struct writeback *w, const struct record *r, size_t max, uint64_t *number, struct err *e)
+static enum err_code append_bytes(struct writeback *w, const void *p, size_t len, uint64_t *number, struct err *e)
 {
-    BUF(out, max);
-    enum err_code code = record_encode(r, &out, e);
-    if (!code)
-        code = wal_append(w->wal, out.data, out.len, number, e);
+    enum err_code code = wal_append(w->wal, p, len, number, e);
     if (code)
         return code;
-    if (w->durable == w->appended)
+    if (!note_is_behind(w))
         w->unsynced_ms = clock_mono_ms();
     w->appended = *number;
     return ERR_OK;
+}
+
+/* Ends that the log had no room for. */
+static enum err_code append_owed(struct writeback *w, struct err *e)
+{
+    struct owed *o;
+    uint64_t number;
+    while ((o = TAILQ_FIRST(&w->owed)) != NULL) {
+        enum err_code code = append_bytes(w, o->bytes, o->len, &number, e);
+        if (code)
+            return code;
+        TAILQ_REMOVE(&w->owed, o, link);
+        free(o);
+    }
+    return ERR_OK;
+}
+
+static enum err_code append(struct writeback *w, const struct record *r, size_t max, uint64_t *number, struct err *e)
+{
+    BUF(out, max);
+    enum err_code code = append_owed(w, e);
+    if (!code)
+        code = record_encode(r, &out, e);
+    return code ? code : append_bytes(w, out.data, out.len, number, e);
+}
+
+bool note_is_behind(const struct writeback *w)
+{
+    return w->durable < w->appended || !TAILQ_EMPTY(&w->owed);
 }
 
 enum err_code note_op(struct writeback *w, struct op *o, struct err *e)
@@ -91,12 +117,29 @@ enum err_code note_op(struct writeback *w, struct op *o, struct err *e)
     return append(w, &r, WAL_RECORD_MAX, &o->number, e);
 }
 
+/* An operation that ended must not be carried out again by the next mount: others may have changed the object since. */
+static void owe(struct writeback *w, const struct record *r)
+{
+    BUF(out, DONE_MAX);
+    struct owed *o = record_encode(r, &out, NULL) == ERR_OK ? malloc(sizeof(*o) + out.len) : NULL;
+    if (!o)
+        return;
+    o->len = out.len;
+    memcpy(o->bytes, out.data, out.len);
+    if (!note_is_behind(w))
+        w->unsynced_ms = clock_mono_ms();
+    TAILQ_INSERT_TAIL(&w->owed, o, link);
+}
+
 static void note(struct writeback *w, const struct record *r)
 {
     struct err err = ERR_INIT;
     uint64_t number;
-    if (append(w, r, DONE_MAX, &number, &err))
-        LOG_WARN("writeback", "the end of an operation is not in the journal: %s", err.msg);
+    if (append(w, r, DONE_MAX, &number, &err) == ERR_OK)
+        return;
+    if (TAILQ_EMPTY(&w->owed))
+        LOG_WARN("writeback", "ends of operations are not in the journal yet: %s", err.msg);
+    owe(w, r);
 }
 
 void note_done(struct writeback *w, const struct op *o, enum record_how how, uint64_t into, const struct store_version *version)
@@ -109,6 +152,14 @@ void note_done(struct writeback *w, const struct op *o, enum record_how how, uin
         r.version_mtime = version->mtime;
     }
     note(w, &r);
+}
+
+enum err_code note_discarded(struct writeback *w, const struct op *o, struct err *e)
+{
+    lock_assert_held(&w->lock);
+    const struct record r = {.kind = RECORD_DONE, .of = o->number, .how = RECORD_DISCARDED, .version_etag = ""};
+    uint64_t number;
+    return append(w, &r, DONE_MAX, &number, e);
 }
 
 void note_failed(struct writeback *w, const struct op *o)
@@ -146,11 +197,21 @@ void note_tidy(struct writeback *w)
     struct err err = ERR_INIT;
     bodies_mark(w->bodies);
     lock_take(&w->lock);
+    enum err_code code = append_owed(w, &err);
     uint64_t appended = w->appended;
     uint64_t needed = table_keeps(w);
     lock_drop(&w->lock);
-    if (note_sync(w, appended, &err))
+    if (code || note_sync(w, appended, &err))
         return; /* the journal says so itself; nothing is removed */
     bodies_tidy(w->bodies);
     wal_trim(w->wal, needed);
+}
+
+void note_release(struct writeback *w)
+{
+    struct owed *o;
+    while ((o = TAILQ_FIRST(&w->owed)) != NULL) {
+        TAILQ_REMOVE(&w->owed, o, link);
+        free(o);
+    }
 }

@@ -61,6 +61,33 @@ static enum err_code take_copy(struct writeback *w, struct op *o, const struct r
     return o->from && o->from_etag && o->etag ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
 
+static void drop(struct writeback *w, struct op *o)
+{
+    w->bytes -= o->body ? o->size : 0;
+    op_unlink(w, o);
+    op_free(o);
+}
+
+static bool is_read_later(const struct op *o)
+{
+    const struct op *r;
+    TAILQ_FOREACH(r, &o->node->readers, from_link)
+        if (r->number > o->number)
+            return true;
+    return false;
+}
+
+/* One that was made for what was there before the last operation of its key took that one's place: the log was not told of the end of
+ * what it replaced, or cannot tell any more. */
+static struct op *replaced_by(const struct op *o)
+{
+    struct op *last = node_last(o->node);
+    if (!last || o->cond == STORE_ALWAYS || is_read_later(last))
+        return NULL;
+    bool follows = o->cond == STORE_IF_ABSENT ? last->kind == OP_REMOVE : last->etag && strcmp(last->etag, o->cond_etag) == 0;
+    return follows ? NULL : last;
+}
+
 static enum err_code take(struct writeback *w, uint64_t number, const struct record *r, enum op_kind kind, struct err *e)
 {
     CLEANUP(op_free) struct op *o = op_new(kind);
@@ -85,17 +112,32 @@ static enum err_code take(struct writeback *w, uint64_t number, const struct rec
     o->node = node_get(w, kind == OP_COPY ? r->to : r->key);
     if (!o->node)
         return err_set(e, ERR_NOMEM, "out of memory");
-    op_link(w, TAKE(o));
+    struct op *old = replaced_by(o);
+    o->keeps = old ? old->keeps : 0;
+    op_link(w, o);
+    o = NULL;
+    if (old)
+        drop(w, old);
     return ERR_OK;
 }
 
+/* Ends are those of the oldest operations, or of ones just replaced: looked for from both sides. */
 static struct op *find(struct writeback *w, uint64_t number)
 {
-    struct op *o;
-    TAILQ_FOREACH_REVERSE(o, &w->all, all_ops, all_link)
-        if (o->number <= number)
-            return o->number == number ? o : NULL;
-    return NULL;
+    struct op *low = TAILQ_FIRST(&w->all), *high = TAILQ_LAST(&w->all, all_ops);
+    while (low && low->number < number && high->number > number) {
+        low = TAILQ_NEXT(low, all_link);
+        high = TAILQ_PREV(high, all_ops, all_link);
+    }
+    return !low ? NULL : low->number == number ? low : high->number == number ? high : NULL;
+}
+
+/* Operations of a key go one after the other: what was before one that was sent has ended, also where the log could not be told. */
+static void end_before(struct writeback *w, const struct op *o)
+{
+    struct op *before;
+    while ((before = TAILQ_PREV(o, ops, link)) != NULL)
+        drop(w, before);
 }
 
 static void end(struct writeback *w, const struct record *r)
@@ -109,9 +151,9 @@ static void end(struct writeback *w, const struct record *r)
         memcpy(version.etag, r->version_etag, strnlen(r->version_etag, sizeof(version.etag) - 1));
         sender_settled(w, o, &version);
     }
-    w->bytes -= o->body ? o->size : 0;
-    op_unlink(w, o);
-    op_free(o);
+    if (r->kind == RECORD_CONFLICT || r->how == RECORD_SENT)
+        end_before(w, o);
+    drop(w, o);
 }
 
 enum err_code replay_record(void *arg, uint64_t number, const void *p, size_t len, struct err *e)

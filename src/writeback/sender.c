@@ -104,12 +104,22 @@ static void forget_trouble(struct writeback *w)
     w->success_ms = clock_mono_ms();
 }
 
+/* The next operation whose version is told by the same name: a change of attributes, or the same bytes once more. */
+static uint64_t named_again(const struct op *done)
+{
+    const struct op *o = TAILQ_NEXT(done, link);
+    while (o && (!o->etag || strcmp(o->etag, done->etag) != 0))
+        o = TAILQ_NEXT(o, link);
+    return o ? o->number : UINT64_MAX;
+}
+
 /* Later operations and copies name the version as it was told: from now on as the store calls it. */
 static void rename_version(struct op *done, const char *real)
 {
+    uint64_t until = named_again(done);
     if (strcmp(done->etag, real) == 0)
         return;
-    for (struct op *o = TAILQ_NEXT(done, link); o; o = TAILQ_NEXT(o, link))
+    for (struct op *o = TAILQ_NEXT(done, link); o && o->number <= until; o = TAILQ_NEXT(o, link))
         if (o->cond_etag && strcmp(o->cond_etag, done->etag) == 0) {
             char *etag = strdup(real);
             if (etag) {
@@ -119,7 +129,7 @@ static void rename_version(struct op *done, const char *real)
         }
     struct op *r;
     TAILQ_FOREACH(r, &done->node->readers, from_link)
-        if (r->number > done->number && strcmp(r->from_etag, done->etag) == 0) {
+        if (r->number > done->number && r->number <= until && strcmp(r->from_etag, done->etag) == 0) {
             char *etag = strdup(real);
             if (etag) {
                 free(r->from_etag);
@@ -344,7 +354,7 @@ static uint64_t next_due(const struct writeback *w)
     for (size_t k = 0; k < ARRAY_LEN(heads); k++)
         if (heads[k] && (!full || k == 2)) /* who is full is woken by an end */
             due = earlier(due, heads[k]->due_ms > w->pause_end_ms ? heads[k]->due_ms : w->pause_end_ms);
-    if (w->durable < w->appended)
+    if (note_is_behind(w))
         due = earlier(due, w->unsynced_ms + SYNC_MS);
     return due;
 }
@@ -362,7 +372,7 @@ static void *dispatch(void *arg)
             jobs[n++] = j;
         if (n) {
             start_jobs(w, jobs, n);
-        } else if (w->durable < w->appended && now >= w->unsynced_ms + SYNC_MS) {
+        } else if (note_is_behind(w) && now >= w->unsynced_ms + SYNC_MS) {
             w->unsynced_ms = now; /* also where it fails */
             lock_drop(&w->lock);
             note_tidy(w);

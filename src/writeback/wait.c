@@ -1,5 +1,6 @@
 /* Waiting: for room below the limit, for one key, for everything. */
 #include "util/clock.h"
+#include "util/log.h"
 #include "util/str.h"
 #include "writeback/inside.h"
 
@@ -91,6 +92,20 @@ enum err_code settle(struct writeback *w, const char *key, const struct store_ca
     return settle_these(w, key, false, call, e);
 }
 
+enum err_code settle_for_good(struct writeback *w, const char *key, const struct store_call *call, struct err *e)
+{
+    struct err err = ERR_INIT;
+    enum err_code code = settle(w, key, call, e);
+    if (code)
+        return code;
+    lock_take(&w->lock);
+    uint64_t appended = w->appended;
+    lock_drop(&w->lock);
+    if (note_sync(w, appended, &err)) /* nothing can be made durable any more: only the store is left */
+        LOG_WARN("writeback", "\"%s\": %s", key, err.msg);
+    return ERR_OK;
+}
+
 enum err_code settle_below(struct writeback *w, const char *prefix, const struct store_call *call, struct err *e)
 {
     return settle_these(w, prefix, true, call, e);
@@ -168,6 +183,8 @@ enum err_code writeback_drain(struct writeback *w, bool for_ever, struct cancel 
     enum err_code code = ERR_OK;
     LOCK_SCOPE(&w->lock);
     uint64_t until = w->appended;
+    w->drain_until = until;
+    w->drains++;
     hurry_locked(w);
     retry_locked(w);
     uint64_t count_ms = 0;
@@ -192,5 +209,7 @@ enum err_code writeback_drain(struct writeback *w, bool for_ever, struct cancel 
         wait_locked(w);
     }
     w->hurried--;
+    if (--w->drains == 0)
+        w->drain_until = 0;
     return code;
 }

@@ -64,7 +64,7 @@ static enum err_code wb_property_set(void *impl, const char *key, const struct s
                                      size_t len, const struct store_call *call, struct store_meta **meta_out, struct err *e)
 {
     struct writeback *w = impl;
-    enum err_code code = settle(w, key, call, e);
+    enum err_code code = settle_for_good(w, key, call, e);
     return code ? code : store_property_set(w->inner, key, meta, name, value, len, call, meta_out, e);
 }
 
@@ -130,6 +130,7 @@ static void release(struct writeback *w)
     if (!w)
         return;
     table_release(w);
+    note_release(w);
     if (w->aliases)
         alias_release(w);
     map_free(w->aliases);
@@ -209,6 +210,7 @@ static struct writeback *make(const struct writeback_config *c, struct err *e)
     TAILQ_INIT(&w->readings);
     TAILQ_INIT(&w->settled);
     TAILQ_INIT(&w->alias_order);
+    TAILQ_INIT(&w->owed);
     w->inner = c->inner;
     w->inner_caps = *store_caps(c->inner);
     w->limit = c->dirty_limit;
@@ -223,7 +225,7 @@ static struct writeback *make(const struct writeback_config *c, struct err *e)
     return NULL;
 }
 
-/* The bytes are lost on this disk, and were perhaps never in the store: nobody can do more than say so. */
+/* The bytes are lost on this disk, and were perhaps never in the store: nobody can do more than say so, and keep what is there. */
 static void check_bodies(struct writeback *w)
 {
     struct op *o, *next;
@@ -234,6 +236,7 @@ static void check_bodies(struct writeback *w)
         if (!o->body || body_check(o->body, &err) == ERR_OK)
             continue;
         LOG_ERROR("writeback", "what was written to \"%s\" cannot be sent: %s", o->node->key, err.msg);
+        body_set_aside(o->body);
         note_done(w, o, RECORD_DISCARDED, 0, NULL);
         room_give_locked(w, o->size);
         op_unlink(w, o);
@@ -279,7 +282,7 @@ static enum err_code open_journal(struct writeback *w, const struct writeback_co
     wal_stats(w->wal, &now);
     w->appended = w->durable = now.next - 1;
     check_bodies(w);
-    bodies_sweep(w->bodies);
+    bodies_sweep(w->bodies, now.damaged > 0);
     return ERR_OK;
 }
 
