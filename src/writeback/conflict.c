@@ -267,8 +267,9 @@ void conflict_put(struct writeback *w, struct op *o, struct err *e)
 {
     CLEANUP_RELEASE(store_object_release) struct store_object now = {0};
     struct err err = ERR_INIT;
+    const struct store_call call = {.cancel = w->end};
     bool ours = false;
-    enum err_code code = store_stat(w->inner, o->node->key, NULL, &now, &err);
+    enum err_code code = store_stat(w->inner, o->node->key, &call, &now, &err);
     if (!code)
         code = is_marker(o) && now.version.size == 0 ? (ours = true, ERR_OK) : is_ours(w, o, &now, &ours, &err);
     if (code && code != ERR_NOT_FOUND) {
@@ -325,8 +326,9 @@ static void dropped(struct writeback *w, struct op *o)
 
 static enum err_code look(struct writeback *w, const char *key, struct store_object *out, bool *there, struct err *e)
 {
+    const struct store_call call = {.cancel = w->end};
     struct err err = ERR_INIT;
-    enum err_code code = store_stat(w->inner, key, NULL, out, &err);
+    enum err_code code = store_stat(w->inner, key, &call, out, &err);
     *there = code == ERR_OK;
     return code == ERR_OK || code == ERR_NOT_FOUND ? ERR_OK : err_copy(e, &err);
 }

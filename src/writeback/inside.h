@@ -121,7 +121,7 @@ struct writeback {
     struct cond work;       /* for the dispatcher */
     pthread_t dispatcher;
     bool dispatcher_runs, ending;
-    struct cancel *end;
+    struct cancel *end;     /* of every request: fired by sender_stop(). Set once */
     struct node *first[NODE_LEVELS];
     uint64_t random;
     TAILQ_HEAD(all_ops, op) all;
@@ -230,7 +230,7 @@ void sender_after(struct writeback *w, const char *key, const char *from);
 /* Takes it out of its queue. With the lock. */
 void sender_unqueue(struct writeback *w, struct op *o);
 enum err_code sender_start(struct writeback *w, struct err *e) MUST_CHECK;
-/* Waits for what is under way. */
+/* What is under way is cancelled, and waited for: such operations stay in the journal, begun. */
 void sender_stop(struct writeback *w);
 /* An attempt ended: `version` NULL for a removal. With the lock; `o` is gone. */
 void sender_done(struct writeback *w, struct op *o, const struct store_version *version);

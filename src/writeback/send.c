@@ -18,7 +18,8 @@ static enum err_code begun(void *arg, const char *key, const char *upload_id, st
 static void abort_upload(struct writeback *w, const char *key, const char *id)
 {
     struct err err = ERR_INIT;
-    if (store_upload_abort(w->inner, key, id, NULL, &err))
+    const struct store_call call = {.cancel = w->end};
+    if (store_upload_abort(w->inner, key, id, &call, &err))
         LOG_WARN("writeback", "an upload of \"%s\" is left until the next mount: %s", key, err.msg);
     else
         uploads_remove(w->uploads, id);
@@ -130,7 +131,8 @@ static enum err_code send_parts(struct writeback *w, const char *key, const char
     for (size_t k = 0; k < n; k++)
         if (!tasks[k].done)
             return err_set(e, ERR_CANCELED, "a part was not sent");
-    return store_upload_finish(w->inner, key, id, parts, n, body->sha512, cond, NULL, out, e);
+    const struct store_call call = {.cancel = w->end};
+    return store_upload_finish(w->inner, key, id, parts, n, body->sha512, cond, &call, out, e);
 }
 
 /* That it is asked for is on disk before, so that one whose answer never comes can be shown and discarded. */
@@ -154,8 +156,9 @@ static enum err_code begin_upload(struct writeback *w, const char *key, const st
 enum err_code send_body(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
                         const struct store_cond *cond, struct cancel *cancel, struct store_version *out, struct err *e)
 {
+    const struct store_call call = {.cancel = w->end};
     if (body->size <= w->inner_caps.put_target || !(w->inner_caps.flags & STORE_MULTIPART))
-        return store_put(w->inner, key, body, meta, cond, NULL, out, e);
+        return store_put(w->inner, key, body, meta, cond, &call, out, e);
     char id[STORE_ID_SIZE];
     struct err err = ERR_INIT;
     enum err_code code = begin_upload(w, key, body, meta, cancel, id, e);
@@ -204,7 +207,8 @@ enum err_code send_copy(struct writeback *w, const struct op *o, const char *key
     const struct store_uploads uploads = send_uploads(w);
     const struct store_copy c = {.from = o->from->key, .from_etag = o->from_etag, .size = o->size, .to = key, .meta = o->meta,
                                  .mtime = o->has_mtime ? &o->mtime : NULL, .cond = *cond, .uploads = &uploads};
-    return store_copy(w->inner, &c, NULL, out, e);
+    const struct store_call call = {.cancel = w->end};
+    return store_copy(w->inner, &c, &call, out, e);
 }
 
 void send_op(struct writeback *w, struct op *o)
@@ -234,6 +238,7 @@ void send_removes(struct writeback *w, struct op **ops, size_t n)
     CLEANUP(free) const char **keys = calloc(n, sizeof(*keys));
     CLEANUP(free) const char **etags = calloc(n, sizeof(*etags));
     CLEANUP(free) enum err_code *results = calloc(n, sizeof(*results));
+    const struct store_call call = {.cancel = w->end};
     struct err err = ERR_INIT;
     enum err_code code = keys && etags && results ? ERR_OK : err_set(&err, ERR_NOMEM, "out of memory");
     for (size_t k = 0; !code && k < n; k++) {
@@ -241,9 +246,9 @@ void send_removes(struct writeback *w, struct op **ops, size_t n)
         etags[k] = ops[k]->cond_etag;
     }
     if (!code && n == 1)
-        results[0] = store_remove(w->inner, keys[0], etags[0], NULL, &err);
+        results[0] = store_remove(w->inner, keys[0], etags[0], &call, &err);
     else if (!code)
-        code = store_remove_many(w->inner, keys, etags, n, NULL, results, &err);
+        code = store_remove_many(w->inner, keys, etags, n, &call, results, &err);
     for (size_t k = 0; k < n; k++) {
         enum err_code result = code ? code : results[k];
         if (result == ERR_CONFLICT) {

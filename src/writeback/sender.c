@@ -234,6 +234,10 @@ static void count_failure(struct writeback *w, const struct err *e)
 void sender_failed(struct writeback *w, struct op *o, const struct err *e)
 {
     lock_assert_held(&w->lock);
+    if (e->code == ERR_CANCELED && w->ending) { /* it says nothing of the store */
+        delay(w, o, UINT64_MAX);
+        return;
+    }
     o->attempts++;
     o->code = e->code;
     char *text = strdup(e->msg);

@@ -251,7 +251,8 @@ static bool abort_left(void *arg, const char *key, const char *upload_id, int64_
     struct err err = ERR_INIT;
     if (!upload_id)
         return false;
-    if (store_upload_abort(w->inner, key, upload_id, NULL, &err) == ERR_OK)
+    const struct store_call call = {.cancel = w->end};
+    if (store_upload_abort(w->inner, key, upload_id, &call, &err) == ERR_OK)
         return true;
     LOG_WARN("writeback", "an upload of \"%s\" is left until the next mount: %s", key, err.msg);
     return false;

@@ -33,7 +33,7 @@ struct writeback_config {
 
 /* Opens the journal, takes over what an earlier mount has left in it, and begins to send. `control` is borrowed, for the functions
  * below; it lives as long as the store. NULL: as wal_open() says, or ERR_UNSUPPORTED. Blocks on the disk. The store's free() ends the
- * sending: what is under way is waited for, the rest stays in the journal. */
+ * sending: requests under way are cancelled, and whatever has no answer stays in the journal. */
 struct store *writeback_store_new(const struct writeback_config *c, struct writeback **control, struct err *e);
 
 /* Whether the journal in `dir` may have something unsent: it has records. */

@@ -408,6 +408,34 @@ static void an_interrupted_wait_ends(void **state)
     fixture_remove(&f);
 }
 
+/* A store that answers nothing any more: the end would wait for ever. */
+static void the_end_cancels_what_is_under_way_and_the_next_mount_sends_it(void **state)
+{
+    struct fixture f = {0};
+    fixture_make(&f);
+    struct store_version gone = put_ok(f.inner, "gone", "old", NULL), also = put_ok(f.inner, "also", "old", NULL);
+    struct store_version from = put_ok(f.inner, "from", "moved", NULL), v;
+    unsigned before = changes(&f);
+    hold_all(&f);
+    put_ok(f.s, "put", "text", "");
+    assert_int_equal(copy(f.s, "from", from.etag, "copy", "", &v), ERR_OK);
+    assert_int_equal(unlink_object(f.s, "gone", gone.etag), ERR_OK);
+    assert_int_equal(unlink_object(f.s, "also", also.etag), ERR_OK);
+    while (sent(&f, MEM_PUT) == 3 || sent(&f, MEM_COPY) == 0 || sent(&f, MEM_REMOVE) + sent(&f, MEM_REMOVE_MANY) == 0)
+        usleep(1000);
+    assert_true(changes(&f) > before);
+    fixture_close(&f);
+    assert_listing(f.inner, "", false, "also from gone");
+    unhold_all(&f);
+    fixture_open(&f);
+    assert_listing(f.s, "", false, "copy from put");
+    drain_ok(&f);
+    assert_listing(f.inner, "", false, "copy from put");
+    assert_text(f.inner, "put", "text");
+    assert_text(f.inner, "copy", "moved");
+    fixture_remove(&f);
+}
+
 static void conditions_are_checked_against_what_is_unsent(void **state)
 {
     struct fixture f = {.linger_ms = 60000};
@@ -441,6 +469,7 @@ int main(void)
         cmocka_unit_test(refusals_pause_everything_and_a_drain_says_so),
         cmocka_unit_test(one_that_cannot_be_stored_keeps_no_other_from_it),
         cmocka_unit_test(an_interrupted_wait_ends),
+        cmocka_unit_test(the_end_cancels_what_is_under_way_and_the_next_mount_sends_it),
         cmocka_unit_test(conditions_are_checked_against_what_is_unsent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
