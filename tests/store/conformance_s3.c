@@ -1,12 +1,13 @@
 /*
  * The suite against the S3 backend beside a server that tools/with_server starts. What a server lacks comes from its
- * documentation and from trying it; each reason is printed with the skip.
+ * documentation and from trying it; each reason is printed with the skip. With AWSFS_TEST_BACK the store is write=back over that.
  */
 #include "suite.h"
 
 #include "aws/client.h"
 #include "aws/creds.h"
 #include "backends/s3/s3.h"
+#include "writeback/writeback.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,15 @@ static const struct limitation bare[] = {
     "\"sha512\",\"crc64nvme\""
 #define BARE_IGNORES "{\"refuse\":[],\"ignore\":[\"delete-many-if-match\"," BARE_CONDITIONS "]}"
 #define BARE_REFUSES "{\"ignore\":[],\"refuse\":[\"delete-many\",\"tags\",\"acls\"," BARE_CONDITIONS "]}"
+
+/* What is sent later answers later, too. */
+static const struct limitation back[] = {
+    {NEED_AT_ONCE, "conditions are decided when what is journaled is sent"},
+    {NEED_PARTS, "files go to the journal as a whole"},
+    {NEED_LOST_ANSWER | NEED_BROKEN_BODY, "counted and faulty requests are made in the background"},
+    {NEED_HONOURED, "puts and copies cost no request of the caller"},
+    {0, NULL},
+};
 
 static const struct {
     const char *name;
@@ -129,6 +139,29 @@ static void stack_close(struct stack *k)
     http_engine_free(k->engine);
 }
 
+static int run_back(struct suite *suite, const char *name, const struct limitation *server)
+{
+    char dir[] = "/tmp/awsfs-conformance-XXXXXX", command[64];
+    struct limitation limits[32] = {{0, NULL}};
+    struct err e = ERR_INIT;
+    size_t n = 0;
+    for (const struct limitation *l = server; l->need != 0 && n < 16; l++)
+        limits[n++] = *l;
+    for (const struct limitation *l = back; l->need != 0; l++)
+        limits[n++] = *l;
+    const struct writeback_config config = {.inner = suite->store, .dir = dir, .identity = "suite"};
+    struct store *s = mkdtemp(dir) != NULL ? writeback_store_new(&config, NULL, &e) : NULL;
+    if (s == NULL) {
+        fprintf(stderr, "%s: %s\n", dir, e.msg);
+        return 1;
+    }
+    suite->store = suite->again = s;
+    int status = run_suite(suite, name, limits);
+    store_free(s);
+    (void)snprintf(command, sizeof(command), "rm -r %s", dir);
+    return system(command) != 0 || status;
+}
+
 static int run(const char *server, const struct limitation *limits)
 {
     struct stack k = {0};
@@ -138,7 +171,9 @@ static int run(const char *server, const struct limitation *limits)
     char name[64];
     const char *lacks = getenv("AWSFS_TEST_LACKS");
     struct suite suite = {.endpoint = endpoint, .bucket = bucket};
-    (void)snprintf(name, sizeof(name), "s3 on %s%s%s", server, lacks != NULL ? " that " : "", lacks != NULL ? lacks : "");
+    bool is_back = getenv("AWSFS_TEST_BACK") != NULL;
+    (void)snprintf(name, sizeof(name), "%ss3 on %s%s%s", is_back ? "write=back over " : "", server, lacks != NULL ? " that " : "",
+                   lacks != NULL ? lacks : "");
     if (endpoint != NULL)
         limits = without(&suite, lacks, limits);
     if (endpoint == NULL || bucket == NULL) {
@@ -150,7 +185,7 @@ static int run(const char *server, const struct limitation *limits)
         suite.again = k.again;
         if (limits == origin)
             origin_keep_acls(&suite);
-        status = run_suite(&suite, name, limits);
+        status = is_back ? run_back(&suite, name, limits) : run_suite(&suite, name, limits);
     }
     stack_close(&k);
     return status;
