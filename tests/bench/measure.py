@@ -18,7 +18,8 @@ class JobFailed(Exception):
 
 @dataclasses.dataclass
 class Cell:
-    """What one job on one tool cost. cpu_s and peak_bytes are the daemon's, for a floor those of the program itself."""
+    """What one job on one tool cost. cpu_s and peak_bytes are the daemon's, for a floor those of the program itself.
+    syncs: of the journal of write=back, as the tool counts them."""
 
     seconds: float
     first_s: float = -1
@@ -31,6 +32,7 @@ class Cell:
     fetched: int = 0
     sent: int = 0
     load: float = 0
+    syncs: int = 0
 
     @property
     def fetched_per_item(self):
@@ -93,14 +95,17 @@ def run(command, timeout, environment=None):
     return Cell(**done, cpu_s=usage.ru_utime + usage.ru_stime, peak_bytes=usage.ru_maxrss * 1024)
 
 
-def measured(server, command, pid, timeout, environment=None):
-    """Runs the job and adds what it cost: of the daemon `pid` where there is one, and of the server."""
+def measured(server, command, pid, timeout, environment=None, finish=None):
+    """Runs the job and adds what it cost: of the daemon `pid` where there is one, and of the server. `finish` is called behind it,
+    untimed: what is asked of the server until it returns is the job's cost too."""
     if pid:
         reset_peak(pid)
     load = os.getloadavg()[0]
     before = cpu_seconds(pid) if pid else 0
     server.reset_counts()
     cell = run(command, timeout, environment)
+    if finish:
+        finish()
     counts = server.settled()
     if pid:
         cell.cpu_s, cell.peak_bytes = cpu_seconds(pid) - before, peak_bytes(pid)

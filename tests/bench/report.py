@@ -134,6 +134,7 @@ def costs(rows, results):
             cell = good(results[row.name]["tools"], name)
             if cell:
                 kinds = ", ".join("%d %s" % (n, kind) for kind, n in sorted(cell["by_kind"].items()))
+                kinds += "; %d syncs of the journal" % cell["syncs"] if cell.get("syncs") else ""
                 first = "%.0f" % (1000 * cell["first_s"]) if cell["first_s"] >= 0 else ""
                 lines.append([row.title, name, "%.2f" % cell["cpu_s"], "%.0f" % (cell["peak_bytes"] / MIB), first,
                               "%.1f" % (cell["fetched"] / MIB), kinds])

@@ -45,7 +45,7 @@ class Scenario:
     """Rows that follow each other on one mount of one set of data.
 
     delay_ms, connection_bps: the link. warm: names of files that are read or (absent ones) looked up by as many threads before
-    the clock starts, so that connections are open; none of them is what a row is about.
+    the clock starts, so that connections are open; none of them is what a row is about. option: awsfs alone, mounted with it.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Scenario:
     delay_ms: int = 0
     connection_bps: int = 0
     warm: tuple = ()
+    option: str = ""
 
     def link(self):
         parts = ["%d ms a request" % self.delay_ms] if self.delay_ms else []

@@ -16,7 +16,7 @@ import workloads  # noqa: E402
 from measure import Cell  # noqa: E402
 from rows import Bound, Row  # noqa: E402
 
-ROWS = "big,random,files-one,flat,new-files,held,mount"
+ROWS = "big,random,files-one,flat,new-files,new-files-back,held,mount"
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="needs root and /dev/fuse")
@@ -37,6 +37,8 @@ def test_a_run_with_tiny_sets_fills_every_cell(tmp_path):
     assert cold["curl 8"]["by_kind"] == {"GetObject": 8}
     assert cold["null"]["bytes"] == cold["null + curl 8"]["bytes"] == data.TINY.big
     assert rows["new-one"]["tools"]["awsfs"]["by_kind"]["PutObject"] >= data.TINY.new_few
+    back = rows["new-one-back"]["tools"]["awsfs"]
+    assert back["by_kind"]["PutObject"] == data.TINY.new_few <= back["syncs"]
     assert "| read 1 GiB, nothing cached |" in (tmp_path / "results.md").read_text()
 
 

@@ -55,6 +55,13 @@ class Tool:
     def wait_idle(self, timeout):
         """Until nothing is left to do in the background, where the tool tells."""
 
+    def syncs(self):
+        """How often the journal was synced so far, where the tool tells."""
+        return 0
+
+    def finish(self):
+        """Until what was written is in S3, where the tool has a word for that."""
+
     def left_out(self):
         """Bytes that were read and are not in the cache, where the tool tells."""
         return 0
@@ -124,9 +131,20 @@ class Awsfs(Tool):
                 raise JobFailed("not idle after %d s" % timeout)
             time.sleep(0.05)
 
-    def _cache(self):
+    def _status(self, member):
         said = subprocess.run([self.program, "status", "--json", self.mountpoint], capture_output=True, text=True, check=True).stdout
-        return json.loads(said).get("cache", {})
+        return json.loads(said).get(member, {})
+
+    def _cache(self):
+        return self._status("cache")
+
+    def syncs(self):
+        return self._status("write_back").get("journal_syncs", 0)
+
+    def finish(self):
+        done = subprocess.run([self.program, "flush", self.mountpoint], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise JobFailed("flush: " + done.stderr.strip())
 
     def left_out(self):
         return self._cache().get("bytes_dropped", 0)

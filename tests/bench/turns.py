@@ -29,13 +29,18 @@ class Turns:
         for row in scenario.rows:
             self.cells[row.name] = {}
         for repetition in range(repetitions):
-            order = self.tools[repetition % len(self.tools):] + self.tools[:repetition % len(self.tools)]
+            order = self._order(scenario, repetition)
             for tool in order:
                 self._tool(scenario, bucket, tool)
             for row in scenario.rows:
                 for floor in row.floors:
                     self._keep(row, floor, lambda row=row, floor=floor: self._floor(scenario, bucket, row, floor))
         self.server.link(0)
+
+    def _order(self, scenario, repetition):
+        if not scenario.option:
+            return self.tools[repetition % len(self.tools):] + self.tools[:repetition % len(self.tools)]
+        return [tool.variant(scenario.option) for tool in self.tools if tool.name == "awsfs"]
 
     def _keep(self, row, name, work):
         """Does the work, and keeps its cell or the text of its failure."""
@@ -82,6 +87,8 @@ class Turns:
             # What a server can do is found out at the first write; it is not what the rows are about.
             with open(os.path.join(tool.mountpoint, "first"), "wb") as f:
                 f.write(b"x")
+            if scenario.option:
+                tool.finish()
         threads = [threading.Thread(target=touch, args=(name,)) for name in scenario.warm]
         for thread in threads:
             thread.start()
@@ -98,7 +105,10 @@ class Turns:
         if isinstance(row.job, Mount):
             return self._mount(bucket, tool)
         started = time.monotonic()
-        cell = measure.measured(self.server, row.job.at(self.programs, tool.mountpoint), tool.pid, self.timeout)
+        syncs = tool.syncs() if scenario.option else 0
+        cell = measure.measured(self.server, row.job.at(self.programs, tool.mountpoint), tool.pid, self.timeout,
+                                finish=tool.finish if scenario.option else None)
+        cell.syncs = tool.syncs() - syncs if scenario.option else 0
         if row.durable:
             cell.seconds += self._wait_durable(bucket, row, started + cell.seconds)
         return cell
@@ -170,6 +180,8 @@ class Turns:
         finally:
             self.server.link(0)
             other.close()
+            if scenario.data == "write":
+                self.server.empty_bucket(bucket)
 
     def _floor(self, scenario, bucket, row, floor):
         kind, _, detail = floor.partition(" ")

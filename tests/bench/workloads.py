@@ -79,6 +79,19 @@ def writes(scale):
     ), delay_ms=10, warm=tuple(WARM))
 
 
+def writes_back(scale):
+    """What write=back answers before anything is sent. Requests are counted until all of it is in S3, time until the job is done."""
+    new = [("new/f%05d" % i) for i in range(scale.new_few)]
+    more = [("new/g%05d" % i) for i in range(scale.new_many)]
+    return Scenario("new-files-back", "write", (
+        Row("new-one-back", "write=back: 200 new files of 4 KiB, one writer", Files(new, 1, "create"), "mkdir new",
+            ("curl 1", "awsfs write=through"), bounds=(Bound("seconds", 0.3), Bound("requests", scale.new_few + 2))),
+        Row("new-many-back", "write=back: 1000 new files, 16 writers", Files(more, 16, "create"), "", ("curl 16",), bounds=(
+            Bound("seconds", 0.9), Bound("requests", scale.new_many + 2))),
+        Row("remove-back", "write=back: rm -r of those", Remove("new"), bounds=(Bound("seconds", 0.4), Bound("requests", 4))),
+    ), delay_ms=10, warm=tuple(WARM), option="write=back")
+
+
 def write_big(scale):
     return Scenario("write-big", "write", (
         Row("write-big", "write 1 GiB until it is in S3", Write("big", scale.big), floors=("curl 4",), earlier="write-big",
@@ -100,7 +113,10 @@ def staging(scale):
 def clone(scale):
     return Scenario("clone", "write", (
         Row("clone", "git clone, 2,000 files", Clone(scale.clone), floors=("local",)),
-    ), delay_ms=10, warm=tuple(WARM))
+    ), delay_ms=10, warm=tuple(WARM)), Scenario("clone-back", "write", (
+        Row("clone-back", "write=back: git clone, 2,000 files", Clone(scale.clone), floors=("local", "awsfs write=through"), bounds=(
+            Bound("seconds", 3.0, floor="local"),)),
+    ), delay_ms=10, warm=tuple(WARM), option="write=back")
 
 
 def flat(scale):
@@ -146,5 +162,5 @@ def scenarios(scale):
         random(scale, "random", "300 random reads of 4 KiB in 1 GiB", 128 * KIB),
         random(scale, "touch", "300 random touches of a mapping of 1 GiB", MIB),
         few(scale), many(scale), *stats(scale), flat(scale), tree(scale), million(scale),
-        writes(scale), write_big(scale), staging(scale), clone(scale), *cached.scenarios(scale),
+        writes(scale), writes_back(scale), write_big(scale), staging(scale), *clone(scale), *cached.scenarios(scale),
     ]
