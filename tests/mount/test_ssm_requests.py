@@ -217,7 +217,7 @@ def test_who_may_list_and_not_read_reads_what_listings_bring(origin, parameters,
 def test_who_may_read_and_not_list_reads_the_names_he_knows(origin, parameters, mount, ro):
     for name in ("p", "d/p", "d/deep/er"):
         parameters.put(name, "value of " + name)
-    origin.parameters(deny=[{"kind": "GetParametersByPath"}])
+    origin.parameters(deny=[{"kind": "GetParametersByPath"}, {"kind": "DescribeParameters"}])
     disk = mount(parameters, ssm_rate=1000, ttl=1, **({"ro": True} if ro else {}))
     assert errno_of(os.listdir, disk.path) == errno.EACCES
     assert (disk / "p").read_text() == "value of p"
@@ -225,6 +225,34 @@ def test_who_may_read_and_not_list_reads_the_names_he_knows(origin, parameters, 
         assert (disk / "d" / "p").read_text() == "value of d/p" and (disk / "d" / "deep" / "er").read_text() == "value of d/deep/er"
     else:
         assert errno_of((disk / "d" / "p").read_text) == errno.EACCES
+    for _ in range(3):
+        os.path.exists(disk / "none")
+    assert origin.requests().get("DescribeParameters", 0) == 1
+
+
+def test_who_may_describe_and_not_list_uses_all_the_names_he_knows(origin, parameters, mount):
+    for name in ("p", "d/p", "d/deep/er"):
+        parameters.put(name, "value of " + name)
+    origin.parameters(deny=[{"kind": "GetParametersByPath"}], empty_every=2)
+    disk = mount(parameters, ssm_rate=1000, ttl=1)
+    for name in ("p", "d/p", "d/deep/er"):
+        assert (disk / name).read_text() == "value of " + name
+    assert errno_of(os.stat, disk / "none") == errno.ENOENT and errno_of(os.stat, disk / "d" / "none") == errno.ENOENT
+    assert errno_of(os.listdir, disk / "d") == errno.EACCES
+    (disk / "d" / "deep" / "er").write_text("changed")
+    (disk / "d" / "new").write_text("new value")
+    (disk / "other").mkdir()
+    (disk / "other" / "one").write_text("one")
+    assert [parameters.get(name) for name in ("d/deep/er", "d/new", "other/one")] == ["changed", "new value", "one"]
+    assert errno_of(os.rmdir, disk / "d") in (errno.ENOTEMPTY, errno.EACCES)
+    (disk / "d" / "new").unlink()
+    origin.parameters(empty_every=0)
+    origin.reset_counts()
+    for k in range(5):
+        assert errno_of(os.stat, disk / ("unknown%d" % k)) == errno.ENOENT
+    assert origin.requests() == {"GetParameter": 5, "DescribeParameters": 5}
+    origin.parameters(deny=[])
+    assert parameters.names() == ["d/deep/er", "d/p", "other/one", "p"]
 
 
 @pytest.mark.parametrize("state, word", [("disabled", "InvalidKeyId"), ("denied", "AccessDenied")])

@@ -35,6 +35,7 @@ struct ssm {
     struct trouble trouble;
     bool quiet;       /* what is refused is what was to be found out */
     bool seal;        /* SecureStrings are decrypted when they are opened, not before */
+    _Atomic(uint64_t) no_list_ms, no_names_ms; /* until then names are told by DescribeParameters, or by nothing: below.c */
     _Atomic(uint64_t) no_decrypt_ms; /* until then pages are asked for without decryption, which was refused */
     bool rename_copy; /* hierarchies are renamed although the histories of their parameters stay behind */
     bool read_only;
@@ -81,6 +82,14 @@ void ssm_learn_arn(struct ssm *s, const char *arn);
 
 /* A body of at most 8 KiB and a newline as bytes in secret memory. ERR_IO. */
 enum err_code ssm_body_read(const struct store_body *body, char **out, struct err *e) MUST_CHECK;
+
+/* ---- below.c */
+
+/* One page of what is below the full name `path`: GetParametersByPath, at most `max`. For a `question`, whose caller only wants to know
+ * whether anything is there, DescribeParameters answers where listing is refused, without values. `token` is NULL or the `next` of the page
+ * before. */
+enum err_code ssm_page_below(struct ssm *s, const char *path, unsigned max, bool question, const char *token,
+                             const struct store_call *call, struct ssm_page *out, struct err *e) MUST_CHECK;
 
 /* ---- The operations; contracts in awsfs/store.h. */
 

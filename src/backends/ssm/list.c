@@ -6,20 +6,15 @@
  * own. The mark is renewed at each power of two (Brent): a service whose tokens go round in a circle, however long,
  * meets its mark again and is refused.
  */
-#include "backends/ssm/call.h"
 #include "backends/ssm/derived.h"
 #include "backends/ssm/history.h"
 #include "backends/ssm/impl.h"
-#include "backends/ssm/requests.h"
 #include "backends/ssm/token.h"
 #include "store/meta.h"
-#include "util/clock.h"
 #include "util/str.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define NO_DECRYPT_MS 60000
 
 /* Where the parameters that a prefix can begin are: "dir/na" -> "PATH/dir". False: no parameter can be there. */
 static bool listing_path(const struct ssm *s, const char *prefix, struct ssm_name *out)
@@ -41,7 +36,10 @@ static enum err_code make_object(struct ssm *s, const char *key, struct ssm_para
     if (code != ERR_OK)
         return code;
     struct store_version version;
-    ssm_version_of(s, &name, p, &version);
+    if (p->value == NULL)
+        ssm_version_plain(p, &version);
+    else
+        ssm_version_of(s, &name, p, &version);
     return ssm_object_of(s, p, &version, &p->value, out, e);
 }
 
@@ -124,49 +122,6 @@ static enum err_code fill_page(struct ssm *s, const struct store_list *l, struct
     return ERR_OK;
 }
 
-static const char *subject_of(const char *path)
-{
-    return path[0] ? path : "/";
-}
-
-static enum err_code ask_page(struct ssm *s, const char *path, unsigned max, const char *token, bool decrypt,
-                              const struct store_call *call, struct ssm_page *out, struct err *e)
-{
-    BUF(request, SSM_BODY_MAX);
-    ssm_request_by_path(&request, path, max, decrypt, token);
-    SSM_REPLY(reply);
-    enum err_code code = ssm_call(s, "GetParametersByPath", subject_of(path), &request, call, &reply, e);
-    if (code != ERR_OK)
-        return code;
-    code = ssm_parse_page(buf_str(&reply.body), reply.body.len, out, e);
-    if (code != ERR_OK)
-        return err_prefix(e, code, "GetParametersByPath %s: reply (request %s)", subject_of(path), reply.request_id);
-    for (size_t i = 0; !decrypt && i < out->n; i++)
-        if (ssm_is_secret(&out->params[i]))
-            ssm_param_seal(&out->params[i]);
-    return ERR_OK;
-}
-
-/* One secret that cannot be decrypted refuses its whole page: then the page is asked for without decryption, and what is secret in it
- * is decrypted when it is opened. Where decryption is not allowed at all, that is remembered for a while. */
-static enum err_code fetch_page(struct ssm *s, const char *path, unsigned max, const char *token, const struct store_call *call,
-                                struct ssm_page *out, struct err *e)
-{
-    uint64_t now = clock_mono_ms();
-    if (s->seal || atomic_load(&s->no_decrypt_ms) > now)
-        return ask_page(s, path, max, token, false, call, out, e);
-    struct err why = ERR_INIT;
-    enum err_code code = ask_page(s, path, max, token, true, call, out, &why);
-    if (code != ERR_KEY_REJECTED && code != ERR_ACCESS)
-        return code == ERR_OK ? code : err_copy(e, &why);
-    struct err plain = ERR_INIT;
-    if (ask_page(s, path, max, token, false, call, out, &plain) != ERR_OK)
-        return err_copy(e, &why);
-    if (code == ERR_ACCESS)
-        atomic_store(&s->no_decrypt_ms, now + NO_DECRYPT_MS);
-    return ERR_OK;
-}
-
 enum err_code ssm_list(void *impl, const struct store_list *l, const struct store_call *call, struct store_page *out,
                        struct err *e)
 {
@@ -188,8 +143,9 @@ enum err_code ssm_list(void *impl, const struct store_list *l, const struct stor
         return err_set(e, ERR_INVAL, "listing of '%s': not a token of this store", l->prefix);
     unsigned max = l->max_keys > 0 && l->max_keys < SSM_PAGE_MAX ? l->max_keys : SSM_PAGE_MAX;
     CLEANUP_RELEASE(ssm_page_release) struct ssm_page page = {0};
-    enum err_code code = fetch_page(s, path.text, max, token, call, &page, e);
+    bool question = l->max_keys > 0 && !ssm_is_public(l->prefix);
+    enum err_code code = ssm_page_below(s, path.text, max, question, token, call, &page, e);
     if (code == ERR_OK && (code = fill_page(s, l, &page, out, e)) != ERR_OK)
-        return err_prefix(e, code, "GetParametersByPath %s: reply", subject_of(path.text));
+        return err_prefix(e, code, "listing of %s: reply", path.text[0] ? path.text : "/");
     return code;
 }

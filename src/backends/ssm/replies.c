@@ -80,9 +80,9 @@ void ssm_param_seal(struct ssm_param *p)
     p->sealed = true;
 }
 
-enum err_code ssm_parse_one(const struct json *v, struct ssm_param *out, struct err *e)
+static enum err_code parse_param(const struct json *v, bool value, struct ssm_param *out, struct err *e)
 {
-    CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {0};
+    CLEANUP_RELEASE(ssm_param_release) struct ssm_param p = {.sealed = !value};
     enum err_code code = take_text(v, "Name", NAME_MAX_BYTES, true, &p.name, e);
     if (code == ERR_OK)
         code = take_text(v, "Type", TEXT_MAX_BYTES, true, &p.type, e);
@@ -96,13 +96,18 @@ enum err_code ssm_parse_one(const struct json *v, struct ssm_param *out, struct 
         code = take_version(v, "Version", &p.version, e);
     if (code == ERR_OK)
         code = take_date(v, &p.modified_ms, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK && value)
         code = take_value(v, &p, e);
     if (code != ERR_OK)
         return code;
     *out = p;
     p = (struct ssm_param){0};
     return ERR_OK;
+}
+
+enum err_code ssm_parse_one(const struct json *v, struct ssm_param *out, struct err *e)
+{
+    return parse_param(v, true, out, e);
 }
 
 enum err_code ssm_parse_param(const char *reply, size_t len, struct ssm_param *out, struct err *e)
@@ -146,7 +151,7 @@ enum err_code ssm_parse_list(const char *reply, size_t len, const char *name, st
     return ERR_OK;
 }
 
-enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out, struct err *e)
+static enum err_code parse_page(const char *reply, size_t len, bool values, struct ssm_page *out, struct err *e)
 {
     CLEANUP(json_doc_free) struct json_doc *doc = NULL;
     const struct json *list;
@@ -159,7 +164,7 @@ enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out
     CLEANUP_RELEASE(ssm_page_release) struct ssm_page page = {0};
     code = ssm_parse_token(json_root(doc), &page.next, e);
     for (size_t i = 0; code == ERR_OK && i < json_len(list); i++) {
-        code = ssm_parse_one(json_at(list, i), &page.params[i], e);
+        code = parse_param(json_at(list, i), values, &page.params[i], e);
         page.n += code == ERR_OK;
     }
     if (code != ERR_OK)
@@ -167,6 +172,16 @@ enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out
     *out = page;
     page = (struct ssm_page){0};
     return ERR_OK;
+}
+
+enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out, struct err *e)
+{
+    return parse_page(reply, len, true, out, e);
+}
+
+enum err_code ssm_parse_names(const char *reply, size_t len, struct ssm_page *out, struct err *e)
+{
+    return parse_page(reply, len, false, out, e);
 }
 
 enum err_code ssm_parse_put(const char *reply, size_t len, int64_t *version, struct err *e)

@@ -21,7 +21,7 @@ struct ssm_param {
     char *arn;       /* "" when not told */
     char *data_type; /* "" when not told */
     char *selector;  /* ":3"; "" without */
-    char *value;     /* secret memory, with a NUL behind it */
+    char *value;     /* secret memory, with a NUL behind it; NULL: of a reply that has no values */
     size_t len;
     bool sealed; /* its value is not told: `value` is "" */
     int64_t version;
@@ -46,6 +46,9 @@ void ssm_page_release(struct ssm_page *p);
 
 /* Of GetParametersByPath. */
 enum err_code ssm_parse_page(const char *reply, size_t len, struct ssm_page *out, struct err *e) MUST_CHECK;
+
+/* Of DescribeParameters, all that it lists: they are sealed, their `value` is NULL. */
+enum err_code ssm_parse_names(const char *reply, size_t len, struct ssm_page *out, struct err *e) MUST_CHECK;
 
 /* Of PutParameter: the version that the value now has. */
 enum err_code ssm_parse_put(const char *reply, size_t len, int64_t *version, struct err *e) MUST_CHECK;

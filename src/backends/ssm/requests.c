@@ -68,6 +68,15 @@ void ssm_request_describe(struct buf *out, const char *name, const char *token)
     buf_add_char(out, '}');
 }
 
+void ssm_request_describe_below(struct buf *out, const char *path, unsigned max, const char *token)
+{
+    buf_add_str(out, "{\"ParameterFilters\":[{\"Key\":\"Path\",\"Option\":\"Recursive\",\"Values\":[");
+    add_string(out, path[0] ? path : "/");
+    buf_addf(out, "]}],\"MaxResults\":%u", max);
+    add_member(out, "NextToken", token);
+    buf_add_char(out, '}');
+}
+
 void ssm_request_put(struct buf *out, const struct ssm_put *p)
 {
     buf_add_str(out, "{\"Name\":");

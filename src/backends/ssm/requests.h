@@ -34,6 +34,9 @@ void ssm_request_labels(struct buf *out, const char *name, int64_t number, const
 /* Of one name; `token` NULL: from the beginning. */
 void ssm_request_describe(struct buf *out, const char *name, const char *token);
 
+/* Of all below `path` ("": of all), `max` a page. */
+void ssm_request_describe_below(struct buf *out, const char *path, unsigned max, const char *token);
+
 struct ssm_put {
     const char *name;
     const void *value;

@@ -35,6 +35,11 @@ static void requests_have_exactly_these_bytes(void **state)
                         "{\"ParameterFilters\":[{\"Key\":\"Name\",\"Option\":\"Equals\",\"Values\":[\"/x\",\"x\"]}],"
                         "\"MaxResults\":10,\"NextToken\":\"n\"}");
     buf_clear(&b);
+    ssm_request_describe_below(&b, "/x/y", 10, "n");
+    assert_string_equal(buf_str(&b),
+                        "{\"ParameterFilters\":[{\"Key\":\"Path\",\"Option\":\"Recursive\",\"Values\":[\"/x/y\"]}],"
+                        "\"MaxResults\":10,\"NextToken\":\"n\"}");
+    buf_clear(&b);
     ssm_request_delete(&b, "/x");
     assert_string_equal(buf_str(&b), "{\"Name\":\"/x\"}");
     buf_clear(&b);
