@@ -92,6 +92,40 @@ def test_shells_and_a_dotenv_library_read_the_views(tree):
     assert dotenv.dotenv_values(disk / "@dotenv", interpolate=False)["TEXT"] == VALUES["text"]
 
 
+CONTAINER = """mount --rbind "$1" "$2" && mount --make-rslave "$2" || exit
+while read -r file; do cat "$2/$file" 2>/dev/null; echo .; done"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="binding a directory into a namespace is root's")
+def test_a_container_with_the_directory_above_sees_a_mount_made_anew(tree, tmp_path):
+    """A namespace of its own, in which the directory is bound as rslave: what a container has of its volume."""
+    disk = tree({"host": "one"})
+    disk.umount()
+    target = tmp_path / "config"
+    target.mkdir()
+    run("mount", "--bind", disk.directory, disk.directory)
+    try:
+        run("mount", "--make-shared", disk.directory)
+        disk.start()
+        with subprocess.Popen(["unshare", "--mount", "--propagation", "slave", "sh", "-c", CONTAINER, "-", disk.directory, target],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inside:
+            def read():
+                inside.stdin.write("mnt/host\n")
+                inside.stdin.flush()
+                return inside.stdout.readline()
+            assert read() == "one.\n"
+            disk.umount()
+            assert read() == ".\n"
+            disk.parameters.put("host", "two")
+            disk.start()
+            assert read() == "two.\n"
+            inside.stdin.close()
+        assert inside.returncode == 0
+        disk.umount()
+    finally:
+        run("umount", "--lazy", disk.directory)
+
+
 def test_what_changed_is_found_by_its_time(tree, tmp_path):
     disk = tree({"a": "1", "d/b": "2"}, ttl=0)
     started = tmp_path / "started"
