@@ -112,6 +112,8 @@ enum content_hand content_at_hand(struct content *c);
 
 /* Bytes of memory that may be fetched ahead now: 0 while reads wait for memory. Any lock of the vfs may be held. */
 uint64_t contents_room(struct contents *cs);
+/* How long a request takes to its first byte where hardly anything else is under way, in microseconds; 0: not known. Locks as above. */
+uint32_t contents_latency_us(struct contents *cs);
 
 struct content_stats {
     uint64_t memory_used; /* by blocks */

@@ -150,3 +150,9 @@ uint64_t contents_room(struct contents *cs)
     LOCK_SCOPE(&cs->lock);
     return list_empty(&cs->queue) ? memory_ahead_locked(cs) : 0;
 }
+
+uint32_t contents_latency_us(struct contents *cs)
+{
+    LOCK_SCOPE(&cs->lock);
+    return cs->link.latency_us;
+}

@@ -20,6 +20,8 @@ struct stream {
     unsigned run;     /* files it read in order */
     unsigned window;  /* files ahead; 0: not RUNNING */
     uint64_t used_at; /* the count of reads, to replace the one that was least recently used */
+    uint64_t read_us; /* when it read last */
+    uint32_t gap_us;  /* between two of its files, smoothed; 0: not known */
 };
 
 /* A directory in which files are read. */

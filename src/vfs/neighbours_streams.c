@@ -3,10 +3,12 @@
 #include "vfs/inode.h"
 #include "vfs/neighbours_impl.h"
 
-#define PASSED       32                /* files this far behind a reader come out of order at most */
-#define PASSED_MS    3000              /* for another reader, which is near, to come for it */
-#define WHOLE_MAX    (1024u * 1024)    /* a larger file is fetched as far as its first block */
-#define WINDOW_BYTES (8u * 1024 * 1024)
+#define PASSED        32               /* files this far behind a reader come out of order at most */
+#define PASSED_MS     3000             /* for another reader, which is near, to come for it */
+#define WHOLE_MAX     (1024u * 1024)   /* a larger file is fetched as far as its first block */
+#define WINDOW_BYTES  (8u * 1024 * 1024)
+#define LATENCY_LEAST 2000             /* microseconds: files ahead are for round trips of this length at least */
+#define FEW           8                /* files ahead of all readers together that need no reason but a wait */
 
 void stream_start_locked(struct neighbours *n, struct followed *f, size_t at)
 {
@@ -14,7 +16,8 @@ void stream_start_locked(struct neighbours *n, struct followed *f, size_t at)
     for (unsigned k = 1; k < STREAMS; k++)
         if (f->streams[k].used_at < s->used_at)
             s = &f->streams[k];
-    *s = (struct stream){.id = ++n->streams, .next = at + 1, .ahead = at + 1, .tail = at + 1, .used_at = ++n->reads};
+    *s = (struct stream){.id = ++n->streams, .next = at + 1, .ahead = at + 1, .tail = at + 1, .used_at = ++n->reads,
+                          .read_us = clock_mono_us()};
 }
 
 static bool goes_on(const struct followed *f, const struct stream *s, size_t at)
@@ -52,11 +55,38 @@ static void lose_passed_locked(struct vfs *v, struct followed *f, struct stream 
     }
 }
 
+/* Two round trips; UINT32_MAX: unknown, nothing was asked of a server. */
+static uint32_t horizon_us(struct vfs *v)
+{
+    uint32_t latency = contents_latency_us(v->contents);
+    if (latency == 0 || latency > UINT32_MAX / 2)
+        return UINT32_MAX;
+    return 2 * (latency > LATENCY_LEAST ? latency : LATENCY_LEAST);
+}
+
+/* A pause counts as two round trips at most: after it the reader goes on as before. */
+static void note_pace_locked(struct vfs *v, struct stream *s)
+{
+    uint64_t now = clock_mono_us(), most = horizon_us(v);
+    uint64_t gap = now - s->read_us < most ? now - s->read_us : most;
+    s->read_us = now;
+    uint64_t mean = s->gap_us ? (3 * (uint64_t)s->gap_us + gap) / 4 : gap;
+    s->gap_us = (uint32_t)(mean < most ? mean : most);
+}
+
+/* Files that the reader takes within two round trips. */
+static unsigned pace_locked(struct vfs *v, const struct stream *s)
+{
+    uint32_t files = horizon_us(v) / (s->gap_us ? s->gap_us : 1);
+    return files > 1 ? files : 1;
+}
+
 static void adapt_locked(struct vfs *v, struct followed *f, struct stream *s, size_t at, enum content_hand hand)
 {
     bool reached_end = at >= s->ahead;
     s->run++;
     s->used_at = ++v->neighbours->reads;
+    note_pace_locked(v, s);
     if (at >= s->next)
         s->next = at + 1;
     lose_passed_locked(v, f, s);
@@ -94,7 +124,7 @@ static void plan_locked(struct vfs *v, struct followed *f, struct stream *s, str
 {
     struct neighbours *n = v->neighbours;
     uint64_t room = room_locked(v);
-    unsigned out = 0;
+    unsigned out = 0, pace = pace_locked(v, s);
     for (size_t k = s->next; k < s->ahead; k++)
         out += held_get_locked(&n->held, f->order.files[k].inode) != NULL;
     if (s->ahead < s->next)
@@ -104,6 +134,8 @@ static void plan_locked(struct vfs *v, struct followed *f, struct stream *s, str
         struct inode *i = followed_seen(f, s->ahead) ? NULL : order_at_locked(v, f->dir, &f->order, s->ahead);
         if (!i || i->content || i->active || held_get_locked(&n->held, i))
             continue;
+        if (out >= pace && map_size(n->held.by_inode) >= FEW)
+            return;
         uint64_t len = i->size <= WHOLE_MAX ? i->size : CONTENT_BLOCK;
         if (len > room || !fetch_locked(v, s, i, len, plan))
             return;

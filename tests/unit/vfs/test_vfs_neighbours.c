@@ -169,6 +169,39 @@ static void directories_in_turn_are_each_read_ahead(void **state)
     rig_stop(&r);
 }
 
+/* Each directory's reader once had to wait, so that two files ahead of each would do no harm, but one is enough. */
+static void a_slow_reader_of_many_directories_gets_one_file_ahead_in_each(void **state)
+{
+    enum { DIRS = 12, FEW = 8, PAUSE_US = 12000 };
+    struct rig r;
+    char dir[DIRS][4], path[64];
+    rig_start(&r, &(struct rig_kind){.async = true, .ttl_ms = 300000});
+    for (int d = 0; d < DIRS; d++) {
+        snprintf(dir[d], sizeof(dir[d]), "%c", 'a' + d);
+        put_files(&r, dir[d], 30);
+    }
+    for (int d = 0; d < DIRS; d++)
+        list(&r, dir[d]);
+    for (int d = 0; d < DIRS; d++) {
+        read_file(&r, dir[d], 0);
+        path_of(path, dir[d], 2);
+        mem_store_hold(r.mem, MEM_GET, path);
+        read_file(&r, dir[d], 1);
+        usleep(PAUSE_US);
+        read_late(&r, dir[d], 2);
+        usleep(PAUSE_US);
+    }
+    for (int k = 3; k < 8; k++)
+        for (int d = 0; d < DIRS; d++) {
+            usleep(PAUSE_US / DIRS);
+            read_file(&r, dir[d], k);
+        }
+    struct vfs_stats s = stats(&r);
+    assert_in_range(s.files_ahead - s.files_ahead_used, DIRS, DIRS + FEW);
+    assert_int_equal(rig_requests(&r), 8 * DIRS + s.files_ahead - s.files_ahead_used);
+    rig_stop(&r);
+}
+
 /* Several readers of one directory, each with a part of it: what one has read is not fetched again for the one before it. */
 static void readers_of_parts_are_told_apart(void **state)
 {
@@ -381,6 +414,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_had_to_wait_gets_twice_as_many_files_ahead),
         cmocka_unit_test(a_reader_that_need_not_wait_gets_one_file_ahead_only),
         cmocka_unit_test(directories_in_turn_are_each_read_ahead),
+        cmocka_unit_test(a_slow_reader_of_many_directories_gets_one_file_ahead_in_each),
         cmocka_unit_test(readers_of_parts_are_told_apart),
         cmocka_unit_test(a_reader_at_random_costs_a_bounded_number_of_files),
         cmocka_unit_test(what_is_not_used_is_bounded),
