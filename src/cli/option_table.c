@@ -7,7 +7,6 @@
 #define TIB        (1ULL << 40)
 #define HOUR       3600000ULL
 #define IGNORED(option)             {.name = (option), .kind = OPTION_IGNORED}
-#define LATER(option)               {.name = (option), .kind = OPTION_LATER}
 #define KERNEL_FLAG(option, member) {.name = (option), .kind = OPTION_FLAG, .offset = AT(member)}
 
 static const struct option_row table[] = {

@@ -21,7 +21,6 @@ enum option_kind {
     OPTION_USER,     /* uint64_t, number or name */
     OPTION_GROUP,
     OPTION_IGNORED,  /* mount(8) and systemd use it among themselves */
-    OPTION_LATER,    /* known, not available in this version */
 };
 
 enum option_scope { FOR_ALL, FOR_S3, FOR_SSM };

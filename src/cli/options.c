@@ -62,8 +62,6 @@ enum err_code options_set(struct options *o, const char *name, const char *value
         return err_set(e, ERR_INVAL, "option %s: a mount of awsfs is always nosuid and nodev", name);
     if (!row)
         return o->sloppy ? ERR_OK : unknown(name, e);
-    if (row->kind == OPTION_LATER)
-        return err_set(e, ERR_UNSUPPORTED, "option %s: not available in this version", name);
     if (row->kind == OPTION_IGNORED) {
         if (strcmp(name, "rw") == 0)
             o->read_only = false;

@@ -58,7 +58,8 @@ static void an_error_names_file_line_and_what_is_legal(void **state)
         {"config = /other\n", ":1:", "config"},
         {"[s3://other]\nttl = soon\n", ":2:", "ttl"},
         {"ttl\n", ":1:", "needs a value"},
-        {"write = back\n", ":1:", "not available"},
+        {"write = later\n", ":1:", "through, back"},
+        {"offline = serve\n", ":1:", "not available"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
