@@ -186,6 +186,22 @@ struct store_meta *store_meta_copy(const struct store_meta *m)
     return TAKE(copy);
 }
 
+static const char *const sums[] = {"sha512", "checksum-sha512", "checksum-crc64nvme"};
+
+void store_meta_drop_sums(struct store_meta *m)
+{
+    for (size_t k = 0; k < sizeof(sums) / sizeof(sums[0]); k++)
+        (void)!store_meta_set_prop(m, sums[k], NULL, 0, NULL); /* what is removed takes no memory */
+}
+
+bool store_meta_has_sums(const struct store_meta *m)
+{
+    bool has = false;
+    for (size_t k = 0; k < sizeof(sums) / sizeof(sums[0]); k++)
+        has |= store_meta_prop(m, sums[k], NULL) != NULL;
+    return has;
+}
+
 void store_object_release(struct store_object *o)
 {
     if (o == NULL)

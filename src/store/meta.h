@@ -20,6 +20,10 @@ enum err_code store_meta_set_xattr(struct store_meta *m, const char *name, const
                                    struct err *e) MUST_CHECK;
 enum err_code store_meta_set_prop(struct store_meta *m, const char *name, const void *value, size_t len,
                                   struct err *e) MUST_CHECK;
+/* Removes the properties that say something of the bytes: for those of a version that has others. */
+void store_meta_drop_sums(struct store_meta *m);
+/* Whether it has any of them. NULL has none. */
+bool store_meta_has_sums(const struct store_meta *m);
 
 /* Borrowed; NULL when absent or `m` is NULL. `len` may be NULL. */
 const char *store_meta_xattr(const struct store_meta *m, const char *name, size_t *len);

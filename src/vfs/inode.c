@@ -1,3 +1,4 @@
+#include "store/meta.h"
 #include "util/clock.h"
 #include "util/str.h"
 #include "vfs/dirs.h"
@@ -239,6 +240,15 @@ void inode_set_meta_locked(struct inode *i, struct store_meta *meta)
     if (meta && meta != old && i->parent)
         remember_told_locked(i->parent->dir->vfs, i);
     store_meta_unref(old);
+}
+
+void inode_drop_sums_locked(struct inode *i)
+{
+    CLEANUP(store_meta_unref) struct store_meta *m = store_meta_has_sums(i->meta) ? store_meta_copy(i->meta) : NULL;
+    if (!m)
+        return;
+    store_meta_drop_sums(m);
+    inode_set_meta_locked(i, m);
 }
 
 enum err_code inode_set_version_locked(struct vfs *v, struct inode *i, const struct store_version *version,

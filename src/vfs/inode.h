@@ -46,6 +46,8 @@ enum err_code inode_set_version_locked(struct vfs *v, struct inode *i, const str
                                        struct store_meta *meta, struct err *e) MUST_CHECK;
 void inode_version_locked(const struct inode *i, struct store_version *out);
 void inode_set_meta_locked(struct inode *i, struct store_meta *meta);
+/* The version has other bytes than the one that its metadata were told of (store/meta.h). */
+void inode_drop_sums_locked(struct inode *i);
 
 /* Makes sure `active` is there / drops it when nothing needs it. */
 enum err_code inode_activate_locked(struct vfs *v, struct inode *i, struct err *e) MUST_CHECK;

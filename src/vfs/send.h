@@ -36,8 +36,8 @@ void send_attr(struct vfs *v, struct inode *i);
 /* W4: a new file only where there is none, a changed one over the version it came from. `etag` is borrowed. */
 struct store_cond send_condition(const struct inode *i, const char *etag);
 
-/* What is stored beside the bytes, with a reference; after a look (look.h). The time of the last write counts unless it was set
- * later. */
+/* What is stored beside other bytes, with a reference; after a look (look.h). The time of the last write counts unless it was set
+ * later; sums of the bytes that were there are left out. */
 enum err_code send_meta_locked(struct vfs *v, struct inode *i, struct store_meta **out, struct err *e) MUST_CHECK;
 
 /* Records that generation `gen` (and `attr_gen`) could not be sent. */

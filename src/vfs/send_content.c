@@ -3,6 +3,7 @@
  * to the store under the condition that nobody else changed the object meanwhile (W4). A conflict is put beside the newer one.
  */
 #include "journal/conflict.h"
+#include "store/meta.h"
 #include "util/clock.h"
 #include "vfs/attr.h"
 #include "vfs/conflicts.h"
@@ -91,6 +92,7 @@ enum err_code send_meta_locked(struct vfs *v, struct inode *i, struct store_meta
     m->mtime = shown.st.st_mtim;
     m->ctime = shown.st.st_ctim;
     m->has |= STORE_HAS_MODE | STORE_HAS_UID | STORE_HAS_GID | STORE_HAS_MTIME | STORE_HAS_CTIME;
+    store_meta_drop_sums(m);
     *out = m;
     return ERR_OK;
 }
@@ -158,6 +160,7 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     }
     if (inode_set_version_locked(v, i, &now, a->attr_gen == s->attr_gen ? s->meta : NULL, NULL))
         i->flags |= INODE_STALE;
+    inode_drop_sums_locked(i);
     i->flags &= (uint16_t)~INODE_NEW;
     i->flags |= INODE_OUR_MTIME;
     a->sent_gen = s->gen;

@@ -112,6 +112,7 @@ static enum err_code copied_locked(struct vfs *v, const struct job *j, const str
     }
     if (inode_set_version_locked(v, i, &now, a->attr_gen == j->attr_gen ? j->meta : NULL, NULL))
         i->flags |= INODE_STALE;
+    inode_drop_sums_locked(i);
     i->flags &= (uint16_t)~INODE_NEW;
     i->flags |= INODE_OUR_MTIME | INODE_WRITTEN;
     inode_changed_locked(v, i);

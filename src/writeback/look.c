@@ -43,7 +43,6 @@ static const struct op *maker(const struct writeback *w, const char *key, const 
 /* As it will be told when the bytes are sent: their digest, none of other bytes, and the time that a copy adds. */
 static enum err_code put_meta(const struct op *o, struct where *out, struct err *e)
 {
-    static const char *const of_bytes[] = {"sha512", "checksum-sha512", "checksum-crc64nvme"};
     char hex[129];
     struct store_meta *m = store_meta_copy(out->meta);
     if (!m)
@@ -54,11 +53,9 @@ static enum err_code put_meta(const struct op *o, struct where *out, struct err 
         m->mtime = out->mtime;
         m->has |= STORE_HAS_MTIME;
     }
-    enum err_code code = ERR_OK;
-    for (size_t k = 0; !code && k < ARRAY_LEN(of_bytes); k++)
-        code = store_meta_set_prop(m, of_bytes[k], NULL, 0, e);
-    if (code || !o->sha512)
-        return code;
+    store_meta_drop_sums(m);
+    if (!o->sha512)
+        return ERR_OK;
     hex_encode(o->sha512, 64, hex);
     return store_meta_set_prop(m, "sha512", hex, 128, e);
 }

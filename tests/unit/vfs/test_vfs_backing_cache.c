@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "cache/cache.h"
+#include "util/digest.h"
 #include "vfs/backing.h"
 
 #include <ftw.h>
@@ -147,6 +148,56 @@ static void the_content_serves_another_mount_after_this_one(void **state)
     stop(&r, &p);
 }
 
+/* As a store tells it that computes a SHA-512 over whole objects. */
+static void others_put_summed(struct rig *r, const char *key, const char *text)
+{
+    char hex[2 * DIGEST_MAX + 1];
+    struct store_meta *meta = meta_of(0644, NULL);
+    expect_ok(r, digest_hex(DIGEST_SHA512, text, strlen(text), hex, &r->err));
+    expect_ok(r, store_meta_set_prop(meta, "checksum-sha512", hex, strlen(hex), &r->err));
+    others_put_meta(r, key, text, meta);
+}
+
+static void a_copy_over_a_file_is_not_taken_for_what_was_there(void **state)
+{
+    struct rig r;
+    struct place p;
+    uint64_t copied = 0;
+    start(&r, &p);
+    CLEANUP(free) char *old = bytes_of(SIZE), *text = bytes_of(SIZE);
+    text[SIZE / 2] ^= 1;
+    others_put_summed(&r, "to", old);
+    others_put(&r, "from", text);
+    hold(&r, &p, "to", old);
+    (void)stat_of(&r, "to");
+    struct vfs_handle *from = open_at(&r, "from", O_RDONLY), *to = open_at(&r, "to", O_RDWR | O_TRUNC);
+    struct vfs_copy c = {.from = from, .to = to, .len = SIZE};
+    expect_ok(&r, vfs_copy(r.v, &c, &r.who, &copied, &r.err));
+    expect_ok(&r, close_file(&r, to));
+    release(&r, from);
+    drain(&r);
+    expect_file(&r, "to", text);
+    stop(&r, &p);
+}
+
+static void the_sums_of_a_version_do_not_go_into_the_next(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    CLEANUP(free) char *old = bytes_of(SIZE);
+    others_put_summed(&r, "f", old);
+    (void)stat_of(&r, "f");
+    struct vfs_handle *h = open_at(&r, "f", O_RDWR);
+    write_at(&r, h, 100, "changed");
+    expect_ok(&r, close_file(&r, h));
+    expect_ok(&r, try_chmod(&r, "f", 0600));
+    drain(&r);
+    CLEANUP(store_meta_unref) struct store_meta *meta = object_meta(&r, "f");
+    assert_null(store_meta_prop(meta, "checksum-sha512", NULL));
+    stop(&r, &p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +205,8 @@ int main(void)
         cmocka_unit_test(another_version_is_not_backed_by_the_old_content),
         cmocka_unit_test(readers_keep_their_bytes_when_the_files_of_the_cache_are_gone),
         cmocka_unit_test(the_content_serves_another_mount_after_this_one),
+        cmocka_unit_test(a_copy_over_a_file_is_not_taken_for_what_was_there),
+        cmocka_unit_test(the_sums_of_a_version_do_not_go_into_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
