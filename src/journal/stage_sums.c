@@ -10,7 +10,7 @@
 
 #define NEVER UINT64_MAX
 
-/* Room for one more; without memory no more are taken. */
+/* Room for one more; without memory none are taken any more, and none are known. */
 static bool reserve(struct stage_sums *m)
 {
     if (m->n < m->cap)
@@ -19,6 +19,7 @@ static bool reserve(struct stage_sums *m)
     struct stage_sum *more = reallocarray(m->whole, cap, sizeof(*more));
     if (!more) {
         m->at = NEVER;
+        m->n = 0; /* nothing is forgotten any more either */
         return false;
     }
     m->whole = more;
