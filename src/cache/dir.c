@@ -44,7 +44,8 @@ static void read_boot(uint8_t boot[16])
 
 enum err_code dir_open(struct cache *c, struct err *e)
 {
-    enum err_code code = private_dir(c->dir, e);
+    static const char *const own[] = {"index.db", "content", NULL};
+    enum err_code code = private_dir_given(c->dir, own, e);
     if (code)
         return code;
     c->dirfd = open(c->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -3,6 +3,7 @@
 #include "cache/admin.h"
 #include "cli/cache_dir.h"
 #include "cli/config.h"
+#include "cli/mounts.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -171,10 +172,24 @@ static int warm_one(const char *path, const struct stat *st, int type, struct FT
     return 0;
 }
 
+static bool is_in_a_mount(const char *path)
+{
+    CLEANUP(free) char *at = realpath(path, NULL);
+    CLEANUP(free) struct mount_entry *m = malloc(sizeof(*m));
+    bool found = false;
+    while (at && m && *at && !(found = mounts_find(at, m)))
+        *strrchr(at, '/') = '\0';
+    return found && strcmp(m->type, "fuse.awsfs") == 0;
+}
+
 static int warm(struct work *w)
 {
     if (!w->r->what)
         return failed(w->r, "which? awsfs cache warm PATH, in a mount");
+    if (access(w->r->what, F_OK) == 0 && !is_in_a_mount(w->r->what)) {
+        fprintf(stderr, "awsfs: cache warm: %s is in no mount of awsfs\n", w->r->what);
+        return w->r->fail_status;
+    }
     warming = w;
     for (int pass = 0; pass < 2; pass++) {
         counting = pass == 0;
@@ -223,8 +238,13 @@ static int open_and_run(const struct cache_request *r, const struct options *o, 
     char dir[PATH_MAX];
     if (!cache_dir(o, dir))
         return failed(r, "there is no cache: give -o cache=DIR");
-    if (stat(dir, &st) != 0) {
+    CLEANUP(free) char *index = str_printf("%s/index.db", dir);
+    if (stat(dir, &st) != 0 || !index) {
         fprintf(stderr, "awsfs: cache %s: %s: %s\n", r->command, dir, strerror(errno));
+        return r->fail_status;
+    }
+    if (stat(index, &st) != 0) {
+        fprintf(stderr, "awsfs: cache %s: %s: no cache of awsfs is there\n", r->command, dir);
         return r->fail_status;
     }
     /* Nothing is evicted for a limit that was not meant. */

@@ -12,7 +12,6 @@
 #include "store/trials.h"
 #include "util/clock.h"
 #include "util/log.h"
-#include "util/private_dir.h"
 #include "util/str.h"
 
 #include <limits.h>
@@ -49,7 +48,7 @@ void check_state(const struct options *o, struct check_report *out)
     else
         code = state_default(root, &e);
     if (code == ERR_OK)
-        code = private_dir(root, &e);
+        code = state_make_root(root, &e);
     if (code != ERR_OK)
         check_add(out, CHECK_FACT, "state directory", CHECK_NO, "%s", e.msg)->need = CHECK_REQUIRED;
 }

@@ -122,7 +122,7 @@ static bool servers_dir(const struct stack *s, char out[PATH_MAX])
     struct err local = ERR_INIT;
     char root[PATH_MAX];
 
-    if (s->source->is_ssm || state_root(s, root, &local) != ERR_OK || private_dir(root, &local) != ERR_OK)
+    if (s->source->is_ssm || state_root(s, root, &local) != ERR_OK || state_make_root(root, &local) != ERR_OK)
         return false;
     if (snprintf(out, PATH_MAX, "%s/servers", root) >= PATH_MAX)
         return false;

@@ -43,11 +43,20 @@ static void write_identity(const char *dir, const char *identity)
         return;
 }
 
+#define HEX4 "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+
+enum err_code state_make_root(const char *root, struct err *e)
+{
+    static const char *const own[] = {"servers", HEX4 HEX4 HEX4 HEX4, NULL};
+
+    return private_dir_given(root, own, e);
+}
+
 enum err_code state_open(struct state *s, const char *root, const char *identity, void (*waiting)(void *arg), void *arg,
                          struct err *e)
 {
     char hex[2 * DIGEST_MAX + 1], path[PATH_MAX];
-    enum err_code code = private_dir(root, e);
+    enum err_code code = state_make_root(root, e);
 
     if (code == ERR_OK)
         code = digest_hex(DIGEST_SHA256, identity, strlen(identity), hex, e);

@@ -20,6 +20,9 @@ struct state {
 /* The default of state=: /var/lib/awsfs for root, else $XDG_STATE_HOME/awsfs or ~/.local/state/awsfs. ERR_INVAL: no home. */
 enum err_code state_default(char out[PATH_MAX], struct err *e) MUST_CHECK;
 
+/* Makes the directory of state= as private_dir_given() does. */
+enum err_code state_make_root(const char *root, struct err *e) MUST_CHECK;
+
 /* Opens and locks the directory of `identity` (source, endpoint, mount point) below `root`. Blocks while another daemon has it,
  * after calling waiting(arg) once. */
 enum err_code state_open(struct state *s, const char *root, const char *identity, void (*waiting)(void *arg), void *arg,

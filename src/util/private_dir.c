@@ -2,9 +2,12 @@
 
 #include "util/cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,7 +28,34 @@ static void make_parents(const char *path)
     }
 }
 
-enum err_code private_dir(const char *path, struct err *e)
+static bool is_own(const char *name, const char *const *own)
+{
+    while (*own && fnmatch(*own, name, 0) != 0)
+        own++;
+    return *own;
+}
+
+/* What cannot be read is not ours. */
+static bool is_of_others(int dirfd, const char *const *own)
+{
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    bool others = !d, ours = false;
+
+    if (!d && fd >= 0)
+        close(fd);
+    while (d && !ours && (entry = readdir(d))) {
+        const char *name = entry->d_name;
+        ours = is_own(name, own);
+        others |= strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "lost+found") != 0;
+    }
+    if (d)
+        closedir(d);
+    return others && !ours;
+}
+
+static enum err_code make_private(const char *path, const char *const *own, struct err *e)
 {
     struct stat st;
 
@@ -42,7 +72,20 @@ enum err_code private_dir(const char *path, struct err *e)
     if (st.st_uid != geteuid())
         return err_set(e, ERR_ACCESS, "directory %s belongs to user %u, not to the user of this mount", path,
                        (unsigned)st.st_uid);
-    if ((st.st_mode & 077) && fchmod(fd, 0700) != 0)
-        return err_sys(e, errno, "directory %s", path);
-    return ERR_OK;
+    if (!(st.st_mode & 077))
+        return ERR_OK;
+    if (own && is_of_others(fd, own))
+        return err_set(e, ERR_NOT_EMPTY, "directory %s has something else in it and is open to others: give an empty one, or a new one",
+                       path);
+    return fchmod(fd, 0700) == 0 ? ERR_OK : err_sys(e, errno, "directory %s", path);
+}
+
+enum err_code private_dir(const char *path, struct err *e)
+{
+    return make_private(path, NULL, e);
+}
+
+enum err_code private_dir_given(const char *path, const char *const *own, struct err *e)
+{
+    return make_private(path, own, e);
 }

@@ -8,4 +8,9 @@
  * are taken away. ERR_ACCESS, ERR_NOT_DIR, ERR_IO name the path. */
 enum err_code private_dir(const char *path, struct err *e) MUST_CHECK;
 
+/* private_dir() of a path that a user gives: one with wider rights must moreover be empty (but for lost+found) or have in it a
+ * name that matches one of `own` (fnmatch(3), NULL at the end), so that nobody's /etc is shut by a slip. ERR_NOT_EMPTY if not;
+ * nothing was changed then. */
+enum err_code private_dir_given(const char *path, const char *const *own, struct err *e) MUST_CHECK;
+
 #endif

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from support import servers
 from support.buckets import Parameters
 from support.mounts import program
 from support.work import pattern, wait_until
@@ -326,6 +327,28 @@ def test_warm_reads_a_directory_into_the_cache(origin, bucket, mount):
 def test_a_malformed_cache_command_is_one_line(words, said):
     result = subprocess.run([program(), "cache", *words], capture_output=True, text=True, check=False)
     assert result.returncode != 0 and said in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["cache", "state"])
+def test_a_directory_of_something_else_is_left_as_it_is(origin, bucket, tmp_path, option):
+    place, mnt = tmp_path / "like-etc", tmp_path / "mnt"
+    mnt.mkdir()
+    place.mkdir(mode=0o755)
+    (place / "passwd").write_text("root")
+    env = {**os.environ, "AWS_ACCESS_KEY_ID": servers.ACCESS, "AWS_SECRET_ACCESS_KEY": servers.SECRET, "AWS_REGION": "us-east-1"}
+    commands = [[bucket(origin).source, mnt, "-o", "endpoint=" + origin.endpoint]]
+    commands += [["cache", word, "-o", "ro"] for word in ("show", "verify", "clear") if option == "cache"]
+    for command in commands:
+        result = subprocess.run([program(), *command[:-1], "%s,%s=%s" % (command[-1], option, place)], env=env,
+                                capture_output=True, text=True, check=False)
+        assert result.returncode == 1 and str(place) in result.stderr
+    assert place.stat().st_mode & 0o777 == 0o755 and [p.name for p in place.iterdir()] == ["passwd"]
+
+
+def test_warm_refuses_what_is_in_no_mount(tmp_path):
+    (tmp_path / "f").write_text("here")
+    result = subprocess.run([program(), "cache", "warm", tmp_path], capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "in no mount of awsfs" in result.stderr and not result.stdout
 
 
 def test_two_mounts_share_one_cache(origin, filled, mount):

@@ -65,6 +65,31 @@ static void wider_rights_are_taken_away(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+static void a_given_directory_of_something_else_is_left_as_it_is(void **state)
+{
+    static const char *const own[] = {"mine", "[0-9a-f][0-9a-f]", NULL};
+    static const struct {
+        const char *dir, *entry;
+        enum err_code code;
+    } cases[] = {
+        {"given0", "passwd", ERR_NOT_EMPTY}, {"given1", "lost+found", ERR_OK}, {"given2", "mine", ERR_OK}, {"given3", "a7", ERR_OK},
+        {"given4", "xy", ERR_NOT_EMPTY},
+    };
+    char path[256], entry[512];
+    struct stat st;
+    struct err e = ERR_INIT;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(mkdir(below(path, cases[i].dir), 0755), 0);
+        snprintf(entry, sizeof(entry), "%s/%s", path, cases[i].entry);
+        assert_int_equal(mkdir(entry, 0700), 0);
+        assert_int_equal(private_dir_given(path, own, &e), cases[i].code);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, cases[i].code ? 0755 : 0700);
+    }
+    assert_non_null(strstr(e.msg, "given4"));
+}
+
 static void links_files_and_the_directories_of_others_are_refused(void **state)
 {
     char path[256], target[256];
@@ -176,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_is_made_for_its_owner_only),
         cmocka_unit_test(wider_rights_are_taken_away),
+        cmocka_unit_test(a_given_directory_of_something_else_is_left_as_it_is),
         cmocka_unit_test(links_files_and_the_directories_of_others_are_refused),
         cmocka_unit_test(a_second_mount_of_the_same_waits_for_the_first_and_others_do_not),
         cmocka_unit_test(a_mount_point_must_be_an_empty_directory),
