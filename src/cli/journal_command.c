@@ -336,7 +336,7 @@ static int run(const struct journal_request *r, const char *root, action_fn acti
         if (r->json)
             fputs("]\n", stdout);
         else if (action == list_one && !w.journal.n)
-            puts("nothing: everything that was written is in the store");
+            printf("nothing: everything that was written with the state directory %s is in the store\n", root);
         status = w.failed ? r->fail_status : 0;
     }
     journal_store_free(w.store);
