@@ -262,8 +262,9 @@ static void trials_find_all_allowed_and_leave_nothing(struct suite *s)
     assert_ok(put_if(s, key_of(s, "f"), "v", STORE_IF_ABSENT, NULL, NULL), &e);
     assert_ok(store_try(s->store, &limits, &r, &e), &e);
     for (size_t i = 0; i < r.n; i++)
-        if (r.rows[i].verdict != CHECK_YES)
-            fail_msg("%s is not allowed: %s", r.rows[i].what, r.rows[i].detail);
+        /* That a parameter is there already may be told before anything would be encrypted. */
+        if (r.rows[i].verdict != (strcmp(r.rows[i].what, "encryption") == 0 ? CHECK_UNKNOWN : CHECK_YES))
+            fail_msg("%s is not told as it is: %s", r.rows[i].what, r.rows[i].detail);
     struct store_object o;
     stat_ok(s, key_of(s, "f"), &o);
     store_object_release(&o);
