@@ -12,6 +12,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* That `path` is there survives a power loss: what is synced in it would be lost with it. Where the parent cannot be read by us, or
+ * synced at all, nothing can be done. */
+static enum err_code sync_parent(const char *path, struct err *e)
+{
+    char parent[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    size_t n = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
+
+    if (n >= sizeof(parent))
+        return ERR_OK;
+    if (slash)
+        memcpy(parent, path, n);
+    CLEANUP(close) int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EROFS)
+        return ERR_OK;
+    return err_sys(e, errno, "sync directory %s", parent);
+}
+
 /* Parents that are missing; errors show when the directory itself is made. */
 static void make_parents(const char *path)
 {
@@ -23,7 +41,9 @@ static void make_parents(const char *path)
             return;
         memcpy(part, path, n);
         part[n] = '\0';
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
+        if (mkdir(part, 0755) == 0)
+            (void)sync_parent(part, NULL);
+        else if (errno != EEXIST)
             return;
     }
 }
@@ -59,11 +79,16 @@ static enum err_code make_private(const char *path, const char *const *own, stru
 {
     struct stat st;
 
-    if (mkdir(path, 0700) != 0 && errno == ENOENT) {
+    bool made = mkdir(path, 0700) == 0;
+    if (!made && errno == ENOENT) {
         make_parents(path);
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        made = mkdir(path, 0700) == 0;
+        if (!made && errno != EEXIST)
             return err_sys(e, errno, "directory %s", path);
     }
+    enum err_code code = made ? sync_parent(path, e) : ERR_OK;
+    if (code)
+        return code;
     CLEANUP(close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ELOOP || errno == ENOTDIR))
         return err_set(e, ERR_NOT_DIR, "%s is not a directory (symbolic links are not followed here)", path);

@@ -4,7 +4,7 @@
 
 #include "awsfs/err.h"
 
-/* Makes `path` with mode 0700 (and missing parents with 0755). One that is there must be ours and no symbolic link; wider rights
+/* Makes `path` with mode 0700 (and missing parents with 0755); that it is there is durable. One that is there must be ours and no symbolic link; wider rights
  * are taken away. ERR_ACCESS, ERR_NOT_DIR, ERR_IO name the path. */
 enum err_code private_dir(const char *path, struct err *e) MUST_CHECK;
 

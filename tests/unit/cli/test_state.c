@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static char root[] = "/tmp/awsfs-test-XXXXXX";
 
@@ -52,6 +54,45 @@ static void a_directory_is_made_for_its_owner_only(void **state)
     assert_int_equal(private_dir(below(path, "a/b/c"), NULL), ERR_OK);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static ino_t synced[16];
+static size_t n_synced;
+
+/* In the place of the library's. */
+int fsync(int fd)
+{
+    struct stat st;
+
+    if (n_synced < ARRAY_LEN(synced) && fstat(fd, &st) == 0)
+        synced[n_synced++] = st.st_ino;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static bool is_synced(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    for (size_t k = 0; k < n_synced; k++)
+        if (synced[k] == st.st_ino)
+            return true;
+    return false;
+}
+
+/* A journal that is synced in a directory which a power loss takes away is lost. */
+static void what_is_made_is_made_for_good(void **state)
+{
+    char path[256];
+
+    n_synced = 0;
+    assert_int_equal(private_dir(below(path, "x/y/z"), NULL), ERR_OK);
+    assert_true(is_synced(root));
+    assert_true(is_synced(below(path, "x")));
+    assert_true(is_synced(below(path, "x/y")));
+    n_synced = 0;
+    assert_int_equal(private_dir(below(path, "x/y/z"), NULL), ERR_OK);
+    assert_int_equal(n_synced, 0);
 }
 
 static void wider_rights_are_taken_away(void **state)
@@ -200,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_is_made_for_its_owner_only),
+        cmocka_unit_test(what_is_made_is_made_for_good),
         cmocka_unit_test(wider_rights_are_taken_away),
         cmocka_unit_test(a_given_directory_of_something_else_is_left_as_it_is),
         cmocka_unit_test(links_files_and_the_directories_of_others_are_refused),
