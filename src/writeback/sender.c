@@ -221,11 +221,14 @@ static uint64_t interval_ms(unsigned attempts)
 
 static void count_failure(struct writeback *w, const struct err *e)
 {
+    uint64_t now = clock_mono_ms();
     w->refused = e->code == ERR_ACCESS || e->code == ERR_AUTH;
     w->trouble = *e;
+    if (now < w->pause_end_ms) /* one of those that were under way when it began: that is no news */
+        return;
     if (++w->failures < FAILURES_PAUSE)
         return;
-    w->pause_end_ms = clock_mono_ms() + interval_ms(w->failures - FAILURES_PAUSE + 1);
+    w->pause_end_ms = now + interval_ms(w->failures - FAILURES_PAUSE + 1);
     if (!w->paused)
         LOG_WARN("writeback", "sending is paused, %zu operations are kept in the journal and tried again: %s", w->n_ops, e->msg);
     w->paused = true;
@@ -278,6 +281,16 @@ static void run(void *arg)
     cond_broadcast(&w->changed);
 }
 
+/* Who finds out whether a pause is over: in turns the first, and the last one that was not tried yet, because those in front may be all
+ * that is refused. */
+static struct op *next_of(const struct writeback *w, const struct ops *queue)
+{
+    struct op *o = w->failures >= FAILURES_PAUSE && w->failures % 2 == 0 ? TAILQ_LAST(queue, ops) : NULL;
+    while (o && o->attempts)
+        o = TAILQ_PREV(o, ops, queue_link);
+    return o ? o : TAILQ_FIRST(queue);
+}
+
 static struct job *job_new(struct writeback *w, struct ops *queue, size_t max)
 {
     struct job *j = malloc(sizeof(*j) + max * sizeof(struct op *));
@@ -285,7 +298,7 @@ static struct job *job_new(struct writeback *w, struct ops *queue, size_t max)
         return NULL;
     *j = (struct job){.w = w};
     struct op *o;
-    while (j->n < max && (o = TAILQ_FIRST(queue)) != NULL) {
+    while (j->n < max && (o = max == 1 ? next_of(w, queue) : TAILQ_FIRST(queue)) != NULL) {
         sender_unqueue(w, o);
         o->state = OP_SENDING;
         o->begun = true;

@@ -12,6 +12,7 @@
 #include <glob.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,6 +274,71 @@ static void what_goes_past_the_journal_waits_until_it_knows_of_what_went_before(
     fixture_remove(&f);
 }
 
+/* ---- Refusals */
+
+static atomic_uint n_refused;
+
+static enum err_code refuse(void *arg, const struct mem_event *ev, struct err *e)
+{
+    if (ev->op != MEM_PUT || ev->phase != MEM_BEFORE || strncmp(ev->key, "forbidden", 9) != 0)
+        return ERR_OK;
+    atomic_fetch_add(&n_refused, 1);
+    return err_set(e, ERR_ACCESS, "a fault of the test");
+}
+
+static bool is_there(struct fixture *f, const char *key)
+{
+    struct err e = ERR_INIT;
+    struct store_object o = {0};
+    enum err_code code = store_stat(f->inner, key, NULL, &o, &e);
+    store_object_release(&o);
+    return code == ERR_OK;
+}
+
+static void a_part_of_the_bucket_that_is_refused_does_not_hold_up_the_rest(void **state)
+{
+    struct fixture f = {0};
+    char key[32];
+    fixture_make(&f);
+    atomic_store(&n_refused, 0);
+    mem_store_set_hook(f.mem, (struct mem_hook){refuse, NULL});
+    for (int k = 0; k < 200; k++) {
+        (void)snprintf(key, sizeof(key), "forbidden/%d", k);
+        put_ok(f.s, key, "x", "");
+    }
+    put_ok(f.s, "granted", "y", "");
+    for (int ms = 0; ms < 30000 && !is_there(&f, "granted"); ms += 10)
+        usleep(10000);
+    assert_true(is_there(&f, "granted"));
+    assert_true(atomic_load(&n_refused) < 100);
+    fixture_remove(&f);
+}
+
+static void what_fails_at_once_counts_once(void **state)
+{
+    struct fixture f = {0};
+    char key[32];
+    fixture_make(&f);
+    mem_store_hold(f.mem, MEM_PUT, NULL);
+    for (int k = 0; k < 32; k++) {
+        (void)snprintf(key, sizeof(key), "k%d", k);
+        put_ok(f.s, key, "x", "");
+    }
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 32, 10000));
+    break_calls(&f, MEM_PUT, ERR_NET, true);
+    mem_store_unhold(f.mem, MEM_PUT);
+    while (failed_calls() < 32)
+        usleep(1000);
+    mend_calls(&f);
+    lock_take(&f.w->lock);
+    unsigned failures = f.w->failures;
+    lock_drop(&f.w->lock);
+    assert_true(failures < 8); /* 32 would be a pause of a minute */
+    drain_ok(&f);
+    assert_int_equal(writeback_each_conflict(f.w, NULL, NULL), 0);
+    fixture_remove(&f);
+}
+
 /* ---- Versions of one name */
 
 /* The store calls what was put, and what attributes made of it, by different names; here both have been told by one. */
@@ -315,6 +381,8 @@ int main(void)
         cmocka_unit_test(a_body_that_was_cut_off_is_kept),
         cmocka_unit_test(a_flush_is_not_over_because_a_file_is_written_again),
         cmocka_unit_test(what_goes_past_the_journal_waits_until_it_knows_of_what_went_before),
+        cmocka_unit_test(a_part_of_the_bucket_that_is_refused_does_not_hold_up_the_rest),
+        cmocka_unit_test(what_fails_at_once_counts_once),
         cmocka_unit_test(a_change_of_attributes_does_not_hide_which_version_is_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
