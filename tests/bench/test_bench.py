@@ -38,7 +38,8 @@ def test_a_run_with_tiny_sets_fills_every_cell(tmp_path):
     assert cold["null"]["bytes"] == cold["null + curl 8"]["bytes"] == data.TINY.big
     assert rows["new-one"]["tools"]["awsfs"]["by_kind"]["PutObject"] >= data.TINY.new_few
     back = rows["new-one-back"]["tools"]["awsfs"]
-    assert back["by_kind"]["PutObject"] == data.TINY.new_few <= back["syncs"]
+    # The directory may have an object of its own, if its first file came late.
+    assert data.TINY.new_few <= back["by_kind"]["PutObject"] <= data.TINY.new_few + 1 and data.TINY.new_few <= back["syncs"]
     assert "| read 1 GiB, nothing cached |" in (tmp_path / "results.md").read_text()
 
 
