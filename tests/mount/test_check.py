@@ -17,9 +17,9 @@ def state_directory(tmp_path, monkeypatch):
     monkeypatch.setattr(Checked, "state", str(tmp_path / "state-of-check"))
 
 
-def test_an_empty_tree_leaves_writing_and_decryption_unknown(moto):
+def test_an_empty_tree_leaves_unknown_what_needs_a_parameter(moto):
     checked = Checked(Parameters(moto).source, endpoint=moto.endpoint)
-    assert checked.named("unknown") == {"write", "decryption"}
+    assert checked.named("unknown") == {"write", "decryption", "set labels", "remove labels"}
     assert checked.status == 0
 
 

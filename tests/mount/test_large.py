@@ -217,9 +217,10 @@ def test_an_upload_that_fails_while_the_file_is_written_fails_nothing_if_it_work
 
 
 def test_a_daemon_killed_while_a_large_file_is_written_leaves_no_upload_after_the_next_mount(origin, disk):
+    origin.reset_counts()
     fd = os.open(disk / "f", os.O_WRONLY | os.O_CREAT, 0o644)
     write_in_order(fd, pattern(80 * MIB))
-    wait_until(lambda: disk.bucket.uploads() != [])
+    wait_until(lambda: parts_sent(origin) > 0, what="a part")  # so the upload's id was received and recorded
     disk.kill9()
     errno_of(os.close, fd)
     disk.start()
