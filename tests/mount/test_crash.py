@@ -88,7 +88,7 @@ class Torture:
         assert mounted(self.disk.path)
 
 
-@pytest.mark.parametrize("mode, kills", [("through", 10), pytest.param("through", 1000, marks=pytest.mark.long),
+@pytest.mark.parametrize("mode, kills", [("through", 10), ("back", 10), pytest.param("through", 1000, marks=pytest.mark.long),
                                          pytest.param("back", 1000, marks=pytest.mark.long)])
 @pytest.mark.timeout(5400)
 def test_whenever_the_daemon_is_killed_nothing_that_returned_is_lost(origin, bucket, mount, rng, mode, kills):
