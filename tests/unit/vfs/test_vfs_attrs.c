@@ -1,7 +1,5 @@
 #include "support.h"
 
-#include "util/clock.h"
-
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
