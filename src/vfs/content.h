@@ -98,8 +98,8 @@ struct content_read {
 void content_read(struct content *c, uint64_t offset, size_t len, struct readahead *ra, struct cancel *cancel,
                   struct content_read *r);
 
-/* The same, waiting, into a buffer. */
-enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, struct cancel *cancel,
+/* The same, waiting, into a buffer. `ahead`: what follows will be read too, and is fetched ahead. */
+enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, bool ahead, struct cancel *cancel,
                                 struct err *e) MUST_CHECK;
 
 /* Begins to fetch what is missing of the first `len` bytes although nobody reads them yet, and never waits; false where there

@@ -29,14 +29,14 @@ static void on_done(struct content_read *r, enum err_code code, const struct iov
     cond_signal(&w->ended);
 }
 
-static enum err_code read_piece(struct content *c, uint64_t offset, char *buf, size_t len, struct cancel *cancel,
+static enum err_code read_piece(struct content *c, uint64_t offset, char *buf, size_t len, bool ahead, struct cancel *cancel,
                                 struct err *e)
 {
     struct waiter w = {.buf = buf};
     w.read = (struct content_read){.done = on_done, .arg = &w};
     lock_init(&w.lock, "content wait", LOCK_LEAF);
     cond_init(&w.ended);
-    content_read(c, offset, len, &c->waiting, cancel, &w.read);
+    content_read(c, offset, len, ahead ? &c->waiting : NULL, cancel, &w.read);
     lock_take(&w.lock);
     while (!w.done)
         (void)cond_wait(&w.ended, &w.lock, UINT64_MAX);
@@ -48,12 +48,12 @@ static enum err_code read_piece(struct content *c, uint64_t offset, char *buf, s
     return w.code;
 }
 
-enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, struct cancel *cancel,
+enum err_code content_read_wait(struct content *c, uint64_t offset, void *buf, size_t len, bool ahead, struct cancel *cancel,
                                 struct err *e)
 {
     for (size_t done = 0, n; done < len; done += n) {
         n = len - done < READ_MAX ? len - done : READ_MAX;
-        enum err_code code = read_piece(c, offset + done, (char *)buf + done, n, cancel, e);
+        enum err_code code = read_piece(c, offset + done, (char *)buf + done, n, ahead, cancel, e);
         if (code)
             return code;
     }

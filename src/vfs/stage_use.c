@@ -206,7 +206,7 @@ enum err_code stage_complete_range(struct stage *s, struct content *content, uin
             return err_set(e, ERR_NOMEM, "out of memory");
         size_t n = len < FILL_CHUNK ? (size_t)len : FILL_CHUNK;
         n = n < end - off ? n : (size_t)(end - off);
-        enum err_code code = content_read_wait(content, off, buf, n, cancel, e);
+        enum err_code code = content_read_wait(content, off, buf, n, end == UINT64_MAX, cancel, e);
         if (!code)
             code = stage_fill(s, off, buf, n, e);
         secret_wipe(buf, n);

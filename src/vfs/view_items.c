@@ -226,7 +226,7 @@ static enum err_code read_one(struct vfs *v, struct view_source *s, const struct
         return err_set(e, ERR_NOMEM, "no memory that can be locked for a view");
     if (s->version.size == 0)
         return ERR_OK;
-    return content_read_wait(s->content, 0, s->bytes, (size_t)s->version.size, c ? c->cancel : NULL, e);
+    return content_read_wait(s->content, 0, s->bytes, (size_t)s->version.size, true, c ? c->cancel : NULL, e);
 }
 
 enum err_code view_items_read(struct vfs *v, struct view_items *x, const struct vfs_caller *c, struct err *e)

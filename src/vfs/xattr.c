@@ -250,7 +250,7 @@ static enum err_code read_target(struct vfs *v, struct inode *i, const struct vf
     CLEANUP(content_unref) struct content *content = code ? NULL : content_ref(i->content);
     lock_drop(&v->tree);
     if (!code)
-        code = content_read_wait(content, 0, target, (size_t)version.size, c->cancel, e);
+        code = content_read_wait(content, 0, target, (size_t)version.size, true, c->cancel, e);
     if (code)
         return code;
     size_t len = (size_t)version.size; /* s3fs reads it without white space around */

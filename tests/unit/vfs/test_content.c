@@ -217,7 +217,7 @@ static void the_waiting_read_fetches_ahead_for_itself(void **state)
     unsigned char *buf = malloc(6 * MIB);
     struct err e = ERR_INIT;
     for (uint64_t at = 0; at < size; at += 6 * MIB) {
-        assert_int_equal(content_read_wait(f.c, at, buf, 6 * MIB, NULL, &e), ERR_OK);
+        assert_int_equal(content_read_wait(f.c, at, buf, 6 * MIB, true, NULL, &e), ERR_OK);
         for (uint64_t i = 0; i < 6 * MIB; i += 997)
             assert_int_equal(buf[i], byte_at(1, at + i));
     }
@@ -225,7 +225,7 @@ static void the_waiting_read_fetches_ahead_for_itself(void **state)
     mem_store_set_hook(f.m, (struct mem_hook){follow, &(struct plan){MEM_BEFORE, 0, ERR_NET}});
     struct store_version v = put_object(f.s, "other", 2, MIB);
     struct content *c = content_new(f.cs, "other", &v, &e);
-    assert_int_equal(content_read_wait(c, 0, buf, MIB, NULL, &e), ERR_NET);
+    assert_int_equal(content_read_wait(c, 0, buf, MIB, true, NULL, &e), ERR_NET);
     assert_int_equal(e.code, ERR_NET);
     content_unref(c);
     free(buf);
