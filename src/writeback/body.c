@@ -226,19 +226,20 @@ static struct body *take_file(struct bodies *b, const struct store_body *from, s
     if (!body)
         return NULL;
     body->file = str_printf("%016llx%016llx", (unsigned long long)random[0], (unsigned long long)random[1]);
-    if (!body->file) {
+    CLEANUP(free) char *path = body->file ? str_printf("%s/%s", b->path, body->file) : NULL;
+    if (!path) {
         (void)err_set(e, ERR_NOMEM, "no memory for a name");
         return NULL;
     }
     CLEANUP(close) int fd = openat(b->dir, body->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
-        (void)durable_failed(e, errno, "make", body->file);
+        (void)durable_failed(e, errno, "make", path);
         return NULL;
     }
-    if (fill(b, fd, from, body->file, e) == ERR_OK && register_file(b, body, e) == ERR_OK)
+    if (fill(b, fd, from, path, e) == ERR_OK && register_file(b, body, e) == ERR_OK)
         return TAKE(body);
     if (unlinkat(b->dir, body->file, 0) != 0)
-        LOG_WARN("writeback", "%s/%s: %s", b->path, body->file, strerror(errno));
+        LOG_WARN("writeback", "%s: %s", path, strerror(errno));
     return NULL;
 }
 
