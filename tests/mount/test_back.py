@@ -327,3 +327,71 @@ def test_versions_of_our_own_are_not_taken_for_those_of_others(origin, bucket, b
         f.write(b"more")
     flush(disk)
     assert disk.bucket.keys() == ["f"] and disk.bucket.get("f") == pattern(1 << 20) + b"more"
+
+
+@pytest.fixture
+def full_disk(tmp_path, origin):
+    """A directory on a disk of 24 MiB: room for one segment of the journal and a little more."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def is_synced(fd):
+    try:
+        os.fsync(fd)
+    except OSError:
+        return False
+    return True
+
+
+def fill_with_files(disk, size):
+    """Files with an fsync each until one fails; the ones that did not."""
+    done = {}
+    for k in range(200_000_000 // size):
+        name, text = "f%d" % k, pattern(size, k)
+        fd = os.open(disk / name, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.write(fd, text)
+            os.fsync(fd)
+        except OSError as full:
+            assert full.errno == errno.ENOSPC
+            return done, name, text, fd
+        os.close(fd)
+        done[name] = text
+    raise AssertionError("the disk is not full")
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["goes-on", "killed"])
+def test_a_full_disk_under_the_journal_is_enospc_and_loses_nothing_that_was_synced(origin, bucket, back, full_disk, killed):
+    witness = bucket(origin)
+    disk = back(witness, state=full_disk)
+    origin.fault({"status": 503, "code": "SlowDown"}, kind="PutObject")
+    done, name, text, fd = fill_with_files(disk, 300_000)
+    assert len(done) >= 8
+    assert any(str(full_disk) in line and "No space left" in line for line in disk.log().splitlines()), disk.log()
+    for known, content in done.items():
+        assert (disk / known).read_bytes() == content
+    if killed:
+        disk.kill9()
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+        subprocess.run(["mount", "-o", "remount,size=64m", full_disk], check=True)
+        disk.start()
+        assert {k: (disk / k).read_bytes() for k in done} == done
+    origin.heal()
+    if not killed:
+        wait_until(lambda: is_synced(fd))  # the journal gives room back a moment after all of it was sent
+        os.close(fd)
+    flush(disk)
+    assert killed or witness.get(name) == text
+    (disk / "more").write_bytes(pattern(1 << 20, 5))
+    flush(disk)
+    assert witness.get("more") == pattern(1 << 20, 5)
+    assert {k: witness.get(k) for k in done} == done
+    assert not [k for k in witness.keys() if "conflict" in k]
