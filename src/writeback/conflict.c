@@ -2,6 +2,7 @@
  * Conditions that failed: others changed what an operation was made for, or an earlier attempt of ours whose end we did not hear of has
  * done it already. What is there tells which: our own bytes are no conflict. Else what was written here is put beside.
  */
+#include "journal/conflict.h"
 #include "util/buf.h"
 #include "util/clock.h"
 #include "util/digest.h"
@@ -9,10 +10,8 @@
 #include "util/str.h"
 #include "writeback/inside.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#define NAMES 20
 #define CHUNK (256u << 10)
 
 /* ---- Is it ours? */
@@ -168,20 +167,6 @@ static enum err_code is_ours(struct writeback *w, const struct op *o, const stru
 
 /* ---- Beside */
 
-/* "KEY (conflict HOST DATE)"; from the second attempt on a number follows the date. */
-static void conflict_key(const char *key, unsigned attempt, struct buf *out)
-{
-    char host[65] = "host", when[32], number[16] = "";
-    gethostname(host, sizeof(host) - 1);
-    struct tm tm;
-    time_t now = clock_now().tv_sec;
-    gmtime_r(&now, &tm);
-    strftime(when, sizeof(when), "%Y-%m-%dT%H-%M-%SZ", &tm);
-    if (attempt > 1)
-        snprintf(number, sizeof(number), " %u", attempt);
-    buf_addf(out, "%s (conflict %s %s%s)", key, host, when, number);
-}
-
 static void keep_locked(struct writeback *w, const char *key, const char *kept)
 {
     struct kept *slot = &w->conflicts[w->n_conflicts++ % CONFLICTS_KEPT];
@@ -208,7 +193,7 @@ static void put_beside(struct writeback *w, struct op *o, const struct err *why)
     struct err err = ERR_INIT;
     BUF(key, 2 * RECORD_KEY_MAX);
     enum err_code code = ERR_CONFLICT;
-    for (unsigned attempt = 1; code == ERR_CONFLICT && attempt <= NAMES; attempt++) {
+    for (unsigned attempt = 1; code == ERR_CONFLICT && attempt <= CONFLICT_NAMES; attempt++) {
         buf_clear(&key);
         conflict_key(o->node->key, attempt, &key);
         code = o->kind == OP_PUT ? send_put(w, o, buf_str(&key), &absent, &version, &err)
