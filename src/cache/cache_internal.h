@@ -193,6 +193,8 @@ enum sql {
     SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_VERSION_CONTENT, SQL_PAGE, SQL_PIN, SQL_MAY_GO, SQL_COUNT
 };
 extern const char *const index_sql[SQL_COUNT];
+/* Whether the statement, which `bind` gives its parameters, finds a row. False where the index cannot be asked, or `c` is NULL. */
+bool index_has(struct cache *c, enum sql which, void (*bind)(struct db_stmt *s, const void *arg), const void *arg);
 extern const char index_schema[];
 /* What makes a database of version i one of version i + 1; NULL for one that cannot be kept. */
 extern const char *const index_steps[];

@@ -306,20 +306,12 @@ bool cache_entry_claim(struct cache_entry *n, const struct cache_claim *claim)
     return found_among(n, &by_etag, k, ask(n->cache, SQL_BY_SIZE, bind_size, n, k));
 }
 
+static void bind_plain_size(struct db_stmt *s, const void *arg)
+{
+    db_bind_int(s, 1, (int64_t)*(const uint64_t *)arg);
+}
+
 bool cache_has_size(struct cache *c, uint64_t size)
 {
-    unsigned generation;
-    struct db *d = c ? reader_take(c, &generation) : NULL;
-    if (!d)
-        return false;
-    struct err e = ERR_INIT;
-    bool row = false;
-    struct db_stmt *s = db_use(d, SQL_HAS_SIZE);
-    db_bind_int(s, 1, (int64_t)size);
-    enum err_code code = db_step(d, s, &row, &e);
-    db_reset(s);
-    reader_give(c, d, generation);
-    if (code)
-        index_failed(c, code, &e);
-    return !code && row;
+    return index_has(c, SQL_HAS_SIZE, bind_plain_size, &size);
 }

@@ -383,3 +383,21 @@ void reader_give(struct cache *c, struct db *d, unsigned generation)
     lock_drop(&c->index_lock);
     db_close(d);
 }
+
+bool index_has(struct cache *c, enum sql which, void (*bind)(struct db_stmt *s, const void *arg), const void *arg)
+{
+    unsigned generation;
+    struct db *d = c ? reader_take(c, &generation) : NULL;
+    if (!d)
+        return false;
+    struct err e = ERR_INIT;
+    bool row = false;
+    struct db_stmt *s = db_use(d, which);
+    bind(s, arg);
+    enum err_code code = db_step(d, s, &row, &e);
+    db_reset(s);
+    reader_give(c, d, generation);
+    if (code)
+        index_failed(c, code, &e);
+    return !code && row;
+}

@@ -137,21 +137,18 @@ void *cache_note_get(struct cache *c, const struct cache_version *v, int64_t *mo
     return copy;
 }
 
+struct note_name {
+    const char *origin, *key;
+};
+
+static void bind_note_name(struct db_stmt *s, const void *arg)
+{
+    const struct note_name *n = arg;
+    db_bind_int(s, 1, origin_id(n->origin));
+    db_bind_text(s, 2, n->key);
+}
+
 bool cache_note_has(struct cache *c, const char *origin, const char *key)
 {
-    unsigned generation;
-    struct db *d = c ? reader_take(c, &generation) : NULL;
-    if (!d)
-        return false;
-    struct err e = ERR_INIT;
-    bool row = false;
-    struct db_stmt *s = db_use(d, SQL_HAS_NOTE);
-    db_bind_int(s, 1, origin_id(origin));
-    db_bind_text(s, 2, key);
-    enum err_code code = db_step(d, s, &row, &e);
-    db_reset(s);
-    reader_give(c, d, generation);
-    if (code)
-        index_failed(c, code, &e);
-    return !code && row;
+    return index_has(c, SQL_HAS_NOTE, bind_note_name, &(struct note_name){origin, key});
 }
