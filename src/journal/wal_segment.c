@@ -14,6 +14,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define RESERVE_LEAST (64u << 10) /* bytes: some hundred ends */
+
 void wal_segment_free(struct wal_segment *s)
 {
     if (!s)
@@ -47,6 +49,21 @@ static enum err_code write_at(int fd, const struct iovec *parts, int n, size_t l
     return ERR_OK;
 }
 
+/* On a disk that is nearly full the log begins with little: that something was sent has to be told before anything makes room. A file
+ * that is used again keeps what it has. */
+static int reserve(int fd, uint64_t bytes)
+{
+    struct stat st;
+    uint64_t least = bytes < RESERVE_LEAST ? bytes : RESERVE_LEAST;
+    if (fstat(fd, &st) != 0)
+        return errno;
+    if (posix_fallocate(fd, 0, (off_t)bytes) != ENOSPC)
+        return 0; /* not every filesystem can */
+    if (ftruncate(fd, st.st_size) != 0)
+        return errno;
+    return (uint64_t)st.st_size >= least ? 0 : posix_fallocate(fd, 0, (off_t)least);
+}
+
 static enum err_code begin(struct wal_segment *s, const char *identity, uint64_t bytes, struct err *e)
 {
     uint8_t header[WAL_HEADER_BYTES];
@@ -54,7 +71,7 @@ static enum err_code begin(struct wal_segment *s, const char *identity, uint64_t
     enum err_code code = wal_header_encode(&s->header, identity, header, e);
     if (code)
         return code;
-    if (posix_fallocate(s->fd, 0, (off_t)bytes) == ENOSPC)
+    if (reserve(s->fd, bytes) == ENOSPC)
         return durable_failed(e, ENOSPC, "reserve room for", s->path);
     struct iovec v = {header, sizeof(header)};
     code = write_at(s->fd, &v, 1, sizeof(header), 0, s->path, e);

@@ -26,7 +26,7 @@ struct wal_segment {
 TAILQ_HEAD(wal_segments, wal_segment);
 
 /* Makes the segment of `dir` whose records begin with `first`, from the file at `reuse` (NULL: a new one) which is then gone; with
- * room for `bytes`, where the filesystem can reserve it. It is durable. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
+ * room for `bytes`, or less on a disk that is nearly full, where the filesystem can reserve it. It is durable. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
 struct wal_segment *wal_segment_create(const char *dir, const char *identity, uint64_t first, const char *reuse,
                                        uint64_t bytes, struct err *e);
 

@@ -381,7 +381,6 @@ def test_a_full_disk_under_the_journal_is_enospc_and_loses_nothing_that_was_sync
             os.close(fd)
         except OSError:
             pass
-        subprocess.run(["mount", "-o", "remount,size=64m", full_disk], check=True)
         disk.start()
         assert {k: (disk / k).read_bytes() for k in done} == done
     origin.heal()

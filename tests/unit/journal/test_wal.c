@@ -330,6 +330,22 @@ static void a_full_disk_refuses_a_record_and_keeps_the_others(void **state)
     rig_remove(&r);
 }
 
+static void a_log_is_opened_on_a_disk_without_room_for_a_segment(void **state)
+{
+    struct rig r;
+    rig_make(&r, 1 << 20);
+    rig_append(&r, 0, 1000);
+    rig_sync(&r);
+    disk_fill(100 << 10);
+    rig_reopen(&r);
+    rig_expect(&r, 0, 1);
+    rig_append(&r, 1, 1000);
+    disk_fill(UINT64_MAX);
+    rig_reopen(&r);
+    rig_expect(&r, 0, 2);
+    rig_remove(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +363,7 @@ int main(void)
         cmocka_unit_test(those_who_wait_while_the_disk_syncs_share_the_next_sync),
         cmocka_unit_test(after_a_sync_that_failed_nothing_is_taken_until_the_next_opening),
         cmocka_unit_test(a_full_disk_refuses_a_record_and_keeps_the_others),
+        cmocka_unit_test(a_log_is_opened_on_a_disk_without_room_for_a_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -268,6 +268,11 @@ int fsync(int fd)
     return 0;
 }
 
+int posix_fallocate(int fd, off_t at, off_t len)
+{
+    return (uint64_t)len > disk.room ? ENOSPC : 0;
+}
+
 ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
 {
     ssize_t all = 0;
