@@ -267,6 +267,7 @@ int client_umount(const char *dir)
         return 1;
     }
     FILE *f = ask(dir, "flush\n", mountpoint, &e);
+    bool answered = f != NULL;
     if (f && flush(f) != 0) {
         fprintf(stderr, "awsfs: %s stays mounted; `umount %s` unmounts it all the same\n", dir, dir);
         return 1;
@@ -283,5 +284,8 @@ int client_umount(const char *dir)
         return complain(&e);
     }
     wait_for_end(end);
-    return 0;
+    if (!answered)
+        fprintf(stderr, "awsfs: %s is unmounted, but its daemon did not answer: what it had not sent is kept here, `awsfs journal list` "
+                "shows it, and the next mount sends what write=back has journaled\n", dir);
+    return answered ? 0 : 1;
 }

@@ -11,7 +11,8 @@ int client_status(const char *dir, bool json);
 /* Waits until what was written there is in the store; progress on a terminal. */
 int client_flush(const char *dir);
 
-/* The same, then unmounts and waits until the daemon has ended. Also removes the mount of a daemon that is gone. */
+/* The same, then unmounts and waits until the daemon has ended. Also removes the mount of a daemon that is gone,
+ * and then says that nothing was waited for: 1. */
 int client_umount(const char *dir);
 
 /* The first line of the answer to a request (cli/control.h) by the daemon of the mount at `mountpoint`, a resolved path; malloc'd. NULL

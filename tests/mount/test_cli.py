@@ -392,6 +392,15 @@ def test_the_status_of_a_mount_whose_daemon_was_killed_says_how_to_remove_it(cli
     assert "no mount of awsfs" in one_line(cli.run("status", cli.mnt))
 
 
+def test_umount_of_a_mount_whose_daemon_was_killed_says_that_nothing_was_waited_for(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    cli.kill()
+    line = one_line(cli.run("umount", cli.mnt))
+    assert "%s is unmounted, but its daemon did not answer" % cli.mnt in line and "awsfs journal list" in line
+    assert not mounts.mounted(cli.mnt)
+    assert "no mount of awsfs" in one_line(cli.run("umount", cli.mnt))
+
+
 def test_a_mount_removes_the_control_sockets_of_killed_daemons_only(cli, witness):
     os.makedirs(CONTROL, 0o700, exist_ok=True)
     kinds = {name: socket.socket(socket.AF_UNIX) for name in ("alive", "dead", "starting")}
