@@ -137,13 +137,16 @@ static enum err_code finish(struct vfs *v, const struct upload *u, const char *i
     return store_upload_finish(v->store, u->key, id, parts, p->n, sha512, &u->cond, &call, out, e);
 }
 
-void upload_abort(struct vfs *v, const char *key, const char *id)
+bool upload_abort(struct vfs *v, const char *key, const char *id)
 {
     struct err err = ERR_INIT;
-    if (store_upload_abort(v->store, key, id, NULL, &err))
+    if (store_upload_abort(v->store, key, id, NULL, &err)) {
         LOG_WARN("vfs", "an upload of \"%s\" is left until the next mount: %s", key, err.msg);
-    else if (v->uploads)
+        return false;
+    }
+    if (v->uploads)
         uploads_remove(v->uploads, id);
+    return true;
 }
 
 enum err_code upload_begin(struct vfs *v, const char *key, const struct store_meta *meta, const uint8_t *sha512,
@@ -159,8 +162,8 @@ enum err_code upload_begin(struct vfs *v, const char *key, const struct store_me
     if (!v->uploads)
         return code;
     bool known = !unanswered && code != ERR_CANCELED, begun = !code;
-    if (begun && (code = uploads_add(v->uploads, key, id, e)))
-        upload_abort(v, key, id);
+    if (begun && (code = uploads_add(v->uploads, key, id, e)) && !upload_abort(v, key, id))
+        known = false;
     if (known)
         uploads_answered(v->uploads, intent);
     else
@@ -177,7 +180,7 @@ static enum err_code put_plan(struct vfs *v, const struct upload *u, struct plan
         return code;
     code = finish(v, u, id, p, sha512, out, e);
     if (code)
-        upload_abort(v, u->key, id);
+        (void)upload_abort(v, u->key, id);
     else if (v->uploads)
         uploads_remove(v->uploads, id);
     return code;

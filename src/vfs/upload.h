@@ -30,8 +30,8 @@ static inline bool upload_by_parts(const struct vfs *v, uint64_t size)
 /* Begins an upload and records it, durably, before it is returned. */
 enum err_code upload_begin(struct vfs *v, const char *key, const struct store_meta *meta, const uint8_t *sha512,
                            struct cancel *cancel, char id[STORE_ID_SIZE], struct err *e) MUST_CHECK;
-/* Where it cannot be aborted now the next mount does it. */
-void upload_abort(struct vfs *v, const char *key, const char *id);
+/* Whether the store has nothing of it any more. Where it cannot be aborted now the next mount does it. */
+bool upload_abort(struct vfs *v, const char *key, const char *id);
 
 /* A body's bytes: the stage's from `start` on, of its frozen state or of the present one. */
 struct upload_source {

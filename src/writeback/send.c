@@ -15,14 +15,17 @@ static enum err_code begun(void *arg, const char *key, const char *upload_id, st
     return uploads_add(w->uploads, key, upload_id, e);
 }
 
-static void abort_upload(struct writeback *w, const char *key, const char *id)
+/* Whether the store has nothing of it any more. */
+static bool abort_upload(struct writeback *w, const char *key, const char *id)
 {
     struct err err = ERR_INIT;
     const struct store_call call = {.cancel = w->end};
-    if (store_upload_abort(w->inner, key, id, &call, &err))
+    if (store_upload_abort(w->inner, key, id, &call, &err)) {
         LOG_WARN("writeback", "an upload of \"%s\" is left until the next mount: %s", key, err.msg);
-    else
-        uploads_remove(w->uploads, id);
+        return false;
+    }
+    uploads_remove(w->uploads, id);
+    return true;
 }
 
 struct abort_task {
@@ -33,7 +36,7 @@ struct abort_task {
 static void abort_run(void *arg)
 {
     struct abort_task *t = arg;
-    abort_upload(t->w, t->key, t->id);
+    (void)abort_upload(t->w, t->key, t->id);
     free(t->key);
     free(t->id);
     free(t);
@@ -135,7 +138,7 @@ static enum err_code send_parts(struct writeback *w, const char *key, const char
     return store_upload_finish(w->inner, key, id, parts, n, body->sha512, cond, &call, out, e);
 }
 
-/* That it is asked for is on disk before, so that one whose answer never comes can be shown and discarded. */
+/* That it is asked for is on disk before, and until its id is, so that one whose answer never comes can be shown and discarded. */
 static enum err_code begin_upload(struct writeback *w, const char *key, const struct store_body *body, const struct store_meta *meta,
                                   struct cancel *cancel, char id[STORE_ID_SIZE], struct err *e)
 {
@@ -146,7 +149,10 @@ static enum err_code begin_upload(struct writeback *w, const char *key, const st
     if (code)
         return code;
     code = store_upload_begin(w->inner, key, meta, body->sha512, &call, id, e);
-    if (!unanswered && code != ERR_CANCELED)
+    bool known = !unanswered && code != ERR_CANCELED, has_begun = !code;
+    if (has_begun && (code = begun(w, key, id, e)) && !abort_upload(w, key, id))
+        known = false;
+    if (known)
         uploads_answered(w->uploads, intent);
     else
         LOG_WARN("writeback", "an upload of \"%s\" may have been begun without an answer: awsfs journal shows it", key);
@@ -164,11 +170,9 @@ enum err_code send_body(struct writeback *w, const char *key, const struct store
     enum err_code code = begin_upload(w, key, body, meta, cancel, id, e);
     if (code)
         return code;
-    code = begun(w, key, id, &err);
-    if (!code)
-        code = send_parts(w, key, id, body, cond, cancel, out, &err);
+    code = send_parts(w, key, id, body, cond, cancel, out, &err);
     if (code)
-        abort_upload(w, key, id);
+        (void)abort_upload(w, key, id);
     else
         uploads_remove(w->uploads, id);
     if (code == ERR_NOT_FOUND) /* about the upload, which others have aborted */

@@ -27,7 +27,10 @@ void fixture_make(struct fixture *f)
 {
     struct err e = ERR_INIT;
     const char *tmp = getenv("TMPDIR");
-    const struct mem_options o = {.meta_in_get = true};
+    struct store_caps caps;
+    mem_default_caps(&caps);
+    caps.put_target = f->put_target ? f->put_target : caps.put_target;
+    const struct mem_options o = {.meta_in_get = true, .caps = &caps};
     (void)snprintf(f->dir, sizeof(f->dir), "%s/awsfs-wb-XXXXXX", tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->dir));
     f->inner = mem_store_new(&o, &f->mem, &e);

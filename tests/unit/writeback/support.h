@@ -18,7 +18,7 @@ struct fixture {
     struct store *inner, *s;
     struct mem_store *mem;
     struct writeback *w;
-    uint64_t dirty_limit;
+    uint64_t dirty_limit, put_target; /* 0: the in-memory store's */
     unsigned patience_ms, linger_ms;
 };
 
