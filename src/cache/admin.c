@@ -108,7 +108,8 @@ enum err_code cache_each(struct cache *c, const char *prefix, bool (*fn)(void *a
 
 /* ---- Checking */
 
-void cache_verify(struct cache *c, const struct cache_version *v, uint64_t *bytes, uint64_t *bad)
+void cache_verify(struct cache *c, const struct cache_version *v, void (*seen)(void *arg, uint64_t n), void *arg, uint64_t *bytes,
+                  uint64_t *bad)
 {
     CLEANUP(cache_entry_unref) struct cache_entry *n = cache_entry_get(c, v);
     CLEANUP(free) char *buf = malloc(CACHE_CHUNK);
@@ -131,6 +132,8 @@ void cache_verify(struct cache *c, const struct cache_version *v, uint64_t *byte
         bool good = entry_chunk(n, i, buf);
         *bytes += good ? chunk_len(n, i) : 0;
         *bad += !good;
+        if (seen)
+            seen(arg, chunk_len(n, i));
     }
 }
 
@@ -140,11 +143,11 @@ struct apply_job {
     struct job job;
     enum cache_action action;
     const char *prefix;
-    int64_t *ids;
-    uint64_t n, cap, changed;
+    int64_t *ids; /* of contents: as often as they have a version below the prefix, then once each */
+    uint64_t n, cap, versions, changed;
     struct lock lock;
     struct cond ended;
-    bool done, committed;
+    bool done, committed, short_of_memory;
 };
 
 static bool collect(void *arg, const struct cache_row *row)
@@ -153,13 +156,32 @@ static bool collect(void *arg, const struct cache_row *row)
     if (a->n == a->cap) {
         uint64_t cap = a->cap ? a->cap * 2 : 64;
         int64_t *ids = realloc(a->ids, cap * sizeof(*ids));
-        if (!ids)
+        if (!ids) {
+            a->short_of_memory = true;
             return false;
+        }
         a->ids = ids;
         a->cap = cap;
     }
     a->ids[a->n++] = row->content;
     return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void once_each(struct apply_job *a)
+{
+    a->versions = a->n;
+    a->n = 0;
+    if (a->versions > 0)
+        qsort(a->ids, a->versions, sizeof(*a->ids), by_number);
+    for (uint64_t i = 0; i < a->versions; i++)
+        if (i == 0 || a->ids[i] != a->ids[i - 1])
+            a->ids[a->n++] = a->ids[i];
 }
 
 static enum err_code apply_one(struct cache *c, enum cache_action action, int64_t id, uint64_t *changed, struct err *e)
@@ -207,13 +229,16 @@ static void apply_after(struct cache *c, struct job *j, bool committed)
     cond_signal(&a->ended);
 }
 
-enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action action, uint64_t *n, struct err *e)
+enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action action, struct cache_applied *out, struct err *e)
 {
     struct apply_job a = {.job = {.in = apply_in, .after = apply_after}, .action = action, .prefix = prefix};
     lock_init(&a.lock, "cache command", LOCK_LEAF);
     cond_init(&a.ended);
     enum err_code code = cache_each(c, prefix, collect, &a, e);
+    if (!code && a.short_of_memory)
+        code = err_set(e, ERR_NOMEM, "no memory for a list");
     if (!code) {
+        once_each(&a);
         (void)job_post(c, &a.job);
         lock_take(&a.lock);
         while (!a.done)
@@ -227,6 +252,6 @@ enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action
     lock_release(&a.lock);
     free(a.ids);
     if (!code)
-        *n = a.changed;
+        *out = (struct cache_applied){.versions = a.versions, .changed = a.changed, .kept = a.n - a.changed};
     return code;
 }

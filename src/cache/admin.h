@@ -19,8 +19,9 @@ enum err_code cache_each(struct cache *c, const char *prefix, bool (*fn)(void *a
                          struct err *e) MUST_CHECK;
 
 /* Checks every byte that is held of the version, whatever is remembered of earlier checks. `*bytes` is what was good, `*bad` the
- * chunks that were not: these are not held any more. */
-void cache_verify(struct cache *c, const struct cache_version *v, uint64_t *bytes, uint64_t *bad);
+ * chunks that were not: these are not held any more. seen(arg, n), which may be NULL: `n` bytes more were looked at. */
+void cache_verify(struct cache *c, const struct cache_version *v, void (*seen)(void *arg, uint64_t n), void *arg, uint64_t *bytes,
+                  uint64_t *bad);
 
 enum cache_action {
     CACHE_PIN,   /* not to be evicted for want of room */
@@ -29,7 +30,14 @@ enum cache_action {
     CACHE_CLEAR, /* so does what is pinned */
 };
 
-/* Does it to the contents of all versions below the prefix; `*n` gets how many contents that changed. */
-enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action action, uint64_t *n, struct err *e) MUST_CHECK;
+struct cache_applied {
+    uint64_t versions; /* below the prefix */
+    uint64_t changed;  /* contents that it changed */
+    uint64_t kept;     /* contents that it did not: pinned (or not) already; not evicted, because pinned */
+};
+
+/* Does it to the contents of all versions below the prefix. */
+enum err_code cache_apply(struct cache *c, const char *prefix, enum cache_action action, struct cache_applied *out,
+                          struct err *e) MUST_CHECK;
 
 #endif

@@ -56,12 +56,18 @@ static enum err_code plan_inline(struct cache *c, struct cache_block *b, const u
     return code;
 }
 
-static enum err_code plan_part(struct cache *c, struct cache_entry *n, struct err *e)
+static enum err_code add_part(struct cache *c, struct cache_entry *n, struct err *e)
 {
     struct db_stmt *s = db_use(c->db, SQL_ADD_CONTENT);
     db_bind_int(s, 1, (int64_t)n->size);
     enum err_code code = db_step(c->db, s, NULL, e);
     n->planned = db_last_id(c->db);
+    return code;
+}
+
+static enum err_code plan_part(struct cache *c, struct cache_entry *n, struct err *e)
+{
+    enum err_code code = add_part(c, n, e);
     return code ? code : index_put_version(c, n, n->planned, e);
 }
 
@@ -77,9 +83,11 @@ static enum err_code plan_salvage(struct cache *c, struct cache_entry *n, struct
 {
     enum err_code code = space_fits(c, held_bytes(n) + CACHE_CHUNK, &n->planned_copy, e);
     if (!code)
-        code = plan_part(c, n, e);
+        code = add_part(c, n, e);
     if (!code)
         code = index_repoint(c, n->content, n->planned, e);
+    if (!code)
+        code = index_put_version(c, n, n->planned, e);
     if (!code)
         code = content_gone(c, n->content, e);
     if (!code && n->planned_copy)

@@ -190,7 +190,7 @@ enum sql {
     SQL_ADD_CONTENT, SQL_ADD_INLINE, SQL_PUT_VERSION, SQL_PUT_ORIGIN, SQL_PUT_GROUP, SQL_DROP_GROUPS, SQL_RESERVE, SQL_RECORD,
     SQL_STAMP, SQL_PROMOTE, SQL_VERSIONS_OF, SQL_DROP_VERSIONS, SQL_DROP_CONTENT, SQL_GONE, SQL_GONES, SQL_TOUCH,
     SQL_VICTIMS, SQL_SPACE, SQL_TICK, SQL_BY_HASH, SQL_BY_SIZE, SQL_HAS_SIZE, SQL_SET_MD5, SQL_PUT_NOTE, SQL_GET_NOTE, SQL_HAS_NOTE, SQL_TOUCH_NOTE,
-    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_VERSION_CONTENT, SQL_PAGE, SQL_PIN, SQL_MAY_GO, SQL_COUNT
+    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_VERSION_CONTENT, SQL_PAGE, SQL_PIN, SQL_KEEP_PIN, SQL_MAY_GO, SQL_COUNT
 };
 extern const char *const index_sql[SQL_COUNT];
 /* Whether the statement, which `bind` gives its parameters, finds a row. False where the index cannot be asked, or `c` is NULL. */
@@ -203,7 +203,7 @@ void index_bind_name(struct db_stmt *s, int64_t origin, const char *key, const c
 int64_t index_guard(int64_t origin, const char *key, const char *etag, uint64_t size, int64_t content);
 /* Says that the version has the content; the one it had goes, unless other versions have it. Inside a transaction. */
 enum err_code index_put_version(struct cache *c, const struct cache_entry *n, int64_t content, struct err *e) MUST_CHECK;
-/* All versions of content `from` have `to` now. */
+/* All versions of content `from` have `to` now, which is pinned where that was. */
 enum err_code index_repoint(struct cache *c, int64_t from, int64_t to, struct err *e) MUST_CHECK;
 /* A statement with one or two numbers for parameters and no result. */
 enum err_code index_do(struct cache *c, enum sql which, int64_t a, int64_t b, struct err *e) MUST_CHECK;

@@ -91,6 +91,9 @@ enum err_code index_put_version(struct cache *c, const struct cache_entry *n, in
 
 enum err_code index_repoint(struct cache *c, int64_t from, int64_t to, struct err *e)
 {
+    enum err_code pin = index_do(c, SQL_KEEP_PIN, from, to, e);
+    if (pin)
+        return pin;
     while (from != to) {
         bool row = false;
         struct db_stmt *s = db_use(c->db, SQL_VERSIONS_OF);

@@ -113,6 +113,7 @@ const char *const index_sql[SQL_COUNT] = {
                  " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3 AND v.origin <> 0"
                  " ORDER BY v.origin, v.key, v.etag, v.size LIMIT ?5",
     [SQL_PIN] = "UPDATE content SET pinned = ?2 WHERE id = ?1 AND state < 3 AND pinned <> ?2",
+    [SQL_KEEP_PIN] = "UPDATE content SET pinned = 1 WHERE id = ?2 AND state < 3 AND (SELECT pinned FROM content WHERE id = ?1)",
     [SQL_MAY_GO] = "SELECT 1 FROM content WHERE id = ?1 AND state < 3 AND (pinned = 0 OR ?2)",
     [SQL_STATE] = "SELECT epoch, swept FROM state",
     [SQL_SWEPT] = "UPDATE state SET swept = 1",

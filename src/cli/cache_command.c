@@ -2,50 +2,42 @@
 
 #include "cache/admin.h"
 #include "cli/cache_dir.h"
+#include "cli/cache_warm.h"
 #include "cli/config.h"
-#include "cli/mounts.h"
-#include "util/clock.h"
+#include "cli/plain.h"
+#include "cli/meter.h"
 #include "util/json.h"
 #include "util/log.h"
 #include "util/str.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DRAIN_MS    60000
-#define PROGRESS_MS 200
+#define DRAIN_MS 60000
 
 struct work {
     const struct cache_request *r;
     struct cache *cache;
-    uint64_t files, bytes, bad, all_files, all_bytes;
-    uint64_t shown_ms;
+    struct meter shown;
+    uint64_t bytes, bad; /* right ones; pieces */
     unsigned rows;
 };
-
-/* One line that is written over, on a terminal only. */
-static void progress(struct work *w, bool last)
-{
-    uint64_t now = clock_mono_ms();
-    if (w->r->json || !isatty(STDERR_FILENO) || (!last && now < w->shown_ms + PROGRESS_MS))
-        return;
-    w->shown_ms = now;
-    unsigned part = w->all_bytes ? (unsigned)(w->bytes * 30 / w->all_bytes) : 30;
-    fprintf(stderr, "\r[%.*s%*s] %llu of %llu files, %llu of %llu MiB%s", (int)(part > 30 ? 30 : part),
-            "##############################", (int)(30 - (part > 30 ? 30 : part)), "", (unsigned long long)w->files,
-            (unsigned long long)w->all_files, (unsigned long long)(w->bytes >> 20), (unsigned long long)(w->all_bytes >> 20),
-            last ? "\n" : "");
-}
 
 static int failed(const struct cache_request *r, const char *text)
 {
     fprintf(stderr, "awsfs: cache %s: %s\n", r->command, text);
+    return r->fail_status;
+}
+
+/* What is named is not held. */
+static int nothing(const struct cache_request *r)
+{
+    fprintf(stderr, "awsfs: cache %s: nothing of %s is in the cache%s\n", r->command, r->what,
+            strcmp(r->command, "pin") == 0 ? "; what is read, or awsfs cache warm, brings it there" : "");
     return r->fail_status;
 }
 
@@ -67,12 +59,14 @@ static bool show_row(void *arg, const struct cache_row *row)
                  row->whole ? "true" : "false", row->pinned ? "true" : "false");
         fputs(buf_str(&line), stdout);
     } else {
-        printf("%14llu %3llu%% %c %s\n", (unsigned long long)row->version.size,
+        printf("%14llu %3llu%% %c ", (unsigned long long)row->version.size,
                row->whole ? 100 : (unsigned long long)(row->disk * 100 / (row->version.size ? row->version.size : 1) % 100),
-               row->pinned ? 'P' : ' ', row->version.key);
+               row->pinned ? 'P' : ' ');
+        print_plain(stdout, row->version.key);
+        putchar('\n');
     }
-    w->files++;
-    w->bytes += row->version.size;
+    w->shown.all_files++;
+    w->shown.all_bytes += row->version.size;
     return true;
 }
 
@@ -87,8 +81,8 @@ static int show(struct work *w, const char *prefix)
     if (w->r->json)
         fputs("]}\n", stdout);
     else
-        printf("%llu objects of %llu bytes; the cache takes %llu bytes\n", (unsigned long long)w->files,
-               (unsigned long long)w->bytes, (unsigned long long)s.used);
+        printf("%llu objects of %llu bytes; the cache takes %llu bytes\n", (unsigned long long)w->shown.all_files,
+               (unsigned long long)w->shown.all_bytes, (unsigned long long)s.used);
     return code ? failed(w->r, e.msg) : 0;
 }
 
@@ -97,22 +91,31 @@ static int show(struct work *w, const char *prefix)
 static bool count_row(void *arg, const struct cache_row *row)
 {
     struct work *w = arg;
-    w->all_files++;
-    w->all_bytes += row->whole ? row->version.size : row->disk;
+    w->shown.all_files++;
+    w->shown.all_bytes += row->whole ? row->version.size : row->disk;
     return true;
+}
+
+static void checked(void *arg, uint64_t n)
+{
+    struct work *w = arg;
+    w->shown.bytes += n;
+    meter_show(&w->shown);
 }
 
 static bool verify_row(void *arg, const struct cache_row *row)
 {
     struct work *w = arg;
     uint64_t bytes, bad;
-    cache_verify(w->cache, &row->version, &bytes, &bad);
-    w->files++;
+    cache_verify(w->cache, &row->version, checked, w, &bytes, &bad);
+    w->shown.files++;
     w->bytes += bytes;
     w->bad += bad;
-    if (bad && !w->r->json)
-        printf("%s: %llu pieces are bad, they will be fetched again\n", row->version.key, (unsigned long long)bad);
-    progress(w, false);
+    if (bad && !w->r->json) {
+        meter_pause(&w->shown);
+        print_plain(stdout, row->version.key);
+        printf(": %llu pieces are bad, they will be fetched again\n", (unsigned long long)bad);
+    }
     return true;
 }
 
@@ -120,13 +123,17 @@ static int verify(struct work *w, const char *prefix)
 {
     struct err e = ERR_INIT;
     enum err_code code = cache_each(w->cache, prefix, count_row, w, &e);
+    if (!code && *prefix && w->shown.all_files == 0)
+        return nothing(w->r);
     if (!code)
         code = cache_each(w->cache, prefix, verify_row, w, &e);
-    if (code)
+    if (code) {
+        meter_pause(&w->shown);
         return failed(w->r, e.msg);
-    progress(w, true);
+    }
+    meter_end(&w->shown);
     printf(w->r->json ? "{\"objects\":%llu,\"bytes\":%llu,\"bad\":%llu}\n" : "%llu objects, %llu bytes are right, %llu pieces were bad\n",
-           (unsigned long long)w->files, (unsigned long long)w->bytes, (unsigned long long)w->bad);
+           (unsigned long long)w->shown.files, (unsigned long long)w->bytes, (unsigned long long)w->bad);
     return w->bad ? w->r->fail_status : 0;
 }
 
@@ -134,74 +141,22 @@ static int verify(struct work *w, const char *prefix)
 
 static int apply(struct work *w, const char *prefix, enum cache_action action)
 {
+    static const char *const done[] = {[CACHE_PIN] = "pinned", [CACHE_UNPIN] = "unpinned", [CACHE_EVICT] = "removed", [CACHE_CLEAR] = "removed"};
+    static const char *const kept[] = {[CACHE_PIN] = "were pinned already", [CACHE_UNPIN] = "were not pinned",
+                                       [CACHE_EVICT] = "are pinned and stay", [CACHE_CLEAR] = "were gone"};
     struct err e = ERR_INIT;
-    uint64_t n = 0;
+    struct cache_applied n = {0};
     if (cache_apply(w->cache, prefix, action, &n, &e) != ERR_OK)
         return failed(w->r, e.msg);
-    printf(w->r->json ? "{\"contents\":%llu}\n" : "%llu contents\n", (unsigned long long)n);
+    if (n.versions == 0 && *prefix && (action == CACHE_PIN || action == CACHE_UNPIN))
+        return nothing(w->r);
+    if (w->r->json)
+        printf("{\"contents\":%llu,\"kept\":%llu}\n", (unsigned long long)n.changed, (unsigned long long)n.kept);
+    else if (n.kept > 0)
+        printf("%llu contents %s; %llu %s\n", (unsigned long long)n.changed, done[action], (unsigned long long)n.kept, kept[action]);
+    else
+        printf("%llu contents %s\n", (unsigned long long)n.changed, done[action]);
     return 0;
-}
-
-/* ---- warm: what is read through the mount is cached by it */
-
-static struct work *warming; /* nftw() has no argument for its callback */
-static bool counting;
-
-static int warm_one(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-    struct work *w = warming;
-    char buf[128 * 1024];
-    if (type != FTW_F || !S_ISREG(st->st_mode))
-        return 0;
-    if (counting) {
-        w->all_files++;
-        w->all_bytes += (uint64_t)st->st_size;
-        return 0;
-    }
-    CLEANUP(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : 1;
-    while (n > 0) {
-        n = read(fd, buf, sizeof(buf));
-        w->bytes += n > 0 ? (uint64_t)n : 0;
-        progress(w, false);
-    }
-    w->files += n == 0;
-    w->bad += n < 0;
-    if (n < 0)
-        fprintf(stderr, "awsfs: cache warm: %s: %s\n", path, strerror(errno));
-    return 0;
-}
-
-static bool is_in_a_mount(const char *path)
-{
-    CLEANUP(free) char *at = realpath(path, NULL);
-    CLEANUP(free) struct mount_entry *m = malloc(sizeof(*m));
-    bool found = false;
-    while (at && m && *at && !(found = mounts_find(at, m)))
-        *strrchr(at, '/') = '\0';
-    return found && strcmp(m->type, "fuse.awsfs") == 0;
-}
-
-static int warm(struct work *w)
-{
-    if (!w->r->what)
-        return failed(w->r, "which? awsfs cache warm PATH, in a mount");
-    if (access(w->r->what, F_OK) == 0 && !is_in_a_mount(w->r->what)) {
-        fprintf(stderr, "awsfs: cache warm: %s is in no mount of awsfs\n", w->r->what);
-        return w->r->fail_status;
-    }
-    warming = w;
-    for (int pass = 0; pass < 2; pass++) {
-        counting = pass == 0;
-        if (nftw(w->r->what, warm_one, 32, FTW_PHYS | FTW_MOUNT) != 0) {
-            fprintf(stderr, "awsfs: cache warm: %s: %s\n", w->r->what, strerror(errno));
-            return w->r->fail_status;
-        }
-    }
-    progress(w, true);
-    printf(w->r->json ? "{\"files\":%llu,\"bytes\":%llu,\"failed\":%llu}\n" : "%llu files of %llu bytes were read, %llu failed\n",
-           (unsigned long long)w->files, (unsigned long long)w->bytes, (unsigned long long)w->bad);
-    return w->bad ? w->r->fail_status : 0;
 }
 
 /* ---- */
@@ -232,7 +187,7 @@ static enum err_code read_options(const struct cache_request *r, struct options 
 
 static int open_and_run(const struct cache_request *r, const struct options *o, const char *prefix)
 {
-    struct work w = {.r = r};
+    struct work w = {.r = r, .shown.quiet = r->json};
     struct err e = ERR_INIT;
     struct stat st;
     char dir[PATH_MAX];
@@ -268,18 +223,16 @@ int cache_command_run(const struct cache_request *r)
         fprintf(stderr, "awsfs: cache %s: unknown; there are show, verify, warm, pin, unpin, evict and clear\n", r->command);
         return r->usage_status;
     }
-    if (strcmp(r->command, "warm") == 0) {
-        struct work w = {.r = r};
-        return warm(&w);
-    }
+    if (strcmp(r->command, "warm") == 0)
+        return cache_warm(r);
     const char *prefix = r->what ? r->what : "";
     if (r->what && !str_starts(r->what, "s3://")) {
         fprintf(stderr, "awsfs: cache %s: %s is no s3://bucket/prefix\n", r->command, r->what);
         return r->usage_status;
     }
     prefix += r->what ? strlen("s3://") : 0;
-    if (!*prefix && (strcmp(r->command, "pin") == 0 || strcmp(r->command, "evict") == 0)) {
-        fprintf(stderr, "awsfs: cache %s: of what? s3://bucket/prefix is missing\n", r->command);
+    if (!r->what && (strcmp(r->command, "pin") == 0 || strcmp(r->command, "evict") == 0)) {
+        fprintf(stderr, "awsfs: cache %s: of what? s3://bucket/prefix is missing (s3:// is all of it)\n", r->command);
         return r->usage_status;
     }
     int status = r->usage_status;

@@ -5,6 +5,7 @@
 #include "cli/journal_find.h"
 #include "cli/journal_retry.h"
 #include "cli/options.h"
+#include "cli/plain.h"
 #include "cli/state.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -32,17 +33,6 @@ static int failed(const struct journal_request *r, const char *text)
 {
     fprintf(stderr, "awsfs: journal %s: %s\n", r->command, text);
     return r->fail_status;
-}
-
-/* Keys come from anywhere: nothing of them commands the terminal. */
-static void print_plain(FILE *out, const char *s)
-{
-    for (; *s; s++) {
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            fprintf(out, "\\x%02x", (unsigned char)*s);
-        else
-            fputc(*s, out);
-    }
 }
 
 /* ---- list */

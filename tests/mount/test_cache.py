@@ -267,68 +267,6 @@ def test_parameters_never_reach_the_cache(moto, mount):
     assert not list(disk.cache.rglob("*"))
 
 
-def command(disk, *words, status=0):
-    result = subprocess.run([disk.binary, "cache", *words, "-o", "cache=%s" % disk.cache, "--json"], capture_output=True,
-                            text=True, check=False)
-    assert result.returncode == status, result.stderr
-    return json.loads(result.stdout)
-
-
-@pytest.mark.parametrize("on", ["mounted", "unmounted"])
-def test_the_commands_show_check_pin_and_remove(origin, filled, on):
-    disk = filled()
-    if on == "unmounted":
-        disk.umount()
-    shown = {v["key"].partition("/")[2]: v for v in command(disk, "show")["versions"]}
-    assert {k: v["size"] for k, v in shown.items()} == {k: len(v) for k, v in FILES.items()}
-    assert all(v["whole"] and not v["pinned"] for v in shown.values())
-    assert command(disk, "verify") == {"objects": 4, "bytes": sum(map(len, FILES.values())), "bad": 0}
-    assert command(disk, "pin", disk.source + "/large") == {"contents": 1}
-    assert command(disk, "evict", disk.source) == {"contents": 3}
-    assert [v["pinned"] for v in command(disk, "show")["versions"]] == [True]
-    assert command(disk, "clear") == {"contents": 1}
-    assert command(disk, "show")["versions"] == []
-    if on == "mounted":
-        wait_until(lambda: not cache_files(disk))
-        all_right(disk)
-
-
-def test_verify_finds_what_is_bad_and_it_is_fetched_again(origin, filled):
-    disk = filled({"large": FILES["large"]})
-    disk.umount()
-    (file,) = cache_files(disk)
-    before = file.stat()
-    body = bytearray(file.read_bytes())
-    body[3 * MIB] ^= 1
-    file.write_bytes(body)
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert command(disk, "verify", status=1)["bad"] == 1
-    disk.start()
-    assert read(disk / "large") == FILES["large"]
-    assert gets(origin) == 1
-
-
-def test_warm_reads_a_directory_into_the_cache(origin, bucket, mount):
-    witness = bucket(origin)
-    for i in range(5):
-        witness.put("dir/f%d" % i, pattern(70_000 + i, i))
-    disk = mount(witness, attrs="list")
-    result = subprocess.run([disk.binary, "cache", "warm", disk / "dir", "--json"], capture_output=True, text=True, check=True)
-    assert json.loads(result.stdout) == {"files": 5, "bytes": 350_010, "failed": 0}
-    disk.remount()
-    origin.reset_counts()
-    assert all((disk / "dir" / ("f%d" % i)).read_bytes() == pattern(70_000 + i, i) for i in range(5))
-    assert gets(origin) == 0
-
-
-@pytest.mark.parametrize("words, said", [(["frob"], "show, verify, warm"), (["pin"], "s3://bucket/prefix is missing"),
-                                         (["show", "/tmp"], "is no s3://bucket/prefix"), ([], "is missing after cache"),
-                                         (["show", "-o", "cache=/nonexistent"], "/nonexistent: No such file")])
-def test_a_malformed_cache_command_is_one_line(words, said):
-    result = subprocess.run([program(), "cache", *words], capture_output=True, text=True, check=False)
-    assert result.returncode != 0 and said in result.stderr and len(result.stderr.splitlines()) == 1
-
-
 @pytest.mark.parametrize("option", ["cache", "state"])
 def test_a_directory_of_something_else_is_left_as_it_is(origin, bucket, tmp_path, option):
     place, mnt = tmp_path / "like-etc", tmp_path / "mnt"
@@ -343,12 +281,6 @@ def test_a_directory_of_something_else_is_left_as_it_is(origin, bucket, tmp_path
                                 capture_output=True, text=True, check=False)
         assert result.returncode == 1 and str(place) in result.stderr
     assert place.stat().st_mode & 0o777 == 0o755 and [p.name for p in place.iterdir()] == ["passwd"]
-
-
-def test_warm_refuses_what_is_in_no_mount(tmp_path):
-    (tmp_path / "f").write_text("here")
-    result = subprocess.run([program(), "cache", "warm", tmp_path], capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and "in no mount of awsfs" in result.stderr and not result.stdout
 
 
 def test_two_mounts_share_one_cache(origin, filled, mount):

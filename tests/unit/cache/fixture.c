@@ -43,6 +43,13 @@ struct cache *open_cache(uint64_t size)
     return c;
 }
 
+struct cache *open_filled(uint64_t size, const struct cache_version *v)
+{
+    struct cache *c = open_cache(size);
+    fill(c, v, 1);
+    return c;
+}
+
 void settle(struct cache *c)
 {
     assert_true(cache_drain(c, 60000));

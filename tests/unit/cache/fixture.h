@@ -14,6 +14,8 @@ int scratch_setup(void **state);
 int scratch_teardown(void **state);
 
 struct cache *open_cache(uint64_t size);
+/* With all of the version in it, of seed 1. */
+struct cache *open_filled(uint64_t size, const struct cache_version *v);
 /* With nothing pending. */
 void settle(struct cache *c);
 void close_cache(struct cache *c); /* settled */

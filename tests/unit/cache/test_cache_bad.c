@@ -24,10 +24,8 @@ static struct cache_version v;
 
 static struct cache *filled(void)
 {
-    struct cache *c = open_cache(SIZE);
     v = version_of("a", "e1", CHUNKS * CACHE_CHUNK);
-    fill(c, &v, 1);
-    return c;
+    return open_filled(SIZE, &v);
 }
 
 static struct cache *reopened(struct cache *c)
@@ -127,7 +125,7 @@ static void what_one_finds_damaged_the_others_who_have_it_open_check_again(void 
     struct cache_entry *n = cache_entry_get(c, &v), *m = cache_entry_get(c, &w);
     assert_true(cache_entry_fd(n) >= 0);
     assert_true(cache_entry_fd(m) >= 0);
-    cache_verify(other, &w, &bytes, &bad);
+    cache_verify(other, &w, NULL, NULL, &bytes, &bad);
     assert_int_equal(bad, 1);
     assert_int_equal(cache_entry_fd(n), -1);
     assert_int_equal(cache_entry_fd(m), -1);

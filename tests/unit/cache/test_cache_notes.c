@@ -172,13 +172,13 @@ static void what_an_administrator_removes_takes_its_notes_along(void **state)
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
         struct cache *c = open_cache(SIZE);
         struct err e = ERR_INIT;
-        uint64_t changed;
+        struct cache_applied n;
         for (unsigned i = 0; i < 4; i++) {
             struct cache_version v = version_of(keys[i], "e1", 7);
             note(c, &v, 1, "mode");
         }
         settle(c);
-        assert_int_equal(cache_apply(c, rows[r].prefix, rows[r].action, &changed, &e), ERR_OK);
+        assert_int_equal(cache_apply(c, rows[r].prefix, rows[r].action, &n, &e), ERR_OK);
         for (unsigned i = 0; i < 4; i++) {
             struct cache_version v = version_of(keys[i], "e1", 7);
             assert_int_equal(cache_note_has(c, v.origin, keys[i]), rows[r].stay >> i & 1);

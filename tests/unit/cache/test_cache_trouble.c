@@ -29,10 +29,8 @@ static struct cache_version v;
 
 static struct cache *filled(void)
 {
-    struct cache *c = open_cache(SIZE);
     v = version_of("a", "e1", CHUNKS * CACHE_CHUNK);
-    fill(c, &v, 1);
-    return c;
+    return open_filled(SIZE, &v);
 }
 
 /* What is put is kept again, at the latest when the back-off is over. */
