@@ -171,6 +171,14 @@ static enum err_code property_prepare(struct vfs *v, struct inode *i, const char
     return code;
 }
 
+/* What was emptied and not yet filled again, or only by a write that was refused, is never sent to a store without empty objects: a
+ * property is then of what is there. */
+static bool waits_for_content(struct vfs *v, const struct inode *i)
+{
+    LOCK_SCOPE(&v->tree);
+    return !vfs_has(v, STORE_EMPTY_REFUSED) || !active_dirty(i->active) || i->size > 0;
+}
+
 static enum err_code property_set(struct vfs *v, struct inode *i, const char *property, const void *value, size_t size,
                                   const struct vfs_caller *c, struct err *e)
 {
@@ -180,7 +188,7 @@ static enum err_code property_set(struct vfs *v, struct inode *i, const char *pr
     if (prepare)
         return property_prepare(v, i, property, value, size, e);
     enum err_code code = look_always(v, i, c, e);
-    if (!code)
+    if (!code && waits_for_content(v, i))
         code = send_wait(v, i, true, c, e);
     if (code)
         return code;

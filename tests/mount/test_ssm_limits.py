@@ -108,6 +108,19 @@ def test_names_values_and_labels_at_their_limits_are_taken(origin, mount):
     assert errno_of(os.setxattr, disk / "large", "user.ssm.label." + "l" * 101, b"1") == errno.EINVAL
 
 
+def test_what_a_refused_write_emptied_keeps_its_versions_and_their_labels(on_origin):
+    """The program that wrote too much has emptied the file, and may not have closed it yet."""
+    disk = on_origin({"p": "one"}, ssm_type="String")
+    with open(disk / "p", "wb", buffering=0) as f:
+        assert errno_of(f.write, b"y" * 8193) == errno.EFBIG
+        os.setxattr(disk / "p", "user.ssm.label.live", b"1")
+        os.setxattr(disk / "p", "user.ssm.tag.team", b"blue")
+        os.setxattr(disk / "p", "user.ssm.description", b"of p")
+        assert errno_of(os.setxattr, disk / "p", "user.ssm.label.live", b"9") == errno.ENOENT
+    assert (disk / "p@live").read_text() == "one" == disk.parameters.get("p")
+    assert disk.parameters.describe("p")["Description"] == "of p"
+
+
 def test_two_mounts_that_write_one_parameter_lose_no_value_unseen(origin, mount):
     origin.parameters(gets_per_s=0)
     parameters = Parameters(origin).plant({"p": "base"})
