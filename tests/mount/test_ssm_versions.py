@@ -4,11 +4,12 @@ import json
 import os
 import stat
 import subprocess
+import threading
 
 import pytest
 
 from support.buckets import Parameters
-from support.work import errno_of
+from support.work import errno_of, wait_until
 
 
 def label(disk, name, version, *labels):
@@ -146,6 +147,30 @@ def test_what_is_no_label_is_refused_before_a_request(tree, recorder, value):
     assert errno_of(os.setxattr, disk / "p@1", "user.ssm.labels", value) == errno.EINVAL
     assert errno_of(os.setxattr, disk / "p", "user.ssm.label.x", b"one") == errno.EINVAL
     assert recorder.operations() == []
+
+
+@pytest.mark.parametrize("attribute_name", ["label.live", "labels"])
+def test_a_label_whose_removal_was_not_answered_is_removed(origin, on_origin, attribute_name):
+    """The request is sent again, and the service says then that the label is not there."""
+    disk = on_origin({"p": "one"})
+    label(disk, "p", 1, "live")
+    origin.fault("execute_then_reset", kind="UnlabelParameterVersion", count=1)
+    os.removexattr(disk / ("p" if attribute_name == "label.live" else "p@1"), "user.ssm." + attribute_name)
+    assert labels_of(disk, "p") == {} and errno_of(os.stat, disk / "p@live") == errno.ENOENT
+
+
+def test_a_label_that_others_move_while_it_is_removed_is_removed_all_the_same(origin, on_origin):
+    disk = on_origin({"p": "one"})
+    disk.parameters.put("p", "two")
+    label(disk, "p", 1, "live")
+    origin.fault("hang", kind="UnlabelParameterVersion", count=1)
+    removal = threading.Thread(target=os.removexattr, args=(disk / "p", "user.ssm.label.live"))
+    removal.start()
+    wait_until(lambda: "UnlabelParameterVersion" in origin.requests(), 20)
+    label(disk, "p", 2, "live")
+    origin.release()
+    removal.join()
+    assert labels_of(disk, "p") == {}
 
 
 def test_a_new_version_shows_at_once_among_the_versions(tree):

@@ -20,6 +20,7 @@
 #include <strings.h>
 
 #define ONE "label."
+#define MOVED_MAX 4
 
 bool labels_known(const char *name)
 {
@@ -73,9 +74,11 @@ static enum err_code parse(const char *value, size_t len, struct labels *out, st
     return ERR_OK;
 }
 
+/* `invalid` gets how many of the labels the service did not take. */
 static enum err_code send(struct ssm *s, const char *op, const char *name, int64_t number, const struct labels *l,
-                          const struct store_call *call, struct err *e)
+                          const struct store_call *call, size_t *invalid, struct err *e)
 {
+    *invalid = 0;
     if (l->n == 0)
         return ERR_OK;
     const char *texts[SSM_LABELS_MAX];
@@ -90,9 +93,25 @@ static enum err_code send(struct ssm *s, const char *op, const char *name, int64
     CLEANUP(json_doc_free) struct json_doc *doc = json_parse(buf_str(&reply.body), reply.body.len, e);
     if (doc == NULL)
         return err_set(e, ERR_PROTO, "%s %s: the reply is no JSON (request %s)", op, name, reply.request_id);
-    if (json_len(json_get(json_root(doc), "InvalidLabels")) > 0)
-        return err_set(e, ERR_INVAL, "%s %s: the service refuses one of the labels", op, name);
+    *invalid = json_len(json_get(json_root(doc), "InvalidLabels"));
     return ERR_OK;
+}
+
+static enum err_code put_on(struct ssm *s, const char *name, int64_t number, const struct labels *l, const struct store_call *call,
+                            struct err *e)
+{
+    size_t invalid;
+    enum err_code code = send(s, "LabelParameterVersion", name, number, l, call, &invalid, e);
+    if (code == ERR_OK && invalid > 0)
+        return err_set(e, ERR_INVAL, "LabelParameterVersion %s: the service refuses one of the labels", name);
+    return code;
+}
+
+/* *gone: what was not on that version, which is also what a request says that is sent again because its first answer was lost. */
+static enum err_code take_off(struct ssm *s, const char *name, int64_t number, const struct labels *l, const struct store_call *call,
+                              size_t *gone, struct err *e)
+{
+    return send(s, "UnlabelParameterVersion", name, number, l, call, gone, e);
 }
 
 /* The parameter that a key is about, and its version unless *number has it: the one that is there now, or what the key says. */
@@ -146,12 +165,13 @@ static enum err_code set_all(struct ssm *s, const char *key, const struct labels
     without(&now, wanted, &less);
     /* New ones first, so that a failure leaves too many and not too few, unless there is no room. */
     bool first = now.n + more.n <= SSM_LABELS_MAX;
+    size_t gone;
     if (first)
-        code = send(s, "LabelParameterVersion", name.text, number, &more, call, e);
+        code = put_on(s, name.text, number, &more, call, e);
     if (code == ERR_OK)
-        code = send(s, "UnlabelParameterVersion", name.text, number, &less, call, e);
+        code = take_off(s, name.text, number, &less, call, &gone, e);
     if (code == ERR_OK && !first)
-        code = send(s, "LabelParameterVersion", name.text, number, &more, call, e);
+        code = put_on(s, name.text, number, &more, call, e);
     return code;
 }
 
@@ -174,6 +194,28 @@ static enum err_code version_of(struct ssm *s, const char *key, const char *labe
     return code == ERR_OK || why.code == ERR_OK ? code : err_copy(e, &why);
 }
 
+/* From whatever version it is on: it may be moved between the two requests. */
+static enum err_code remove_one(struct ssm *s, const char *key, const struct labels *one, const struct store_call *call,
+                                struct err *e)
+{
+    struct err why = ERR_INIT;
+    for (int times = 0; times < MOVED_MAX; times++) {
+        struct ssm_name name;
+        int64_t number = 0;
+        size_t gone;
+        enum err_code code = version_of(s, key, one->text[0], call, &name, &number, &why);
+        if (code == ERR_NO_ATTR && times > 0)
+            return ERR_OK;
+        if (code == ERR_OK)
+            code = take_off(s, name.text, number, one, call, &gone, &why);
+        if (code != ERR_OK)
+            return err_copy(e, &why);
+        if (gone == 0)
+            return ERR_OK;
+    }
+    return err_set(e, ERR_CONFLICT, "%s: others move the label %s", key, one->text[0]);
+}
+
 static enum err_code set_one(struct ssm *s, const char *key, const char *label, const char *value, size_t len,
                              const struct store_call *call, struct err *e)
 {
@@ -185,10 +227,8 @@ static enum err_code set_one(struct ssm *s, const char *key, const char *label, 
         code = err_set(e, ERR_INVAL, "\"%s\" is no label", label);
     if (code != ERR_OK)
         return code;
-    if (value == NULL) {
-        code = version_of(s, key, label, call, &name, &number, e);
-        return code == ERR_OK ? send(s, "UnlabelParameterVersion", name.text, number, &one, call, e) : code;
-    }
+    if (value == NULL)
+        return remove_one(s, key, &one, call, e);
     char digits[24];
     snprintf(digits, sizeof(digits), "%.*s", (int)(len < sizeof(digits) ? len : 0), value);
     if (!str_parse_i64(digits, &number) || number < 1)
@@ -196,7 +236,7 @@ static enum err_code set_one(struct ssm *s, const char *key, const char *label, 
     code = ssm_name_for_read(s->path, key, &name, e);
     if (code == ERR_OK && (name.selector || ssm_is_public(key)))
         return err_set(e, ERR_PERM, "%s: only the parameter itself has %s%s", key, ONE, label);
-    return code == ERR_OK ? send(s, "LabelParameterVersion", name.text, number, &one, call, e) : code;
+    return code == ERR_OK ? put_on(s, name.text, number, &one, call, e) : code;
 }
 
 enum err_code labels_set(struct ssm *s, const char *key, const char *property, const char *value, size_t len,
