@@ -106,8 +106,6 @@ static bool has_indicator(const char *s, size_t len)
 {
     if (strchr("*&[{}],!|>%'\"@ `", s[0]) != NULL || s[len - 1] == ':' || s[len - 1] == ' ')
         return true;
-    if (s[0] == '?' && (len == 1 || s[1] == ' '))
-        return true;
     for (size_t i = 0; i < len; i++) {
         bool before_space = i + 1 < len && s[i + 1] == ' ';
         if (s[i] == '#' || s[i] == '\\' || ((s[i] == ':' || s[i] == '-') && before_space))
@@ -124,6 +122,12 @@ static bool must_be_escaped(unsigned c)
            (c & 0xfffe) == 0xfffe;
 }
 
+/* Other blanks than that of ASCII: in quotes chamber's library has them as their number. */
+static bool is_blank(unsigned c)
+{
+    return c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
 static bool is_visible(const char *s, size_t len, const char *besides)
 {
     for (size_t i = 0, bytes; i < len; i += bytes) {
@@ -134,9 +138,15 @@ static bool is_visible(const char *s, size_t len, const char *besides)
     return true;
 }
 
-static bool is_plain(const char *s, size_t len)
+/* What chamber's library would not put in quotes. */
+static bool is_bare(const char *s, size_t len)
 {
     return len > 0 && !is_word(s, len) && !is_number(s, len) && !is_date(s, len) && !has_indicator(s, len);
+}
+
+static bool is_plain(const char *s, size_t len)
+{
+    return is_bare(s, len) && !(s[0] == '?' && (len == 1 || s[1] == ' '));
 }
 
 /* A literal block takes its indentation from its first line that is not empty. */
@@ -145,7 +155,7 @@ static bool is_block(const char *s, size_t len)
     size_t first = span(s, len, "\n");
     if (first == len || s[first] == ' ' || s[first] == '\t' || memchr(s, '\n', len) == NULL)
         return false;
-    return is_plain(s, len) && is_visible(s, len, "\n\t");
+    return is_bare(s, len) && is_visible(s, len, "\n\t");
 }
 
 /* ---- Writing */
@@ -160,7 +170,7 @@ static void add_quoted(const char *s, size_t len, struct buf *out)
             buf_addf(out, "\\%c", (int)c);
         else if (at != NULL)
             buf_addf(out, "\\%c", at[1]);
-        else if (!must_be_escaped(c))
+        else if (!must_be_escaped(c) && !is_blank(c))
             buf_add(out, s + i, bytes);
         else
             buf_addf(out, c < 0x80 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);

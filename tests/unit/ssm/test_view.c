@@ -1,16 +1,20 @@
 #include "backends/ssm/view.h"
 #include "util/cleanup.h"
+#include "util/json.h"
+#include "util/str.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #define TEXT(s) (s), sizeof(s) - 1
+#define CHAMBER_MAX (1 << 20)
 
 static enum err_code render(const char *view, struct view_item *items, size_t n, struct buf *out, struct err *e)
 {
@@ -193,6 +197,9 @@ static void yaml_lines_are_a_block_where_that_keeps_them(void **state)
         {"@yaml", TEXT("\n"), "k: \"\\n\"\n"},
         {"@yaml", TEXT("\n one"), "k: \"\\n one\"\n"},
         {"@yaml", TEXT("a: b\nc"), "k: \"a: b\\nc\"\n"},
+        {"@yaml", TEXT("? a\nb"), "k: |-\n  ? a\n  b\n"},
+        {"@yaml", TEXT("\n\n"), "k: \"\\n\\n\"\n"},
+        {"@yaml", TEXT("\xc2\xa0\\"), "k: \"\\u00a0\\\\\"\n"},
         {"@yaml", TEXT("a\r\nb"), "k: \"a\\r\\nb\"\n"},
     };
     check_each(cases, ARRAY_LEN(cases));
@@ -254,8 +261,57 @@ static void more_than_the_limit_is_refused(void **state)
     assert_int_equal(render("@json", items, 1, &out, &e), ERR_TOO_BIG);
 }
 
+static bool is_lost(const struct json *tree, const char *format)
+{
+    const struct json *lost = json_get(tree, "lost");
+    for (size_t i = 0; i < json_len(lost); i++)
+        if (strcmp(json_str(json_at(lost, i), NULL), format) == 0)
+            return true;
+    return false;
+}
+
+/* Where a reader of the format does not get the values back from chamber's bytes, those of the view are others. */
+static void check_tree(const struct json *tree, const char *format)
+{
+    struct view_item items[8];
+    const struct json *names = json_get(tree, "names"), *values = json_get(tree, "values");
+    assert_in_range(json_len(names), 1, 8);
+    for (size_t i = 0; i < json_len(names); i++) {
+        items[i] = (struct view_item){.name = json_str(json_at(names, i), NULL)};
+        items[i].value = json_str(json_at(values, i), &items[i].len);
+    }
+    BUF(view, 32);
+    buf_addf(&view, "@%s", format);
+    BUF_SECRET(out, VIEW_MAX);
+    assert_int_equal(render(buf_str(&view), items, json_len(names), &out, NULL), ERR_OK);
+    if (is_lost(tree, format))
+        assert_string_not_equal(buf_str(&out), json_get_str(tree, format));
+    else
+        assert_string_equal(buf_str(&out), json_get_str(tree, format));
+}
+
+/* chamber.json was made by chamber 3.1.4: the parameters of 200 trees, what `chamber export` of each format and `chamber env` printed,
+ * and "lost", the formats whose readers (PyYAML by YAML 1.1, by YAML 1.2 and libyaml; java.util.Properties; Terraform) read other values. */
+static void the_bytes_of_200_generated_trees_are_those_of_chamber(void **state)
+{
+    CLEANUP(free) char *text = malloc(CHAMBER_MAX);
+    FILE *file = fopen(CHAMBER_FILE, "re");
+    assert_non_null(text);
+    assert_non_null(file);
+    size_t len = fread(text, 1, CHAMBER_MAX, file);
+    (void)fclose(file);
+    CLEANUP(json_doc_free) struct json_doc *doc = json_parse(text, len, NULL);
+    assert_non_null(doc);
+    static const char *const formats[] = {"json", "yaml", "properties", "csv", "tsv", "dotenv", "tfvars", "export"};
+    assert_int_equal(json_len(json_root(doc)), 200);
+    for (size_t i = 0; i < 200; i++)
+        for (size_t k = 0; k < ARRAY_LEN(formats); k++)
+            check_tree(json_at(json_root(doc), i), formats[k]);
+}
+
 int main(void)
 {
+    json_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_views_are_known_and_others_are_not),
         cmocka_unit_test(variables_are_quoted_as_their_dialect_says),
@@ -264,6 +320,7 @@ int main(void)
         cmocka_unit_test(two_names_of_one_identifier_are_an_error_that_names_both),
         cmocka_unit_test(json_is_that_of_go),
         cmocka_unit_test(rows_are_quoted_where_they_must),
+        cmocka_unit_test(the_bytes_of_200_generated_trees_are_those_of_chamber),
         cmocka_unit_test(yaml_texts_stay_texts),
         cmocka_unit_test(yaml_lines_are_a_block_where_that_keeps_them),
         cmocka_unit_test(keys_are_in_the_order_of_their_bytes),
