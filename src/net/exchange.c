@@ -16,6 +16,7 @@
 #include "util/cancel.h"
 #include "util/clock.h"
 #include "util/digest.h"
+#include "util/log.h"
 
 #include <assert.h>
 #include <string.h>
@@ -205,11 +206,11 @@ static void note_failure(struct exchange *x, const struct http_reply_view *r, en
         x->why.code = ERR_TIMEOUT;
 }
 
-static unsigned choose_delay(struct exchange *x, const struct http_reply_view *r, bool throttled)
+static unsigned choose_delay(struct exchange *x, const struct http_reply_view *r)
 {
     uint32_t random;
     random_bytes(&random, sizeof(random));
-    unsigned delay = retry_delay_ms(x->attempt + 1, throttled, random);
+    unsigned delay = retry_delay_ms(x->attempt + 1, random);
     x->taken = retry_take(x->budget, r->code == ERR_TIMEOUT);
     if (x->taken == 0)
         delay = RETRY_MAX_MS;
@@ -233,11 +234,12 @@ static void retry(struct exchange *x, const struct http_reply_view *r, enum verd
         return;
     }
     arm_deadline(x);
-    uint64_t left = until - now, delay = choose_delay(x, r, throttled);
+    uint64_t left = until - now, delay = choose_delay(x, r);
     if (delay >= left) {
         x->last = true;
         delay = left > 2 * LAST_CHANCE_MS ? left - LAST_CHANCE_MS : left / 2;
     }
+    LOG_DEBUG("http", "attempt %u in %llu ms: %s", x->attempt + 1, (unsigned long long)delay, x->why.msg);
     wait_ms(x, (unsigned)delay);
 }
 

@@ -61,9 +61,9 @@ struct retry_budget *retry_budget_new(void);
 void retry_budget_free(struct retry_budget *b);
 CLEANUP_DEFINE(struct retry_budget, retry_budget_free)
 
-/* The delay in ms before attempt `attempt` (2, 3, ...), without Retry-After: random in [0, min(2^(attempt-2), 20) s), for
- * `throttled` at least half of it. `random` is uniform in [0, 2^32). Pure. */
-unsigned retry_delay_ms(unsigned attempt, bool throttled, uint32_t random);
+/* The delay in ms before attempt `attempt` (2, 3, ...), without Retry-After: random in [0, min(2^(attempt-2), 20) s), so that those who
+ * were refused together do not come back together. `random` is uniform in [0, 2^32). Pure. */
+unsigned retry_delay_ms(unsigned attempt, uint32_t random);
 
 /* Starts. `ops` must be static; `limits` is copied; `budget` must outlive it (NULL: none); `cancel` may be NULL (its firing
  * ends the exchange with ERR_CANCELED). Any thread, never blocks. On an error nothing was started and done is not called. */

@@ -146,12 +146,10 @@ unsigned retry_pace_ms(struct retry_budget *b, uint64_t now_ms)
     return (unsigned)(at - now);
 }
 
-unsigned retry_delay_ms(unsigned attempt, bool throttled, uint32_t random)
+unsigned retry_delay_ms(unsigned attempt, uint32_t random)
 {
     unsigned shift = attempt < 2 ? 0 : attempt - 2;
     uint64_t most = shift < 5 ? (uint64_t)1000 << shift : RETRY_MAX_MS;
-    if (throttled)
-        return (unsigned)(most / 2 + ((most - most / 2) * random >> 32));
     return (unsigned)(most * random >> 32);
 }
 

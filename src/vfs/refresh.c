@@ -2,6 +2,7 @@
 
 #include "util/clock.h"
 #include "util/digest.h"
+#include "util/log.h"
 #include "vfs/inode.h"
 #include "vfs/list.h"
 
@@ -155,6 +156,7 @@ void refresh_listed_locked(struct refresh *r, struct inode *dir, uint64_t took_m
     uint64_t after = refresh_after_ms(r->v->cfg.ttl_ms, took_ms, chance);
     if (after == 0 || !at || r->ended)
         return;
+    LOG_DEBUG("vfs", "a listing is renewed in %llu ms, if it is used", (unsigned long long)after);
     *at = (struct slot){.dir = inode_ref_locked(dir), .due_ms = clock_mono_ms() + after, .uses = r->uses};
     arm_locked(r);
 }

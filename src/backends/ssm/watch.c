@@ -5,6 +5,7 @@
 #include "util/buf.h"
 #include "util/cancel.h"
 #include "util/clock.h"
+#include "util/digest.h"
 #include "util/json.h"
 #include "util/lock.h"
 #include "util/log.h"
@@ -18,7 +19,6 @@
 #define WAIT_S        20     /* of a long poll, the service's most */
 #define FIRST_BYTE_MS 30000  /* of its reply */
 #define TIMEOUT_MS    45000
-#define PAUSE_MIN_MS  1000   /* after a failure, doubling */
 #define PAUSE_MAX_MS  60000
 #define MESSAGES_MAX  10     /* of one reply, the service's most */
 #define REPLY_MAX     (4 << 20)
@@ -206,22 +206,33 @@ static void report(struct watch *w, enum err_code code, const struct err *e)
     w->failing = code != ERR_OK;
 }
 
+unsigned watch_pause_ms(unsigned failures, uint32_t random)
+{
+    uint64_t most = failures < 7 ? (uint64_t)1000 << failures : PAUSE_MAX_MS;
+    return (unsigned)((most < PAUSE_MAX_MS ? most : PAUSE_MAX_MS) * random >> 32);
+}
+
+static void pause_after(struct watch *w, unsigned failures)
+{
+    uint32_t random;
+    random_bytes(&random, sizeof(random));
+    pause_ms(w, watch_pause_ms(failures, random));
+}
+
 static void run(void *arg)
 {
     struct watch *w = arg;
-    uint64_t pause = PAUSE_MIN_MS;
+    unsigned failures = 0;
+    pause_after(w, 0);
     while (!cancel_fired(w->stop)) {
         struct err e = ERR_INIT;
         enum err_code code = poll_once(w, &e);
         if (cancel_fired(w->stop))
             return;
         report(w, code, &e);
-        if (code == ERR_OK) {
-            pause = PAUSE_MIN_MS;
-            continue;
-        }
-        pause_ms(w, pause);
-        pause = pause < PAUSE_MAX_MS / 2 ? 2 * pause : PAUSE_MAX_MS;
+        failures = code == ERR_OK ? 0 : failures + 1;
+        if (failures > 0)
+            pause_after(w, failures);
     }
 }
 

@@ -9,6 +9,8 @@
 #include "awsfs/store.h"
 #include "util/cleanup.h"
 
+#include <stdint.h>
+
 struct aws_client;
 struct store_call;
 struct watch;
@@ -21,6 +23,10 @@ struct watch_event {
 
 /* Of a message's body: EventBridge's event, also as SNS wraps it. False: it is none. Pure. */
 bool watch_parse(const char *body, size_t len, struct watch_event *out);
+
+/* How long nothing is asked for, in ms, `failures` in a row before: random below 1 s at the beginning, so that mounts that begin together
+ * do not ask together, below 2 s, 4 s, ... 60 s after failures. `random` is uniform in [0, 2^32). Pure. */
+unsigned watch_pause_ms(unsigned failures, uint32_t random);
 
 /* Begins to take messages of the queue with that URL, through `client`, which is for service "sqs" and outlives it. Keys are those
  * below `path`. NULL with the error. */

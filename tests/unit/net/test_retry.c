@@ -15,12 +15,59 @@ static void the_delay_is_random_below_a_bound_that_doubles_up_to_20_seconds(void
                  {7, 20000}, {8, 20000}, {5000, 20000}, {0, 1000}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         unsigned attempt = cases[i].attempt, most = cases[i].most;
-        assert_int_equal(retry_delay_ms(attempt, false, 0), 0);
-        assert_in_range(retry_delay_ms(attempt, false, UINT32_MAX), most - 1, most);
-        assert_in_range(retry_delay_ms(attempt, false, UINT32_MAX / 2), most / 2 - 1, most / 2);
-        assert_int_equal(retry_delay_ms(attempt, true, 0), most / 2);
-        assert_in_range(retry_delay_ms(attempt, true, UINT32_MAX), most - 1, most);
+        assert_int_equal(retry_delay_ms(attempt, 0), 0);
+        assert_in_range(retry_delay_ms(attempt, UINT32_MAX), most - 1, most);
+        assert_in_range(retry_delay_ms(attempt, UINT32_MAX / 2), most / 2 - 1, most / 2);
     }
+}
+
+/* A service that gives 40 answers at once and then 40 a second, as Parameter Store does, and clients that each need one answer and all
+ * ask at the same moment. Returns how many were refused until all had theirs. */
+static unsigned refused_of(unsigned clients, bool jitter)
+{
+    struct {
+        unsigned at_ms, attempt;
+        bool done;
+    } c[200] = {0};
+    unsigned refused = 0, left = clients, random = 1;
+    double tokens = 40;
+    for (unsigned now = 0; left > 0; now++) {
+        assert_true(now < 600000);
+        tokens = tokens + 0.04 < 40 ? tokens + 0.04 : 40;
+        for (unsigned i = 0; i < clients; i++) {
+            if (c[i].done || c[i].at_ms > now)
+                continue;
+            c[i].attempt++;
+            if ((c[i].done = tokens >= 1)) {
+                tokens--;
+                left--;
+                continue;
+            }
+            refused++;
+            random = random * 1664525u + 1013904223u;
+            c[i].at_ms = now + 1 + retry_delay_ms(c[i].attempt + 1, jitter ? random : UINT32_MAX / 2);
+        }
+    }
+    return refused;
+}
+
+static void those_who_are_refused_together_come_back_apart(void **state)
+{
+    assert_in_range(refused_of(50, true), 10, 15);
+    assert_in_range(refused_of(200, true), 160, 450);
+    assert_true(refused_of(200, false) > refused_of(200, true) * 5 / 4);
+}
+
+static void fifty_delays_are_spread_over_all_the_time_there_is(void **state)
+{
+    unsigned slices[10] = {0};
+    uint32_t random = 1;
+    for (int i = 0; i < 50; i++) {
+        random = random * 1664525u + 1013904223u;
+        slices[retry_delay_ms(2, random) / 100]++;
+    }
+    for (size_t k = 0; k < ARRAY_LEN(slices); k++)
+        assert_in_range(slices[k], 1, 12);
 }
 
 static void tokens_are_spent_by_retries_and_come_back_by_success(void **state)
@@ -125,6 +172,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_delay_is_random_below_a_bound_that_doubles_up_to_20_seconds),
+        cmocka_unit_test(those_who_are_refused_together_come_back_apart),
+        cmocka_unit_test(fifty_delays_are_spread_over_all_the_time_there_is),
         cmocka_unit_test(tokens_are_spent_by_retries_and_come_back_by_success),
         cmocka_unit_test(no_budget_is_one_without_limits),
         cmocka_unit_test(a_throttle_slows_everybody_to_seven_tenths_and_the_rate_grows_back),

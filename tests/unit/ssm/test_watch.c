@@ -64,12 +64,24 @@ static void what_is_no_event_is_none(void **state)
     assert_false(watch_parse(body, (size_t)n, &event));
 }
 
+static void the_pause_is_random_below_a_bound_that_doubles_up_to_a_minute(void **state)
+{
+    static const unsigned most[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    for (unsigned failures = 0; failures < sizeof(most) / sizeof(most[0]); failures++) {
+        assert_int_equal(watch_pause_ms(failures, 0), 0);
+        assert_in_range(watch_pause_ms(failures, UINT32_MAX / 2), most[failures] / 2 - 1, most[failures] / 2);
+        assert_in_range(watch_pause_ms(failures, UINT32_MAX), most[failures] - 1, most[failures]);
+    }
+    assert_in_range(watch_pause_ms(UINT32_MAX, UINT32_MAX), 59999, 60000);
+}
+
 int main(void)
 {
     json_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_says_which_name_has_changed_and_how),
         cmocka_unit_test(what_is_no_event_is_none),
+        cmocka_unit_test(the_pause_is_random_below_a_bound_that_doubles_up_to_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
