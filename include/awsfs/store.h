@@ -47,6 +47,7 @@ enum {
     STORE_UNORDERED = 1 << 12,    /* a listing's order holds only inside a page; with a delimiter a common prefix may come on
                                      several pages */
     STORE_CONTAINERS = 1 << 13,   /* the first level holds containers of objects (buckets) only, see below */
+    STORE_LATER = 1 << 14,        /* what is changed is stored later: versions of our own are told with times of this machine */
 };
 
 /*

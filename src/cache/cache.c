@@ -52,6 +52,7 @@ static struct cache *cache_new(const struct cache_config *config)
     c->puts_end = &c->puts;
     c->jobs_end = &c->jobs;
     c->adoptions_end = &c->adoptions;
+    notes_init(c);
     c->mend_due = true;
     c->reap_due = c->strays_due = true; /* what an earlier process left */
     lock_init(&c->lock, "cache", LOCK_CACHE);
@@ -71,6 +72,7 @@ void cache_close(struct cache *c)
     if (!c)
         return;
     writer_stop(c);
+    notes_drop(c);
     index_close(c);
     dir_close(c);
     map_free(c->entries);
@@ -92,7 +94,7 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
     if (config->size < CACHE_MIN_SIZE)
         return err_set(e, ERR_INVAL, "a cache has at least %llu MiB", CACHE_MIN_SIZE >> 20);
     CLEANUP(cache_close) struct cache *c = cache_new(config);
-    if (!c || !c->dir || !c->entries)
+    if (!c || !c->dir || !c->entries || !c->held_names)
         return err_set(e, ERR_NOMEM, "no memory for the cache");
     struct err why = ERR_INIT;
     enum err_code code = dir_open(c, e);
@@ -122,6 +124,7 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
     LOCK_SCOPE(&c->lock);
     c->draining = true;
     cond_broadcast(&c->idle_work);
+    notes_due_locked(c, true);
     bool in_time = true;
     unsigned failures = c->failures; /* before it was waited for */
     for (; in_time && !idle_locked(c) && c->failures < failures + HOPELESS; failures = c->failures < failures ? c->failures : failures)
@@ -134,7 +137,7 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
 
 static uint64_t pending_locked(const struct cache *c)
 {
-    uint64_t n = c->n_jobs + c->n_adoptions + c->idling + c->writing + c->adopting + sweep_is_due_locked(c);
+    uint64_t n = c->n_jobs + map_size(c->held_names) + c->n_adoptions + c->idling + c->writing + c->adopting + sweep_is_due_locked(c);
     for (const struct cache_block *b = c->puts; b; b = b->next)
         n++;
     for (const struct cache_entry *e = c->idle_list; e; e = e->next_idle)

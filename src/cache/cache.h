@@ -141,9 +141,11 @@ int cache_entry_fd(struct cache_entry *n);
 
 /* Remembers up to CACHE_NOTE_MAX bytes about a version, and a number that tells apart what has the same name (`modified`, as the
  * caller has it): in place of what was noted about the key. Copies; never blocks; dropped where the queue is full. All notes
- * together take at most an eighth of the cache's size: those that were not used for longest go. */
+ * together take at most an eighth of the cache's size: those that were not used for longest go. One with `hold_ms` is not in the
+ * database before that time is over, or cache_drain() is called, and not at all if another of its key comes before: so that an older one
+ * cannot outlive a newer one which a kill has lost. */
 #define CACHE_NOTE_MAX (64u * 1024)
-void cache_note_put(struct cache *c, const struct cache_version *v, int64_t modified, const void *p, size_t len);
+void cache_note_put(struct cache *c, const struct cache_version *v, int64_t modified, const void *p, size_t len, unsigned hold_ms);
 
 /* malloc'd, NULL if there is none of that version; one that is damaged is none. Blocks on the disk. */
 void *cache_note_get(struct cache *c, const struct cache_version *v, int64_t *modified, size_t *len);

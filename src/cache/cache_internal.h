@@ -31,6 +31,7 @@
 #include "util/sqlite.h"
 
 #include <pthread.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 
 #define SMALL_MAX    (64u * 1024) /* contents up to this live in the database */
@@ -114,6 +115,8 @@ struct cache {
     uint64_t put_bytes;
     struct job *jobs, **jobs_end;
     unsigned n_jobs;
+    TAILQ_HEAD(, note_job) held; /* by when they are due */
+    struct map *held_names;
     struct cache_entry *idle_list; /* each with a reference */
     struct adoption *adoptions, **adoptions_end; /* that wait */
     unsigned n_adoptions;
@@ -255,6 +258,12 @@ void writer_stop(struct cache *c);
 bool cache_put_wait(struct cache_entry *n, struct cache_block *b);
 /* Takes the job (which need not be begun by malloc's header but is freed by after()). False, and freed, if the queue is full. */
 bool job_post(struct cache *c, struct job *j);
+bool job_post_locked(struct cache *c, struct job *j);
+/* Notes that are held back, with `lock`: those that are due, or all, are queued; when the next one is due, or `until_ms` if that is earlier. */
+void notes_due_locked(struct cache *c, bool all);
+uint64_t notes_next_locked(const struct cache *c, uint64_t until_ms);
+void notes_init(struct cache *c); /* held_names NULL: no memory */
+void notes_drop(struct cache *c); /* nobody else uses `c` */
 /* Rows for the chunks of a batch; those that shall not be written get out[i] false. */
 enum err_code admit_plan(struct cache *c, struct cache_block **blocks, unsigned n, uint8_t (*sums)[CACHE_SHA512], bool *out,
                          struct err *e) MUST_CHECK;

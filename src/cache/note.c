@@ -1,5 +1,11 @@
-/* Notes: what is known of versions beside their bytes. One a key. */
+/*
+ * Notes: what is known of versions beside their bytes. One a key.
+ *
+ * One that may be overtaken is held back: while a newer one of its key may come it is in no database, so that no kill can leave the older
+ * one of two.
+ */
 #include "cache/cache_internal.h"
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/str.h"
 
@@ -8,11 +14,21 @@
 
 #define SHARE 8    /* of the cache's size, at most */
 #define STALE 1024 /* transactions since it was used: then a use is worth a change of its row */
+#define HELD  4096 /* at most */
+
+/* The origin, and the key as a string. */
+struct note_name {
+    int64_t origin;
+    char key[];
+};
 
 struct note_job {
     struct job job;
-    int64_t origin, modified;
-    char *key, *etag; /* etag NULL: only a use of what is there */
+    TAILQ_ENTRY(note_job) link; /* held back */
+    uint64_t due_ms;
+    struct note_name *name;
+    int64_t modified;
+    char *etag; /* NULL: only a use of what is there */
     uint64_t size;
     size_t len;
     char body[];
@@ -45,14 +61,14 @@ static enum err_code note_in(struct cache *c, struct job *j, struct err *e)
     const struct note_job *p = (struct note_job *)j;
     struct db_stmt *s = db_use(c->db, p->etag ? SQL_PUT_NOTE : SQL_TOUCH_NOTE);
     if (!p->etag) {
-        db_bind_int(s, 1, p->origin);
-        db_bind_text(s, 2, p->key);
+        db_bind_int(s, 1, p->name->origin);
+        db_bind_text(s, 2, p->name->key);
         return db_step(c->db, s, NULL, e);
     }
-    const struct cache_version v = {.key = p->key, .etag = p->etag, .size = p->size};
-    index_bind_name(s, p->origin, p->key, p->etag, p->size);
+    const struct cache_version v = {.key = p->name->key, .etag = p->etag, .size = p->size};
+    index_bind_name(s, p->name->origin, p->name->key, p->etag, p->size);
     db_bind_int(s, 5, p->modified);
-    db_bind_int(s, 6, guard_of(p->origin, &v, p->modified, p->body, p->len));
+    db_bind_int(s, 6, guard_of(p->name->origin, &v, p->modified, p->body, p->len));
     db_bind_blob(s, 7, p->body, p->len);
     enum err_code code = db_step(c->db, s, NULL, e);
     return code ? code : trim(c, e);
@@ -61,42 +77,117 @@ static enum err_code note_in(struct cache *c, struct job *j, struct err *e)
 static void note_after(struct cache *c, struct job *j, bool committed)
 {
     struct note_job *p = (struct note_job *)j;
-    free(p->key);
+    free(p->name);
     free(p->etag);
     free(p);
 }
 
-static struct note_job *job_new(int64_t origin, const char *key, size_t len)
+static struct note_job *job_new(int64_t origin, const char *key, const char *etag, size_t len)
 {
     struct note_job *j = calloc(1, sizeof(*j) + len);
+    size_t key_size = strlen(key) + 1;
     if (!j)
         return NULL;
-    *j = (struct note_job){.job = {.in = note_in, .after = note_after}, .origin = origin, .len = len, .key = str_printf("%s", key)};
+    *j = (struct note_job){.job = {.in = note_in, .after = note_after}, .len = len, .name = malloc(sizeof(*j->name) + key_size)};
+    j->etag = etag ? strdup(etag) : NULL;
+    if (!j->name || (etag && !j->etag)) {
+        note_after(NULL, &j->job, false);
+        return NULL;
+    }
+    j->name->origin = origin;
+    memcpy(j->name->key, key, key_size);
     return j;
 }
 
-void cache_note_put(struct cache *c, const struct cache_version *v, int64_t modified, const void *p, size_t len)
+/* ---- Held back */
+
+static struct map_key name_of(const void *value)
 {
-    struct note_job *j = c && len > 0 && len <= CACHE_NOTE_MAX ? job_new(origin_id(v->origin), v->key, len) : NULL;
+    const struct note_job *j = value;
+    return (struct map_key){j->name, sizeof(*j->name) + strlen(j->name->key)};
+}
+
+static void unhold_locked(struct cache *c, struct note_job *j)
+{
+    struct map_key name = name_of(j);
+    (void)map_remove(c->held_names, name.p, name.len);
+    TAILQ_REMOVE(&c->held, j, link);
+}
+
+/* What is newly known of the key takes its place; `hold_ms` 0: at once. False: it is still the caller's. */
+static bool hold(struct cache *c, struct note_job *j, unsigned hold_ms)
+{
+    struct err e = ERR_INIT;
+    struct map_key name = name_of(j);
+    LOCK_SCOPE(&c->lock);
+    struct note_job *older = map_get(c->held_names, name.p, name.len);
+    if (older) {
+        unhold_locked(c, older);
+        note_after(c, &older->job, false);
+    }
+    if (!hold_ms || c->stop || map_size(c->held_names) >= HELD || map_put(c->held_names, j, &e))
+        return false;
+    j->due_ms = clock_mono_ms() + hold_ms;
+    TAILQ_INSERT_TAIL(&c->held, j, link);
+    return true;
+}
+
+void notes_due_locked(struct cache *c, bool all)
+{
+    lock_assert_held(&c->lock);
+    uint64_t now = clock_mono_ms();
+    struct note_job *j;
+    while ((j = TAILQ_FIRST(&c->held)) != NULL && (all || j->due_ms <= now)) {
+        unhold_locked(c, j);
+        (void)job_post_locked(c, &j->job);
+    }
+}
+
+uint64_t notes_next_locked(const struct cache *c, uint64_t until_ms)
+{
+    lock_assert_held(&c->lock);
+    const struct note_job *j = TAILQ_FIRST(&c->held);
+    return j && j->due_ms < until_ms ? j->due_ms : until_ms;
+}
+
+void notes_drop(struct cache *c)
+{
+    struct note_job *j;
+    while ((j = TAILQ_FIRST(&c->held)) != NULL) {
+        TAILQ_REMOVE(&c->held, j, link);
+        note_after(c, &j->job, false);
+    }
+    map_free(TAKE(c->held_names));
+}
+
+void notes_init(struct cache *c)
+{
+    TAILQ_INIT(&c->held);
+    c->held_names = map_new(name_of);
+}
+
+/* ---- Put and get */
+
+void cache_note_put(struct cache *c, const struct cache_version *v, int64_t modified, const void *p, size_t len, unsigned hold_ms)
+{
+    struct note_job *j = c && len > 0 && len <= CACHE_NOTE_MAX ? job_new(origin_id(v->origin), v->key, v->etag, len) : NULL;
     if (!j)
         return;
-    j->etag = str_printf("%s", v->etag);
     j->size = v->size;
     j->modified = modified;
     memcpy(j->body, p, len);
-    if (j->key && j->etag)
+    bool held = hold(c, j, hold_ms);
+    if (!held && !hold_ms)
         (void)job_post(c, &j->job);
-    else
+    else if (!held)
         note_after(c, &j->job, false);
 }
 
 static void touch(struct cache *c, int64_t origin, const char *key)
 {
-    struct note_job *j = job_new(origin, key, 0);
-    if (j && j->key)
+    struct note_job *j = job_new(origin, key, NULL, 0);
+    if (j)
         (void)job_post(c, &j->job);
-    else if (j)
-        note_after(c, &j->job, false);
 }
 
 /* The current row, if it is what was put. */
@@ -137,18 +228,18 @@ void *cache_note_get(struct cache *c, const struct cache_version *v, int64_t *mo
     return copy;
 }
 
-struct note_name {
+struct about {
     const char *origin, *key;
 };
 
-static void bind_note_name(struct db_stmt *s, const void *arg)
+static void bind_about(struct db_stmt *s, const void *arg)
 {
-    const struct note_name *n = arg;
+    const struct about *n = arg;
     db_bind_int(s, 1, origin_id(n->origin));
     db_bind_text(s, 2, n->key);
 }
 
 bool cache_note_has(struct cache *c, const char *origin, const char *key)
 {
-    return index_has(c, SQL_HAS_NOTE, bind_note_name, &(struct note_name){origin, key});
+    return index_has(c, SQL_HAS_NOTE, bind_about, &(struct about){origin, key});
 }

@@ -95,23 +95,27 @@ static void job_end(struct cache *c, struct job *j, bool committed)
         free(j);
 }
 
-bool job_post(struct cache *c, struct job *j)
+bool job_post_locked(struct cache *c, struct job *j)
 {
-    lock_take(&c->lock);
+    lock_assert_held(&c->lock);
     bool room = !c->stop && c->n_jobs < QUEUE_JOBS;
     if (room) {
         j->next = NULL;
         *c->jobs_end = j;
         c->jobs_end = &j->next;
         c->n_jobs++;
-        cond_signal(&c->work);
     } else {
         j->next = c->refused;
         c->refused = j; /* its end may need locks that the caller holds */
-        cond_signal(&c->work);
     }
-    lock_drop(&c->lock);
+    cond_signal(&c->work);
     return room;
+}
+
+bool job_post(struct cache *c, struct job *j)
+{
+    LOCK_SCOPE(&c->lock);
+    return job_post_locked(c, j);
 }
 
 static void take_batch_locked(struct cache *c, struct batch *b, unsigned most)
@@ -344,12 +348,13 @@ static bool wait_for_work(struct cache *c, struct batch *b, uint64_t spent_us)
         bool held_back = c->puts != NULL;
         if (!held_back)
             cond_broadcast(&c->idle_done);
-        if (!cond_wait(&c->work, &c->lock, again_ms) && !held_back)
+        if (!cond_wait(&c->work, &c->lock, notes_next_locked(c, again_ms)) && !held_back)
             break;
         most = turn_locked(c, 0, &again_ms);
     }
     c->writing = true;
     c->mend_due = false;
+    notes_due_locked(c, false);
     if (!c->stop)
         take_batch_locked(c, b, most);
     return !c->stop;

@@ -162,12 +162,13 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
 
 /* ---- Notes */
 
-void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len)
+void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len,
+                 unsigned hold_ms)
 {
     CLEANUP(free) char *full = NULL;
     struct cache_version v;
     if (version_of(b, key, version, &full, &v))
-        cache_note_put(b->cache, &v, modified, p, len);
+        cache_note_put(b->cache, &v, modified, p, len, hold_ms);
 }
 
 void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len)

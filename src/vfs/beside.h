@@ -30,7 +30,8 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
                    const uint8_t *sha512, uint64_t crc64nvme);
 
 /* What is noted of versions beside their bytes: cache_note_*() of cache/cache.h, by the store's keys. */
-void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len);
+void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len,
+                 unsigned hold_ms);
 void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len);
 bool beside_has_note(struct beside *b, const char *key);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MADE_SLACK_S 2
+#define MADE_HOLD_MS ((MADE_SLACK_S + 1) * 1000) /* what this mount stores after that has another Last-Modified */
 #define PACKED_MAX   CACHE_NOTE_MAX
 
 /* The first byte of a note. */
@@ -34,7 +35,7 @@ static struct store_meta *part_of(const struct store_meta *m)
     return TAKE(part);
 }
 
-static void note_locked(struct vfs *v, const struct inode *i, char form, time_t modified)
+static void note_locked(struct vfs *v, const struct inode *i, char form, time_t modified, unsigned hold_ms)
 {
     struct store_version version;
     BUF(packed, PACKED_MAX);
@@ -47,7 +48,7 @@ static void note_locked(struct vfs *v, const struct inode *i, char form, time_t 
     buf_add_char(&packed, form);
     store_meta_pack(part, &packed);
     if (!key.failed && !packed.failed)
-        beside_note(v->beside, buf_str(&key), &version, modified, packed.data, packed.len);
+        beside_note(v->beside, buf_str(&key), &version, modified, packed.data, packed.len, hold_ms);
 }
 
 static bool noted_locked(const struct vfs *v, const struct inode *i)
@@ -60,14 +61,14 @@ void remember_told_locked(struct vfs *v, const struct inode *i)
 {
     lock_assert_held(&v->tree);
     if (noted_locked(v, i) && i->meta->settled)
-        note_locked(v, i, TOLD, i->meta->modified.tv_sec);
+        note_locked(v, i, TOLD, i->meta->modified.tv_sec, 0);
 }
 
 void remember_made_locked(struct vfs *v, const struct inode *i, const struct store_version *version)
 {
     lock_assert_held(&v->tree);
-    if (noted_locked(v, i))
-        note_locked(v, i, MADE, version->mtime.tv_sec);
+    if (noted_locked(v, i) && !vfs_has(v, STORE_LATER))
+        note_locked(v, i, MADE, version->mtime.tv_sec, MADE_HOLD_MS);
 }
 
 /* The version as it is now known: what a note has to agree with. */

@@ -2,7 +2,8 @@
  * Attributes that outlive the mount: notes of the disk cache, a version each, with its Last-Modified. A copy of an object onto itself
  * changes its metadata and not its ETag, but Last-Modified, which a listing tells too; so a listing that shows key, ETag, size and
  * Last-Modified as noted stands for a HEAD. What has whole seconds cannot tell two changes of one second apart: noted is what a
- * reply told of an object that was settled (struct store_meta), and what this mount stored itself under a condition.
+ * reply told of an object that was settled (struct store_meta), and what this mount stored itself, once it is so old that what it
+ * stores next has another time: the note of the next version may be lost with the daemon.
  *
  * They are for what is shown. What changes without Last-Modified (tags, storage class) is not noted, and whatever is to be
  * carried along by a change is asked for again (inode.remembered). Private to src/vfs.

@@ -306,6 +306,7 @@ static struct store_caps caps_of(const struct writeback *w)
 {
     struct store_caps caps = w->inner_caps;
     caps.flags &= ~(unsigned)(STORE_MULTIPART | STORE_RENAME);
+    caps.flags |= STORE_LATER;
     caps.put_max = caps.put_target = caps.max_object;
     return caps;
 }

@@ -160,6 +160,26 @@ def test_two_changes_of_one_second_are_told_apart(origin, bucket, mount):
     assert (disk / "d" / "f").stat().st_mode & 0o777 == 0o444
 
 
+@pytest.mark.parametrize("write", ["through", "back"])
+def test_of_two_changes_made_here_in_one_second_the_second_is_shown_after_a_kill(origin, bucket, mount, write):
+    """What is noted of the first one may be on the disk when the daemon is killed, and of the second one not."""
+    witness = bucket(origin)
+    disk = mount(witness, write=write)
+    for k in range(8):
+        for name, make in ("d%d" % k, os.mkdir), ("f%d" % k, lambda path: open(path, "xb").close()):
+            make(disk / name)
+            os.chmod(disk / name, 0o700)
+            fd = os.open(disk / name, os.O_RDONLY)
+            os.fsync(fd)
+            time.sleep(0.1)
+            os.chmod(disk / name, 0o711)
+            os.fsync(fd)
+            os.close(fd)
+    disk.kill9()
+    disk.start()
+    assert {oct(os.stat(disk / name).st_mode & 0o777) for name in os.listdir(disk.path)} == {"0o711"}
+
+
 def test_a_change_carries_along_what_the_store_has_and_not_what_was_remembered(foreign):
     witness = foreign.bucket
     foreign.umount()

@@ -230,7 +230,7 @@ static void no_cache_holds_nothing_and_takes_every_call(void **state)
     assert_int_equal(cache_entry_fd(n), -1);
     assert_null(cache_note_get(NULL, &v, &modified, &len));
     assert_false(cache_note_has(NULL, v.origin, v.key));
-    cache_note_put(NULL, &v, 1, "x", 1);
+    cache_note_put(NULL, &v, 1, "x", 1, 0);
     cache_adopt(NULL, &v, -1, &(struct cache_sums){0});
     assert_true(cache_drain(NULL, 0));
     assert_int_equal(stats_of(NULL).used, 0);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIB (1024ull * 1024)
 #define SIZE (256 * MIB)
@@ -28,7 +29,7 @@ static bool notes(struct cache *c, const struct cache_version *v, int64_t modifi
 
 static void note(struct cache *c, const struct cache_version *v, int64_t modified, const char *text)
 {
-    cache_note_put(c, v, modified, text, strlen(text));
+    cache_note_put(c, v, modified, text, strlen(text), 0);
 }
 
 static bool no_note(struct cache *c, const struct cache_version *v)
@@ -88,7 +89,7 @@ static void a_note_of_any_size_up_to_the_greatest_is_kept_and_none_above(void **
         size_t len = 0;
         int64_t modified;
         make_bytes((unsigned)i, 0, p, sizes[i]);
-        cache_note_put(c, &v, -5, p, sizes[i]);
+        cache_note_put(c, &v, -5, p, sizes[i], 0);
         settle(c);
         char *again = cache_note_get(c, &v, &modified, &len);
         assert_non_null(again);
@@ -98,8 +99,8 @@ static void a_note_of_any_size_up_to_the_greatest_is_kept_and_none_above(void **
         free(again);
     }
     struct cache_version w = version_of("b", "e1", 7);
-    cache_note_put(c, &w, 1, p, CACHE_NOTE_MAX + 1);
-    cache_note_put(c, &w, 1, p, 0);
+    cache_note_put(c, &w, 1, p, CACHE_NOTE_MAX + 1, 0);
+    cache_note_put(c, &w, 1, p, 0, 0);
     settle(c);
     assert_false(cache_note_has(c, w.origin, "b"));
     free(p);
@@ -142,7 +143,7 @@ static void all_notes_take_an_eighth_of_the_cache_and_the_unused_ones_go(void **
     for (unsigned i = 0; i < 300; i++) {
         snprintf(key, sizeof(key), "key%u", i);
         struct cache_version v = version_of(key, "e1", i);
-        cache_note_put(c, &v, 1, p, CACHE_NOTE_MAX);
+        cache_note_put(c, &v, 1, p, CACHE_NOTE_MAX, 0);
         if (i % 16 == 0) { /* as if much had happened in between */
             settle(c);
             (void)sql("UPDATE space SET clock = clock + 5000");
@@ -199,6 +200,37 @@ static const char version_1[] =
     "DROP INDEX content_size;"
     "PRAGMA user_version = 1";
 
+static void hold(struct cache *c, const struct cache_version *v, int64_t modified, const char *text, unsigned ms)
+{
+    cache_note_put(c, v, modified, text, strlen(text), ms);
+}
+
+static void what_is_held_back_is_lost_with_the_process_and_gives_way_to_what_is_newer(void **state)
+{
+    enum { HOUR = 3600 * 1000 };
+    struct cache *c = open_cache(SIZE);
+    struct cache_version v = version_of("a", "e1", 0), other = version_of("b", "e1", 0);
+    hold(c, &v, 1, "old", HOUR);
+    hold(c, &other, 1, "kept", HOUR);
+    assert_int_equal(stats_of(c).pending, 2);
+    hold(c, &v, 1, "new", HOUR);
+    assert_int_equal(stats_of(c).pending, 2);
+    assert_true(no_note(c, &v));
+    cache_close(c); /* nobody waited, as in a kill */
+    c = open_cache(SIZE);
+    assert_true(no_note(c, &v) && no_note(c, &other));
+    hold(c, &v, 1, "old", HOUR);
+    note(c, &v, 2, "new");
+    hold(c, &other, 3, "soon", 1);
+    while (stats_of(c).pending > 0)
+        usleep(1000);
+    assert_true(notes(c, &v, 2, "new") && notes(c, &other, 3, "soon"));
+    hold(c, &v, 4, "newest", HOUR);
+    assert_true(cache_drain(c, UINT32_MAX));
+    assert_true(notes(c, &v, 4, "newest"));
+    close_cache(c);
+}
+
 static void an_index_of_version_1_becomes_one_of_this_and_keeps_its_contents(void **state)
 {
     struct cache *c = open_cache(SIZE);
@@ -240,6 +272,7 @@ int main(void)
         T(a_note_outlives_the_process_and_belongs_to_one_version),
         T(a_key_has_one_note_that_the_next_one_replaces),
         T(a_note_of_any_size_up_to_the_greatest_is_kept_and_none_above),
+        T(what_is_held_back_is_lost_with_the_process_and_gives_way_to_what_is_newer),
         T(a_damaged_note_is_none_and_costs_nothing_else),
         T(all_notes_take_an_eighth_of_the_cache_and_the_unused_ones_go),
         T(what_an_administrator_removes_takes_its_notes_along),
