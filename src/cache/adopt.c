@@ -7,6 +7,7 @@
  * process left under such a name goes when the cache is opened next (strays_drop()).
  */
 #include "cache/cache_internal.h"
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/str.h"
 
@@ -14,11 +15,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define NICE      10
 #define MAX_FILES 256          /* that wait */
 #define MAX_BYTES (1ull << 30) /* of them; one alone may be larger */
 #define COPIES    16           /* chunks on their way at once */
+#define PACE_MS   50           /* of pace_wait_ms() */
 
 struct adoption {
     struct adoption *next;
@@ -169,10 +172,29 @@ static void wait_for(struct copy *p)
         (void)cond_wait(&p->all->cond, &p->all->lock, UINT64_MAX);
 }
 
+static uint64_t cpu_us(void)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Whoever writes the next file has the processors first (pace.h). `*at_us`: this thread's time when it last gave way. */
+static void give_way(struct cache *c, uint64_t *at_us)
+{
+    uint64_t now = cpu_us(), spent_us = now - *at_us;
+    *at_us = now;
+    LOCK_SCOPE(&c->lock);
+    for (unsigned wait_ms; !c->stop && !c->draining && (wait_ms = pace_wait_ms(&c->pace, spent_us)) > 0; spent_us = 0)
+        (void)cond_wait(&c->adopt_work, &c->lock, clock_mono_ms() + (wait_ms < PACE_MS ? wait_ms : PACE_MS));
+}
+
 static bool copy_all(struct cache_entry *n, int fd, struct copies *all, struct sums *sums)
 {
     bool good = true;
+    uint64_t at_us = cpu_us();
     for (uint64_t i = 0; good && i < n->n_chunks; i++) {
+        give_way(n->cache, &at_us);
         struct copy *p = &all->each[i % COPIES];
         uint32_t len = chunk_len(n, i);
         wait_for(p);

@@ -91,6 +91,9 @@ bool cache_put(struct cache_entry *n, struct cache_block *b);
  * any lock below LOCK_LEAF. */
 void cache_reading(struct cache_entry *n);
 
+/* Somebody writes files: as cache_reading(). NULL is fine. */
+void cache_writing(struct cache *c);
+
 /* Whether somebody does, or did a moment ago. */
 bool cache_is_read(struct cache *c);
 

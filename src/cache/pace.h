@@ -1,7 +1,7 @@
 /*
- * How fast work in the background may go. While somebody waits for bytes that are being fetched, and the processors are busy, it
- * gets a tenth of one of them; where they are not, or nobody reads, it goes on at once. So a read over a network that is slower than
- * the machine is written to the cache as it goes, and one that takes all the machine has is not slowed.
+ * How fast work in the background may go. While somebody waits for bytes that are being fetched, or writes files, and the processors
+ * are busy, it gets a tenth of one of them; where they are not, or nobody does, it goes on at once. So a read over a network that is
+ * slower than the machine is written to the cache as it goes, and one that takes all the machine has is not slowed.
  */
 #ifndef CACHE_PACE_H
 #define CACHE_PACE_H

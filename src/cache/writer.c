@@ -77,6 +77,12 @@ void cache_reading(struct cache_entry *n)
         pace_reading(&n->cache->pace);
 }
 
+void cache_writing(struct cache *c)
+{
+    if (c)
+        pace_reading(&c->pace);
+}
+
 bool cache_is_read(struct cache *c)
 {
     return c && !pace_is_quiet(&c->pace);

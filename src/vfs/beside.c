@@ -160,6 +160,12 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
     cache_adopt(v->beside->cache, &what, taken, &(struct cache_sums){sha512, sha512 ? NULL : &crc64nvme});
 }
 
+void beside_writing(struct beside *b)
+{
+    if (b)
+        cache_writing(b->cache);
+}
+
 /* ---- Notes */
 
 void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len,

@@ -29,6 +29,9 @@ void beside_free(struct beside *b);
 void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
                    const uint8_t *sha512, uint64_t crc64nvme);
 
+/* Somebody writes: what the cache does in the background keeps out of the way. `b` NULL is fine. Any lock below LOCK_LEAF. */
+void beside_writing(struct beside *b);
+
 /* What is noted of versions beside their bytes: cache_note_*() of cache/cache.h, by the store's keys. */
 void beside_note(struct beside *b, const char *key, const struct store_version *version, int64_t modified, const void *p, size_t len,
                  unsigned hold_ms);

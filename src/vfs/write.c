@@ -1,5 +1,6 @@
 #include "util/clock.h"
 #include "vfs/base.h"
+#include "vfs/beside.h"
 #include "vfs/early.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
@@ -60,6 +61,7 @@ static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p
     if (code || size == 0)
         return code;
     struct stage *s = NULL;
+    beside_writing(v->beside);
     code = staged(v, i, &s, e);
     if (code)
         return code;

@@ -9,6 +9,8 @@
 #include "util/digest.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -215,6 +217,46 @@ static void what_was_stored_from_here_is_adopted(void **state)
     close_cache(c);
 }
 
+struct writer {
+    struct cache *cache;
+    atomic_bool ended;
+};
+
+static void *write_all_the_time(void *arg)
+{
+    struct writer *w = arg;
+    while (!atomic_load(&w->ended)) {
+        cache_writing(w->cache);
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void what_was_stored_is_adopted_also_while_somebody_writes_all_the_time(void **state)
+{
+    char path[512];
+    size_t size = 2 * MIB + 3;
+    char *p = malloc(size);
+    struct cache *c = open_cache(SIZE);
+    struct writer writer = {.cache = c};
+    pthread_t thread;
+    make_bytes(9, 0, p, size);
+    snprintf(path, sizeof(path), "%s/staged", cache_dir);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(write(fd, p, size), size);
+    uint64_t crc = crc64nvme(0, p, size);
+    struct cache_version v = version_of("a", "e1", size);
+    assert_int_equal(pthread_create(&thread, NULL, write_all_the_time, &writer), 0);
+    cache_adopt(c, &v, fd, &(struct cache_sums){.crc64nvme = &crc});
+    while (stats_of(c).pending > 0)
+        usleep(1000);
+    assert_true(holds(c, &v, 9));
+    atomic_store(&writer.ended, true);
+    pthread_join(thread, NULL);
+    free(p);
+    close_cache(c);
+}
+
 static void no_cache_holds_nothing_and_takes_every_call(void **state)
 {
     struct cache_version v = version_of("a", "e1", 100);
@@ -232,6 +274,7 @@ static void no_cache_holds_nothing_and_takes_every_call(void **state)
     assert_false(cache_note_has(NULL, v.origin, v.key));
     cache_note_put(NULL, &v, 1, "x", 1, 0);
     cache_adopt(NULL, &v, -1, &(struct cache_sums){0});
+    cache_writing(NULL);
     assert_true(cache_drain(NULL, 0));
     assert_int_equal(stats_of(NULL).used, 0);
     cache_entry_unref(n);
@@ -263,6 +306,7 @@ int main(void)
         T(chunks_come_in_any_order_and_what_is_missing_is_told),
         T(a_whole_content_can_be_lent_as_a_file_also_after_a_remount),
         T(what_was_stored_from_here_is_adopted),
+        T(what_was_stored_is_adopted_also_while_somebody_writes_all_the_time),
         T(no_cache_holds_nothing_and_takes_every_call),
         T(two_caches_on_one_directory_share),
     };
