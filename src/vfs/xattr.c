@@ -176,7 +176,7 @@ static enum err_code property_prepare(struct vfs *v, struct inode *i, const char
 static bool waits_for_content(struct vfs *v, const struct inode *i)
 {
     LOCK_SCOPE(&v->tree);
-    return !vfs_has(v, STORE_EMPTY_REFUSED) || !active_dirty(i->active) || i->size > 0;
+    return !vfs_has(v, STORE_EMPTY_REFUSED) || !i->active || !active_dirty(i->active) || i->size > 0;
 }
 
 static enum err_code property_set(struct vfs *v, struct inode *i, const char *property, const void *value, size_t size,
