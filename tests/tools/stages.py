@@ -34,6 +34,7 @@ class Tests(Run):
         self.python = None
         self.env.update(AWSFS_SEED=options.seed, PYTHONDONTWRITEBYTECODE="1",
                         AWSFS_BIN=self.program("asan", PROGRAMS[0]), AWSFS_ORIGIN=self.program("asan", PROGRAMS[1]),
+                        AWSFS_POWERLOSS=self.program("asan", "tests/powerloss/awsfs-powerloss"),
                         AWSFS_RESOLVE=self.program("asan", "tests/aws/awsfs-resolve"),
                         AWSFS_RELEASE_BIN=self.program("release", PROGRAMS[0]),
                         AWSFS_RELEASE_ORIGIN=self.program("release", PROGRAMS[1]),
