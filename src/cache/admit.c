@@ -187,6 +187,9 @@ static void open_part_locked(struct cache *c, struct cache_entry *n)
     path_part(c, n->planned, path);
     n->content = n->planned;
     n->fd = file_create(c, path);
+    /* The row is new, so what has its name is of a row that a loss of power has taken back. */
+    if (n->fd < 0 && errno == EEXIST && unlinkat(c->dirfd, path, 0) == 0)
+        n->fd = file_create(c, path);
     if (n->fd >= 0 && entry_shape_locked(n)) {
         n->state = CONTENT_PART;
         n->writer = file_lock_writer(n->fd);

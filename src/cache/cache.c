@@ -103,7 +103,7 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
     if (index_open(c, &why) != ERR_OK)
         cache_trouble(c, &why); /* the writer goes on trying */
     else
-        c->sweep_due = !c->swept;
+        c->sweep_due = !c->swept || !c->marked;
     code = writer_start(c, e);
     if (!code)
         *out = TAKE(c);

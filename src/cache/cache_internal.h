@@ -143,6 +143,7 @@ struct cache {
     bool index_ok, index_bad;    /* usable; found to be garbage */
     char epoch[17];
     bool swept; /* no files of an earlier database are left */
+    bool marked; /* nor any whose rows a loss of power has taken back */
 
     /* The writer's */
     struct db *db;
@@ -287,6 +288,8 @@ bool promote_as(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512], const
 /* What no process is copying any more under a name of origin ORIGIN_STRAY is GONE. */
 void strays_drop(struct cache *c);
 void sweep(struct cache *c);
+/* Whether files were looked at since the power may have gone: `fd` is the file "lock". */
+bool sweep_mark_is_there(struct cache *c, int fd);
 bool sweep_is_due_locked(const struct cache *c); /* and may be tried now */
 /* Without a look into the index: whether there is nothing to sweep. */
 bool sweep_needless(struct cache *c);

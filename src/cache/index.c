@@ -292,8 +292,10 @@ enum err_code index_open(struct cache *c, struct err *e)
     (void)db_file(c, &c->db_file);
     c->db = d;
     bool empty = sweep_needless(c) && db_step(d, db_use(d, SQL_SWEPT), NULL, &why) == ERR_OK;
+    bool marked = sweep_mark_is_there(c, fd);
     LOCK_SCOPE(&c->index_lock);
     c->swept |= empty;
+    c->marked = marked;
     c->generation++;
     c->index_ok = true;
     c->index_bad = false;

@@ -1,6 +1,7 @@
 /*
  * What others left. After the index was made anew the files of the one before have no rows any more: until they are gone nothing is
- * stored. And contents that a killed process was copying have no name.
+ * stored. A loss of power takes back the last transactions, whose files may be there nevertheless: they are looked for once after each
+ * boot, while the cache is used. And contents that a killed process was copying have no name.
  */
 #include "cache/cache_internal.h"
 #include "util/clock.h"
@@ -33,16 +34,65 @@ static bool remove_at(DIR *d, const char *name, struct err *e)
     return false;
 }
 
+/* What the file "lock" says: when all files had rows, the power has not gone since. */
+static bool mark_take(struct cache *c, int fd, struct stamp *out)
+{
+    struct stamp now;
+    memset(out, 0, sizeof(*out));
+    if (!stamp_take(c, fd, &now))
+        return false;
+    memcpy(out->boot, now.boot, sizeof(out->boot));
+    out->dev = now.dev;
+    out->ino = now.ino;
+    return true;
+}
+
+bool sweep_mark_is_there(struct cache *c, int fd)
+{
+    struct stamp now, then;
+    return mark_take(c, fd, &now) && read_full(fd, &then, sizeof(then), 0) && stamp_same(&now, &then);
+}
+
+/* Where it cannot be written all files are looked at once more by the next mount. */
+static void mark(struct cache *c)
+{
+    struct stamp now;
+    struct err e = ERR_INIT;
+    CLEANUP(close) int fd = openat(c->dirfd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && mark_take(c, fd, &now) && write_full(fd, &now, sizeof(now), 0, &e) != ERR_OK)
+        LOG_WARN("cache", "%s/lock: %s", c->dir, e.msg);
+}
+
+/* A row comes before its file, and goes after it: numbers are not used twice. */
+static bool part_has_row(struct db *db, const char *name, const char *epoch, bool *failed, struct err *e)
+{
+    char *end;
+    size_t len = strlen(epoch);
+    if (!str_starts(name, epoch) || name[len] != '-')
+        return false;
+    bool row = false;
+    struct db_stmt *s = db_use(db, SQL_CONTENT);
+    db_bind_int(s, 1, strtoll(name + len + 1, &end, 10));
+    *failed = db_step(db, s, &row, e) != ERR_OK;
+    db_reset(s);
+    return (row && !*end) || *failed;
+}
+
 static bool sweep_parts(struct cache *c, const char *epoch, struct err *e)
 {
-    DIR *d = walk_dir(c->dirfd, "part");
+    unsigned generation;
+    bool failed = false;
+    struct db *db = reader_take(c, &generation);
+    DIR *d = db ? walk_dir(c->dirfd, "part") : NULL;
     bool good = d != NULL;
     for (struct dirent *f; good && (f = readdir(d)) != NULL;)
-        if (f->d_name[0] != '.' && !str_starts(f->d_name, epoch))
+        if (f->d_name[0] != '.' && !part_has_row(db, f->d_name, epoch, &failed, e))
             good = remove_at(d, f->d_name, e);
     if (d)
         closedir(d);
-    return good;
+    if (db)
+        reader_give(c, db, generation);
+    return good && !failed;
 }
 
 static bool is_empty(struct cache *c, const char *name)
@@ -134,8 +184,11 @@ static void swept_after(struct cache *c, struct job *j, bool committed)
     if (committed)
         c->sweeps_failed = 0;
     lock_drop(&c->lock);
+    if (committed)
+        mark(c);
     lock_take(&c->index_lock);
     c->swept |= committed;
+    c->marked |= committed;
     lock_drop(&c->index_lock);
     free(j);
 }

@@ -288,7 +288,9 @@ static void mend_index(struct cache *c)
         cache_trouble(c, &e);
         return;
     }
-    bool swept = is_swept(c);
+    lock_take(&c->index_lock);
+    bool swept = c->swept && c->marked;
+    lock_drop(&c->index_lock);
     lock_take(&c->lock);
     c->trouble_until_ms = 0;
     c->stats.trouble[0] = '\0';
