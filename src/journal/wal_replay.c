@@ -201,13 +201,15 @@ static enum err_code look(struct replay *r, struct err *e)
 /* ---- The second reading */
 
 /* Keeps [from, to) of a segment in a file of its own. */
-static enum err_code keep_aside(const struct wal_segment *s, const struct loaded *l, size_t from, size_t to, struct err *e)
+static enum err_code keep_aside(const struct wal_segment *s, const struct loaded *l, size_t from, size_t to, bool cut, struct err *e)
 {
     CLEANUP(free) char *path = str_printf("%s.%zu" WAL_DAMAGED_SUFFIX, s->path, from);
     if (!path)
         return err_set(e, ERR_NOMEM, "no memory for a path");
     enum err_code code = durable_put(path, l->p + from, to - from, e);
-    if (!code)
+    if (!code && cut)
+        LOG_WARN("journal", "%s ends in a record that was not written as a whole, as after a loss of power; it is kept as %s", s->path, path);
+    else if (!code)
         LOG_ERROR("journal", "%s is damaged at byte %zu: what was there is kept as %s", s->path, from, path);
     return code;
 }
@@ -231,10 +233,9 @@ static enum err_code unreadable(struct replay *r, struct wal_segment *s, struct 
         struct wal_frame f;
         while (wal_scan_next(&l->scan, &f) != WAL_END)
             end = l->scan.at;
-        LOG_WARN("journal", "%s ends in a record that was not written as a whole", s->path);
     }
     r->w->damaged += !r->cut;
-    enum err_code code = keep_aside(s, l, from, end, e);
+    enum err_code code = keep_aside(s, l, from, end, r->cut, e);
     if (!code && r->cut) {
         code = cut_at(s, from, e);
         s->next = number;
