@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.mounts import environment, mounted, program
+from support.mounts import environment, mounted, program, threads_of
 from support.torture import Worker
 from support.work import Script, errno_of, run, wait_until
 
@@ -55,17 +55,23 @@ class Torture:
         for name in self.files:
             (disk / name).mkdir()
 
+    def crash(self):
+        time.sleep(self.rng.uniform(0.02, 0.6))
+        self.disk.kill9()
+
+    def worker(self, name, files):
+        return Worker(self.disk / name, random.Random(self.rng.random()), files)
+
     def round(self):
-        workers = {name: Worker(self.disk / name, random.Random(self.rng.random()), files) for name, files in self.files.items()}
+        workers = {name: self.worker(name, files) for name, files in self.files.items()}
         spoil(self.origin, self.rng)
         for worker in workers.values():
             worker.start()
-        time.sleep(self.rng.uniform(0.02, 0.6))
-        self.disk.kill9()
+        self.crash()
         for worker in workers.values():
             worker.stop.set()
             worker.join(30)
-            assert not worker.is_alive()
+            assert not worker.is_alive(), threads_of(os.getpid())
             self.calls += len(worker.done)
             self.cut_off += bool(worker.possible)
         if self.rng.random() < 0.5:

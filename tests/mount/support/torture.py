@@ -2,16 +2,21 @@
 
 A worker has a directory of its own and knows what is in it: {name: bytes}, None for what is not there. While one of its calls
 is under way `possible` has every state in which a crash may leave the names that the call is about. A call that returned leaves
-one state; a call that failed is the last of its round."""
+one state; a call that failed is the last of its round.
+
+A loss of power may also take back what returned and was not synced (`forgets`: with write=back that is each removal and rename
+since the last close or fsync of the worker), from the last one back, since the journal has one order."""
 import os
 import threading
 
 
 class Worker(threading.Thread):
-    def __init__(self, top, rng, files, large=0.02):
+    def __init__(self, top, rng, files, large=0.02, forgets=False):
         super().__init__(daemon=True)
         self.top, self.rng, self.large = top, rng, large
         self.files = files      # {name: bytes}, the only state when nothing is possible
+        self.forgets = forgets
+        self.durable, self.unsynced = dict(files), []   # what it was at the last sync, and [{name: bytes or None}] since then
         self.possible = []      # [{name: bytes or None}], each a whole answer for the names that it has
         self.folders = set()
         self.done, self.failed, self.stop = [], None, threading.Event()
@@ -19,7 +24,7 @@ class Worker(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set():
-                what = self.rng.choice([self.create, self.create, self.rewrite, self.append, self.overwrite, self.synced, self.rename,
+                what = self.rng.choice([self.create, self.create, self.rewrite, self.append, self.overwrite, self.write_synced, self.rename,
                                         self.rename, self.replace, self.unlink, self.unlink, self.mkdir, self.rename_new])
                 self.done.append(what.__name__)
                 what()
@@ -32,13 +37,24 @@ class Worker(threading.Thread):
     def may_be(self, *states):
         self.possible = list(states)
 
-    def settle(self, state):
-        for name, data in state.items():
-            if data is None:
-                self.files.pop(name, None)
-            else:
-                self.files[name] = data
+    def settle(self, *steps):
+        """Not synced: a loss of power may leave what was before any of the steps."""
+        for step in steps:
+            self.files = after(self.files, step)
+        self.unsynced += steps
+        if not self.forgets:
+            self.synced()
         self.possible = []
+
+    def synced(self):
+        self.durable, self.unsynced = dict(self.files), []
+
+    def states(self):
+        """All that a crash may leave."""
+        found = [self.durable]
+        for step in self.unsynced:
+            found.append(after(found[-1], step))
+        return found + [after(self.files, state) for state in self.possible]
 
     def data(self):
         if self.rng.random() < self.large:
@@ -71,7 +87,8 @@ class Worker(threading.Thread):
                 if number + 1 < len(pieces):
                     os.fsync(fd)
                     old = now
-                    self.files[name] = now
+                    self.files = after(self.files, {name: now})
+                    self.synced()
                     self.may_be({name: old})
         except OSError:
             try:
@@ -81,6 +98,7 @@ class Worker(threading.Thread):
             raise
         os.close(fd)
         self.settle({name: now})
+        self.synced()
 
     def create(self):
         self.change(self.new(), os.O_CREAT | os.O_TRUNC, [(0, self.data())])
@@ -100,14 +118,14 @@ class Worker(threading.Thread):
         if name:
             self.change(name, 0, [(self.rng.randrange(len(self.files[name]) + 1), self.data())])
 
-    def synced(self):
+    def write_synced(self):
         self.change(self.new(), os.O_CREAT | os.O_TRUNC, [(None, self.data()) for _ in range(self.rng.randrange(2, 4))])
 
     def move(self, name, to):
         data, old = self.files[name], self.files.get(to)
         self.may_be({name: data, to: old}, {name: data, to: data}, {name: None, to: data})
         os.rename(self.path(name), self.path(to))
-        self.settle({name: None, to: data})
+        self.settle({to: data}, {name: None})
 
     def rename(self):
         name = self.some()
@@ -143,21 +161,23 @@ class Worker(threading.Thread):
 
     def check(self, found):
         """`found` {name: bytes} is one of the states that there may be; it is the state from now on."""
-        unsure = {name for state in self.possible for name in state}
-        for name in sorted(set(self.files) | set(found)):
-            if name not in unsure:
-                assert found.get(name) == self.files.get(name), "%s: %s instead of %s; after %s, %s" % (
-                    name, brief(found.get(name)), brief(self.files.get(name)), self.done[-6:], self.failed)
-        if self.possible:
-            left = {name: found.get(name) for name in unsure}
-            assert left in [{**{name: self.files.get(name) for name in unsure}, **state} for state in self.possible], (
-                "%s is none of %s; after %s, %s" % (describe(left), [describe(s) for s in self.possible], self.done[-6:], self.failed))
-        self.files, self.possible = dict(found), []
+        states = self.states()
+        if found not in states:
+            nearest = min(states, key=lambda state: len(differences(found, state)))
+            raise AssertionError("%s; of %d states that there may be the nearest has %s; after %s, %s" % (
+                differences(found, nearest), len(states), differences(nearest, found), self.done[-6:], self.failed))
+        self.files = self.durable = dict(found)
+        self.possible, self.unsynced = [], []
+
+
+def after(files, step):
+    """The files with what the step says of some of them."""
+    return {name: data for name, data in {**files, **step}.items() if data is not None}
+
+
+def differences(files, others):
+    return {name: brief(files.get(name)) for name in sorted(set(files) | set(others)) if files.get(name) != others.get(name)}
 
 
 def brief(data):
     return "nothing" if data is None else "%d bytes %s" % (len(data), data[:6].hex())
-
-
-def describe(state):
-    return {name: brief(data) for name, data in state.items()}

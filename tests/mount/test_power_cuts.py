@@ -1,0 +1,173 @@
+"""Power that goes at any moment under journal, staging files and cache: what was synced is there, whatever of the rest survives."""
+import json
+import random
+import threading
+import time
+
+import pytest
+
+from support.mounts import MountFailed, name_of, sanitizer_reports
+from support.powerloss import ASKER, Disk
+from support.torture import Worker
+from support.work import wait_until
+from test_crash import Torture, journal
+
+
+FAR = 1 << 40   # changes: until patience is at its end
+
+
+@pytest.fixture
+def power(request, tmp_path):
+    who = name_of(request.node) + "-power"
+    disk = Disk(tmp_path / "power", who)
+    try:
+        yield disk
+    finally:
+        disk.close()
+    assert sanitizer_reports(who) == []
+
+
+class Cuts(Torture):
+    """Rounds that end in a loss of power, most of them, or in a kill."""
+
+    def __init__(self, disk, origin, rng, power, mode):
+        super().__init__(disk, origin, rng)
+        self.power, self.mode = power, mode
+        self.cuts = self.cuts_in_recovery = 0
+        self.lost = {}
+
+    def worker(self, name, files):
+        return Worker(self.disk / name, random.Random(self.rng.random()), files, forgets=self.mode == "back")
+
+    def how(self):
+        return self.rng.choice(["all", "some", "some", "some", "none"])
+
+    def cut(self, after, patience, pids):
+        """Before the change that follows `after` others, or when `patience` is at its end."""
+        self.power.arm(self.how(), self.rng.randrange(1 << 32), after, [ASKER] if pids else [])
+        counts = self.power.lost(patience, pids)
+        for what, n in counts.items():
+            self.lost[what] = self.lost.get(what, 0) + n
+        self.cuts += 1
+
+    def crash(self):
+        if self.rng.random() < 0.1:
+            super().crash()
+            return
+        exactly, dies_at_once = self.rng.random() < 0.5, self.rng.random() < 0.8
+        self.cut(self.rng.randrange(400) if exactly else FAR, 3 if exactly else self.rng.uniform(0.02, 0.6),
+                 [self.disk.pid] if dies_at_once else [])
+        if not dies_at_once:
+            time.sleep(self.rng.uniform(0, 0.2))
+        self.disk.kill9()
+        self.power.mount()
+
+    def recover(self, workers):
+        while self.rng.random() < 0.4:
+            self.power.arm(self.how(), self.rng.randrange(1 << 32), self.rng.randrange(60), [ASKER])
+            pids = []
+            try:
+                self.disk.start()
+                pids = [self.disk.pid]
+            except MountFailed:
+                pass
+            self.power.lost(self.rng.uniform(0.01, 0.5), pids)
+            self.disk.kill9()
+            self.power.mount()
+            self.cuts_in_recovery += 1
+        super().recover(workers)
+
+
+@pytest.mark.parametrize("mode, cuts", [("through", 10), ("back", 10), pytest.param("through", 300, marks=pytest.mark.long),
+                                        pytest.param("back", 300, marks=pytest.mark.long)])
+@pytest.mark.timeout(5400)
+def test_whenever_the_power_goes_nothing_that_was_synced_is_lost(origin, bucket, mount, rng, power, mode, cuts):
+    power.cut("none")
+    disk = mount(bucket(origin), write=mode, ttl=1, timeout=20, state=power / "state")
+    disk.state = power / "state"
+    torture = Cuts(disk, origin, random.Random(rng.random()), power, mode)
+    for _ in range(cuts):
+        torture.round()
+    disk.umount()
+    print(torture.cuts, torture.cuts_in_recovery, torture.calls, torture.cut_off, torture.lost)
+    # The power was cut while something was under way, and something was lost by it, of names and of bytes.
+    assert torture.cuts >= cuts // 2 and torture.cut_off >= cuts // 2
+    assert torture.lost["names_lost"] > 0 and torture.lost["pages_lost"] > 0
+    assert {entry["kind"] for entry in json.loads(journal(disk, "list", "--json"))} <= {"unfinished", "unanswered", "unreadable"}
+    for line in disk.log().splitlines():
+        assert "cannot be sent" not in line and "nothing readable" not in line and "cannot be read" not in line, line
+
+
+SIZES = [1, 4000, 65_536, 70_000, 200_000, 1 << 20, (1 << 20) + 5, 3_000_000, 9_000_000]
+
+
+class Readers:
+    """A mount that is read from, until it is no more."""
+
+    def __init__(self, disk, contents, rng):
+        self.disk, self.contents, self.wrong, self.read = disk, contents, [], 0
+        self.threads = [threading.Thread(target=self.go, args=(random.Random(rng.random()),), daemon=True) for _ in range(3)]
+        for thread in self.threads:
+            thread.start()
+
+    def go(self, rng):
+        try:
+            while True:
+                name = rng.choice(sorted(self.contents))
+                whole = self.contents[name]
+                start = rng.choice([0, 0, rng.randrange(len(whole))])
+                with open(self.disk / name, "rb") as file:
+                    file.seek(start)
+                    data = file.read(rng.choice([len(whole), 100_000]))
+                if data != whole[start:start + len(data)]:
+                    self.wrong.append(name)
+                self.read += 1
+        except OSError:
+            pass
+
+    def join(self):
+        for thread in self.threads:
+            thread.join(30)
+            assert not thread.is_alive()
+        assert self.wrong == []
+
+
+def change_some(disk, contents, rng):
+    """By another client, and by this mount, whose files the cache takes over."""
+    for name in rng.sample(sorted(contents), 3):
+        contents[name] = rng.randbytes(rng.choice(SIZES))
+        disk.witness.put(name, contents[name])
+    for name in rng.sample(sorted(contents), 2):
+        contents[name] = rng.randbytes(rng.choice(SIZES))
+        (disk / name).write_bytes(contents[name])
+
+
+@pytest.mark.parametrize("cuts", [8, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.timeout(5400)
+def test_after_a_loss_of_power_the_cache_serves_no_wrong_byte(origin, bucket, mount, rng, power, cuts):
+    witness, contents = bucket(origin), {}
+    for k in range(3 * len(SIZES)):
+        contents["f%d" % k] = rng.randbytes(SIZES[k % len(SIZES)])
+        witness.put("f%d" % k, contents["f%d" % k])
+    disk = mount(witness, ttl=0, cache=power / "cache")
+    lost = 0
+    for _ in range(cuts):
+        change_some(disk, contents, rng)
+        readers = Readers(disk, contents, rng)
+        wait_until(lambda: readers.read > 10, seconds=60)
+        power.arm(rng.choice(["all", "some", "some", "none"]), rng.randrange(1 << 32), rng.choice([rng.randrange(300), FAR]), [ASKER])
+        lost += power.lost(rng.uniform(0.05, 1), [disk.pid])["pages_lost"]
+        disk.kill9()
+        readers.join()
+        power.mount()
+        disk.start()
+        for name, data in sorted(contents.items()):
+            assert (disk / name).read_bytes() == data, name
+    assert lost > 0
+    # Some of what was read came from what had survived.
+    disk.umount()
+    origin.reset_counts()
+    disk.start()
+    for name, data in sorted(contents.items()):
+        assert (disk / name).read_bytes() == data, name
+    assert origin.requests().get("GetObject", 0) < len(contents)
