@@ -2,6 +2,7 @@
  * a value is put without Overwrite onto a name that is there. */
 #include "backends/ssm/check.h"
 
+#include "aws/client.h"
 #include "backends/ssm/call.h"
 #include "backends/ssm/impl.h"
 #include "backends/ssm/requests.h"
@@ -52,7 +53,12 @@ static void send(struct check *c, enum ssm_try what, const char *op, const char 
     o->tried = true;
     o->code = ssm_call(c->s, op, subject, request, call, reply, &e);
     o->status = reply->status;
-    memcpy(o->msg, e.msg, sizeof(o->msg));
+    /* What was given up has been refused again and again, or was never answered. */
+    struct err why = ERR_INIT;
+    if ((o->code == ERR_CANCELED || o->code == ERR_TIMEOUT) && aws_client_trouble(c->s->client, &why))
+        (void)snprintf(o->msg, sizeof(o->msg), "no answer in time: %s", why.msg);
+    else
+        memcpy(o->msg, e.msg, sizeof(o->msg));
 }
 
 static const char *path_of(const struct check *c)

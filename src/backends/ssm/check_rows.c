@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LATE "no answer in time"
+
 enum check_verdict ssm_verdict(const struct ssm_outcome *o)
 {
     if (!o->tried)
@@ -52,7 +54,8 @@ static const char *reason(const struct ssm_outcome *o)
 {
     if (!o->tried)
         return "not tried";
-    return o->code == ERR_CANCELED || o->code == ERR_TIMEOUT ? "no answer in time" : o->msg;
+    bool late = o->code == ERR_CANCELED || o->code == ERR_TIMEOUT;
+    return late && strncmp(o->msg, LATE, strlen(LATE)) != 0 ? LATE : o->msg;
 }
 
 static struct check_row *permission(struct check_report *out, const char *what, const char *action, enum check_on on,
@@ -66,10 +69,11 @@ static struct check_row *permission(struct check_report *out, const char *what, 
     return row;
 }
 
-/* What a mount asks at its start: a listing, or where that is refused, the name of the path itself. */
+/* What a mount asks at its start: a listing without decryption, or where that is refused, the name of the path itself. */
 static void store_row(const struct ssm_outcome o[SSM_TRIES], const char *path, struct check_report *out)
 {
-    const struct ssm_outcome *page = &o[SSM_TRY_PAGE], *root = &o[SSM_TRY_ROOT];
+    const struct ssm_outcome *plain = &o[SSM_TRY_PAGE_PLAIN], *root = &o[SSM_TRY_ROOT];
+    const struct ssm_outcome *page = plain->tried && plain->code == ERR_OK ? plain : &o[SSM_TRY_PAGE];
     bool refused = page->code == ERR_ACCESS,
          may_read = root->tried && (root->code == ERR_OK || root->code == ERR_NOT_FOUND);
     enum check_verdict v = page->tried && page->code == ERR_OK ? CHECK_YES
@@ -93,8 +97,10 @@ static void decrypt_row(const struct ssm_outcome o[SSM_TRIES], struct check_repo
     row->need = CHECK_NOT_DENIED;
     if (v == CHECK_UNKNOWN && o[SSM_TRY_PAGE].code == ERR_OK)
         (void)snprintf(row->detail, sizeof(row->detail), "no SecureString was found to try it on");
-    if (v == CHECK_NO && secret->code == ERR_KEY_REJECTED)
+    if (v == CHECK_NO && secret->code == ERR_KEY_REJECTED) {
         (void)snprintf(row->detail, sizeof(row->detail), "%s", secret->msg);
+        row->action[0] = 0; /* no policy makes a key usable that is disabled or gone */
+    }
 }
 
 /* The listing by itself: a refusal of decryption refuses it as a whole. */
@@ -117,9 +123,10 @@ static void encrypt_row(const struct ssm_outcome o[SSM_TRIES], enum check_need w
     struct check_row *row = check_add_permission(out, "encryption", v, "kms:Encrypt", CHECK_ON_KEY);
 
     row->need = writes;
-    if (v == CHECK_NO && secret->code == ERR_KEY_REJECTED)
+    if (v == CHECK_NO && secret->code == ERR_KEY_REJECTED) {
         (void)snprintf(row->detail, sizeof(row->detail), "%s", secret->msg);
-    else if (v == CHECK_UNKNOWN)
+        row->action[0] = 0;
+    } else if (v == CHECK_UNKNOWN)
         (void)snprintf(row->detail, sizeof(row->detail), "%s",
                        secret->code == ERR_EXISTS ? "only a SecureString that is really written would tell" : reason(secret));
 }

@@ -82,6 +82,11 @@ enum err_code aws_call(struct aws_client *c, const struct aws_request *r, struct
     return code;
 }
 
+bool aws_client_trouble(struct aws_client *c, struct err *out)
+{
+    return false;
+}
+
 void aws_client_endpoint(struct aws_client *c, char *out, size_t size)
 {
     snprintf(out, size, "http://127.0.0.1:1");

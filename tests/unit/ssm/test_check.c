@@ -76,6 +76,9 @@ static void decryption_is_what_is_refused_with_it_and_allowed_without(void **sta
     assert_string_equal(check_find(&r, "decryption")->action, "kms:Decrypt");
     assert_false(check_works(&r, NULL));
 
+    assert_int_equal(check_find(&r, "store")->verdict, CHECK_YES);
+    assert_string_equal(check_find(&r, "store")->detail, "it answers");
+
     o[SSM_TRY_PAGE_PLAIN] = outcome(ERR_ACCESS);
     assert_int_equal(ssm_decrypt_verdict(o), CHECK_UNKNOWN);
     assert_int_equal(row_of(o, "/p", "list", &r)->verdict, CHECK_NO);
@@ -144,7 +147,7 @@ static void encryption_is_told_where_a_secret_is_refused_and_a_text_is_not(void 
         assert_int_equal(ssm_encrypt_verdict(o), cases[i].verdict);
         const struct check_row *row = row_of(o, "/p", "encryption", &r);
         assert_int_equal(row->verdict, cases[i].verdict);
-        assert_string_equal(row->action, "kms:Encrypt");
+        assert_string_equal(row->action, cases[i].secret == ERR_KEY_REJECTED ? "" : "kms:Encrypt");
         assert_true(row->verdict != CHECK_UNKNOWN || row->detail[0]);
     }
     all_is_well(o);
