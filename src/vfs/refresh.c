@@ -156,7 +156,8 @@ void refresh_listed_locked(struct refresh *r, struct inode *dir, uint64_t took_m
     uint64_t after = refresh_after_ms(r->v->cfg.ttl_ms, took_ms, chance);
     if (after == 0 || !at || r->ended)
         return;
-    LOG_DEBUG("vfs", "a listing is renewed in %llu ms, if it is used", (unsigned long long)after);
+    LOG_DEBUG("vfs", "a listing that is used is renewed in %llu ms, by chance %llu ms earlier than it could be", (unsigned long long)after,
+              (unsigned long long)(refresh_after_ms(r->v->cfg.ttl_ms, took_ms, 0) - after));
     *at = (struct slot){.dir = inode_ref_locked(dir), .due_ms = clock_mono_ms() + after, .uses = r->uses};
     arm_locked(r);
 }
