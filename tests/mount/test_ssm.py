@@ -413,6 +413,7 @@ def test_a_denied_parameter_is_eacces_and_throttling_is_waited_out(tree, recorde
     assert errno_of((disk / "p").read_text) in (errno.EIO, errno.EAGAIN)
     assert time.monotonic() - start > 1
     recorder.failures.clear()
+    wait_until(lambda: errno_of((disk / "p").read_text) == 0, 30)
     assert (disk / "p").read_text() == "v"
 
 

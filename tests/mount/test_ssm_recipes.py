@@ -126,6 +126,49 @@ def test_a_container_with_the_directory_above_sees_a_mount_made_anew(tree, tmp_p
         run("umount", "--lazy", disk.directory)
 
 
+NSPAWN = """while read -r file; do /bin/busybox cat "/run/config/$file" 2>/dev/null; echo "$(/bin/busybox id -u)."; done"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("systemd-nspawn") or not shutil.which("busybox"),
+                    reason="needs root, systemd-nspawn and busybox")
+def test_a_container_of_systemd_reads_parameters_and_secrets_as_its_user(tree, tmp_path):
+    """As docs/parameters.md has it: the directory above is bound, the SecureStrings are the user's in the container."""
+    disk = tree({"host": "one"}, allow_other=True, ro=True, uid=10001)
+    disk.parameters.put("password", "secret", "SecureString")
+    disk.umount()
+    root = tmp_path / "root"
+    for needed in ("usr", "bin", "etc", "run/config", "proc", "sys", "dev", "tmp"):
+        (root / needed).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
+    (root / "bin" / "sh").symlink_to("busybox")
+    (root / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\nservice:x:10001:10001::/:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\nservice:x:10001:\n")
+    run("mount", "--bind", disk.directory, disk.directory)
+    try:
+        run("mount", "--make-shared", disk.directory)
+        disk.start()
+        command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "-D", root,
+                   "--bind-ro=%s:/run/config" % disk.directory, "/bin/busybox", "su", "-s", "/bin/sh", "-c", NSPAWN, "service"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as inside:
+            def read(name):
+                inside.stdin.write("mnt/%s\n" % name)
+                inside.stdin.flush()
+                return inside.stdout.readline()
+            first = read("host")
+            if not first:
+                pytest.skip("systemd-nspawn starts nothing here")
+            assert (first, read("password")) == ("one10001.\n", "secret10001.\n")
+            disk.umount()
+            assert read("host") == "10001.\n"
+            disk.parameters.put("host", "two")
+            disk.start()
+            assert read("host") == "two10001.\n"
+            inside.stdin.close()
+        disk.umount()
+    finally:
+        run("umount", "--lazy", disk.directory)
+
+
 def test_what_changed_is_found_by_its_time(tree, tmp_path):
     disk = tree({"a": "1", "d/b": "2"}, ttl=0)
     started = tmp_path / "started"
