@@ -124,3 +124,45 @@ enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t file
         inode_unref_locked(v, due[k].inode);
     return failed ? err_set(e, ERR_IO, "some files could not be stored: the log and `awsfs status` name them") : ERR_OK;
 }
+
+/* ---- The names in a directory */
+
+static bool is_name_due_locked(const struct vfs *v, const struct active *a, const struct inode *dir)
+{
+    const struct inode *i = a->inode;
+    bool made = i->parent == dir && (i->flags & INODE_NEW) && inode_placed(i) && inode_unsent(i);
+    return made && !(i->size == 0 && vfs_has(v, STORE_EMPTY_REFUSED)) && (a->opens == 0 || i->size == 0);
+}
+
+static enum err_code take_names_locked(struct vfs *v, const struct inode *dir, struct inode ***out, size_t *n, struct err *e)
+{
+    size_t count = 0;
+    struct active *a;
+    TAILQ_FOREACH(a, &v->unsent, link)
+        count += is_name_due_locked(v, a, dir);
+    *out = count ? calloc(count, sizeof(struct inode *)) : NULL;
+    if (count && !*out)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    TAILQ_FOREACH(a, &v->unsent, link)
+        if (is_name_due_locked(v, a, dir))
+            (*out)[(*n)++] = inode_ref_locked(a->inode);
+    for (size_t k = 0; k < *n; k++)
+        send_start_locked(v, (*out)[k]);
+    return ERR_OK;
+}
+
+enum err_code drain_names(struct vfs *v, const struct inode *dir, const struct vfs_caller *c, struct err *e)
+{
+    CLEANUP(free) struct inode **names = NULL;
+    size_t n = 0;
+    lock_take(&v->tree);
+    enum err_code code = take_names_locked(v, dir, &names, &n, e);
+    lock_drop(&v->tree);
+    for (size_t k = 0; k < n; k++) {
+        struct err err = ERR_INIT;
+        if (send_wait(v, names[k], true, c, &err) && !code)
+            code = err_copy(e, &err);
+        inode_unref(v, names[k]);
+    }
+    return code;
+}

@@ -9,4 +9,9 @@
 void deferred_begin_locked(struct vfs *v, struct deferred *d);
 void deferred_end_locked(struct vfs *v, struct deferred *d, bool failed);
 
+/* What fsync of a directory promises: the names that were made in it are in the store. Sends, side by side, and waits for new files
+ * that have no byte yet, open or not, and those that are closed for the last time; what is being written into others is their own
+ * fsync's. The first failure. Without the lock, `dir` referenced. */
+enum err_code drain_names(struct vfs *v, const struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+
 #endif

@@ -2,6 +2,7 @@
 #include "util/clock.h"
 #include "vfs/attr.h"
 #include "vfs/backing.h"
+#include "vfs/drain.h"
 #include "vfs/handle.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
@@ -227,6 +228,8 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
     enum err_code lost = conflict_told_locked(i, e);
     lock_drop(&v->tree);
     code = nothing ? lost : send_wait(v, i, true, c, e);
+    if (!code && i->kind == INODE_DIR)
+        code = drain_names(v, i, c, e);
     if (!code) {
         struct store_call call = call_of(c);
         code = store_sync(v->store, &call, e);

@@ -210,7 +210,8 @@ enum err_code vfs_copy(struct vfs *v, const struct vfs_copy *c, const struct vfs
 /* A descriptor is closed by c->pid. What that means is W8 of the design. Errors are the upload's. */
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
-/* `h` may be NULL: the inode's pending attributes. Returns when all of the file is in the store. */
+/* `h` may be NULL: the inode's pending attributes. Returns when all of the file is in the store; of a directory, its attributes and the
+ * names that were made in it: new files that are empty so far, or closed. */
 enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c,
                         struct err *e) MUST_CHECK;
 

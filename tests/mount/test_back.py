@@ -127,6 +127,21 @@ def test_saving_as_editors_do_is_one_put(origin, bucket, back):
     assert witness.keys() == ["doc"] and witness.get("doc") == b"version 9"
 
 
+def test_an_empty_file_survives_a_kill_after_the_fsync_of_its_directory(origin, bucket, back):
+    disk = back(bucket(origin))
+    os.mkdir(disk / "d")
+    held = os.open(disk / "d" / "held", os.O_CREAT | os.O_WRONLY)  # its RELEASE, which would put it, is still to come
+    fd = os.open(disk / "d", os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+    disk.kill9()
+    errno_of(os.close, held)
+    disk.start()
+    assert os.listdir(disk / "d") == ["held"]
+    flush(disk)
+    assert disk.bucket.get("d/held") == b""
+
+
 def test_a_tree_is_the_same_after_the_daemon_was_killed(server, bucket, back, rng, tmp_path):
     local = tmp_path / "local"
     local.mkdir()
@@ -134,7 +149,8 @@ def test_a_tree_is_the_same_after_the_daemon_was_killed(server, bucket, back, rn
     witness = bucket(server)
     disk = back(witness)
     shell("cp -a %s/. ." % local, disk.path)
-    for folder, _, _ in os.walk(disk.path):  # attributes that were changed last are journaled within a second, or at once by this
+    # Attributes that were changed last are journaled within a second, empty files when their RELEASE has come, or both at once by this.
+    for folder, _, _ in os.walk(disk.path):
         fd = os.open(folder, os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)

@@ -68,7 +68,11 @@ def make_tree(top, rng, files=40):
 def describe(top):
     """{relative path: what must be the same in a copy}"""
     out = {}
-    for folder, folders, files in os.walk(top):
+
+    def fail(error):
+        raise error
+
+    for folder, folders, files in os.walk(top, onerror=fail):
         for name in folders + files:
             path = os.path.join(folder, name)
             info = os.lstat(path)

@@ -99,6 +99,31 @@ static void truncate_by_path_is_sent_within_a_second(void **state)
     rig_stop(&r);
 }
 
+static void fsync_of_a_directory_puts_the_names_that_were_made_in_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    expect_ok(&r, try_mkdir(&r, "d"));
+    expect_ok(&r, try_mkdir(&r, "other"));
+    struct vfs_handle *empty = create_at(&r, "d/empty"), *written = create_at(&r, "d/written"), *other = create_at(&r, "other/empty");
+    write_at(&r, written, 0, "bytes");
+    expect_ok(&r, vfs_fsync(r.v, walk(&r, "d"), NULL, &r.who, &r.err));
+    expect_object(&r, "d/empty", "");
+    expect_no_object(&r, "d/written"); /* its own fsync does that */
+    expect_no_object(&r, "other/empty");
+    rig_mark(&r);
+    expect_ok(&r, vfs_fsync(r.v, walk(&r, "d"), NULL, &r.who, &r.err));
+    assert_int_equal(rig_count(&r, MEM_PUT), 0);
+    write_at(&r, empty, 0, "later");
+    expect_ok(&r, close_file(&r, empty));
+    expect_object(&r, "d/empty", "later");
+    rig_fail(&r, MEM_PUT, "other/empty", ERR_ACCESS, 1);
+    assert_int_equal(vfs_fsync(r.v, walk(&r, "other"), NULL, &r.who, &r.err), ERR_ACCESS);
+    release(&r, written);
+    release(&r, other);
+    rig_stop(&r);
+}
+
 static void a_touch_after_the_last_write_is_the_time_that_stays(void **state)
 {
     struct rig r;
@@ -188,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_process_that_cannot_be_found_counts_as_the_opener),
         cmocka_unit_test(release_puts_what_a_mapping_wrote_after_the_close),
         cmocka_unit_test(truncate_by_path_is_sent_within_a_second),
+        cmocka_unit_test(fsync_of_a_directory_puts_the_names_that_were_made_in_it),
         cmocka_unit_test(a_touch_after_the_last_write_is_the_time_that_stays),
         cmocka_unit_test(o_excl_is_decided_at_the_first_put_or_at_the_open),
         cmocka_unit_test(what_the_store_cannot_hold_is_refused_before_the_upload_and_stays_readable),
