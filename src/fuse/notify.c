@@ -4,13 +4,17 @@
 #include <fuse_lowlevel.h>
 
 #include "fuse/retrieve.h"
+#include "fuse/wire.h"
 #include "util/clock.h"
 #include "util/lock.h"
 #include "util/map.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One thing to forget: an inode (no name) or a name in a directory. Its key is everything from `ino` on. */
 struct item {
@@ -38,6 +42,8 @@ struct notify {
     struct cond wake, idle;
     unsigned calling; /* threads that talk to the session */
     struct fuse_session *se;
+    int device;       /* the thread's own descriptor of the connection; -1: none */
+    bool alone;       /* the thread has it, and no other descriptor */
     struct map *set; /* of what is in the list */
     struct map *waiting; /* of struct waiting */
     struct item *first, **last;
@@ -120,25 +126,61 @@ void notify_dir_answered(struct notify *n, uint64_t ino)
         cond_signal(&n->wake);
 }
 
+static void let_go_locked(struct notify *n)
+{
+    close(n->device);
+    n->device = -1;
+    n->alone = false;
+    cond_broadcast(&n->idle);
+}
+
+/*
+ * A call can wait in the kernel behind a request, where no signal reaches it, and a process that is killed lets go of its descriptors when
+ * the last thread that shares them is gone: the request would wait for this thread and this thread for the request, for ever. So
+ * this one shares none with the others. When they are dead their descriptors are closed, which ends the requests that were read from
+ * them, and then this call. It opens, logs and reads nothing.
+ */
+static int stand_alone_locked(struct notify *n)
+{
+    int fd = n->device;
+
+    if (fd < 0 || n->alone)
+        return fd;
+    if (unshare(CLONE_FILES) != 0) {
+        let_go_locked(n);
+        return -1;
+    }
+    if (fd > 0)
+        (void)close_range(0, (unsigned)fd - 1, 0);
+    (void)close_range((unsigned)fd + 1, UINT_MAX, 0);
+    n->alone = true;
+    cond_broadcast(&n->idle);
+    return fd;
+}
+
 static void *run(void *arg)
 {
     struct notify *n = arg;
 
     lock_take(&n->lock);
     while (!n->stop) {
+        int fd = stand_alone_locked(n);
+        if (!n->se && fd >= 0)
+            let_go_locked(n);
         struct item *i = take_next_locked(n);
         if (!i) {
             cond_wait(&n->wake, &n->lock, n->first ? clock_mono_ms() + LOOK_MS : UINT64_MAX);
             continue;
         }
-        struct fuse_session *se = n->se;
+        bool told = n->se != NULL;
+        if (told && fd < 0)
+            fd = fuse_session_fd(n->se);
         n->calling++;
         lock_drop(&n->lock);
-        /* Failures mean that the kernel does not hold it, or that the mount is gone: both are fine. */
-        if (se && i->name_len)
-            fuse_lowlevel_notify_inval_entry(se, i->ino, i->name, i->name_len);
-        else if (se)
-            fuse_lowlevel_notify_inval_inode(se, i->ino, 0, 0);
+        if (told && i->name_len)
+            wire_tell_entry(fd, i->ino, i->name);
+        else if (told)
+            wire_tell_inode(fd, i->ino);
         free(i);
         lock_take(&n->lock);
         n->calling--;
@@ -220,6 +262,7 @@ struct notify *notify_new(struct err *e)
     cond_init(&n->idle);
     retrieves_init(&n->retrieves);
     n->last = &n->first;
+    n->device = -1;
     n->set = map_new(item_key);
     n->waiting = map_new(waiting_key);
     if (!n->set || !n->waiting || pthread_create(&n->thread, NULL, run, n) != 0) {
@@ -243,8 +286,16 @@ struct vfs_notify notify_callbacks(struct notify *n)
 
 void notify_attach(struct notify *n, struct fuse_session *se)
 {
+    int fd = wire_clone(fuse_session_fd(se));
+
     LOCK_SCOPE(&n->lock);
     n->se = se;
+    n->device = fd;
+    cond_signal(&n->wake);
+    while (n->device >= 0 && !n->alone)
+        (void)cond_wait(&n->idle, &n->lock, UINT64_MAX);
+    if (n->alone)
+        close(fd); /* the thread's copy is left */
 }
 
 bool notify_detach(struct notify *n, unsigned wait_ms)
@@ -253,10 +304,11 @@ bool notify_detach(struct notify *n, unsigned wait_ms)
 
     lock_take(&n->lock);
     n->se = NULL;
-    while (n->calling > 0)
+    cond_signal(&n->wake);
+    while (n->calling > 0 || n->device >= 0)
         if (!cond_wait(&n->idle, &n->lock, until))
             break;
-    bool quiet = n->calling == 0;
+    bool quiet = n->calling == 0 && n->device < 0;
     lock_drop(&n->lock);
     retrieves_end(&n->retrieves);
     return quiet;

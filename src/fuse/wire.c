@@ -8,6 +8,7 @@
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Of protocol 7.40 (linux/fuse.h of Linux 6.9): bit 37 of INIT's flags, of which the upper half is a word of its own. */
@@ -101,9 +102,7 @@ static ssize_t hook_writev(int fd, struct iovec *iov, int count, void *userdata)
     return writev(fd, iov, count);
 }
 
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-/* A worker's own descriptor of the connection, which libfuse leaves to who hooks reads and writes since 3.17. */
-static int hook_clone(int master)
+int wire_clone(int master)
 {
     uint32_t of = (uint32_t)master;
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -114,9 +113,35 @@ static int hook_clone(int master)
     return -1;
 }
 
+static void tell(int fd, int what, void *about, size_t len, const char *name)
+{
+    struct fuse_out_header h = {.error = what};
+    size_t name_len = name ? strlen(name) + 1 : 0;
+    struct iovec iov[] = {{&h, sizeof(h)}, {about, len}, {(void *)name, name_len}};
+
+    h.len = (uint32_t)(sizeof(h) + len + name_len);
+    /* Failures mean that the kernel does not hold it, or that the mount is gone: both are fine. */
+    (void)!writev(fd, iov, name ? 3 : 2);
+}
+
+void wire_tell_entry(int fd, uint64_t parent, const char *name)
+{
+    struct fuse_notify_inval_entry_out out = {.parent = parent, .namelen = (uint32_t)strlen(name)};
+
+    tell(fd, FUSE_NOTIFY_INVAL_ENTRY, &out, sizeof(out), name);
+}
+
+void wire_tell_inode(int fd, uint64_t ino)
+{
+    struct fuse_notify_inval_inode_out out = {.ino = ino};
+
+    tell(fd, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out), NULL);
+}
+
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 int wire_install(struct fuse_session *se)
 {
-    static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev, .clone_fd = hook_clone};
+    static const struct fuse_custom_io io = {.read = hook_read, .writev = hook_writev, .clone_fd = wire_clone};
 
     return fuse_session_custom_io_317(se, &io, sizeof(io), fuse_session_fd(se));
 }

@@ -26,6 +26,15 @@ struct wire {
 /* Puts the hooks on a mounted session whose userdata begins with a `struct wire`. 0 or a negative errno. */
 int wire_install(struct fuse_session *se);
 
+/* One more descriptor of a connection: what is read from one of them is answered there, and ends with an error when that one is closed
+ * (fuse_dev_release() of Linux). -1: there is none. */
+int wire_clone(int master);
+
+/* The kernel forgets a name, or the pages and attributes of an inode. Blocks behind requests on that directory (its lock) or inode (its
+ * pages), and no signal ends that. What fails was forgotten already. */
+void wire_tell_entry(int fd, uint64_t parent, const char *name);
+void wire_tell_inode(int fd, uint64_t ino);
+
 /* Whether the request that the calling worker has read last asks to clear setuid and setgid (WRITE, SETATTR, OPEN, CREATE).
  * Only valid on a worker, inside the handler of that request. */
 bool wire_kill_suidgid(void);

@@ -1,7 +1,9 @@
 """kill -9 at any moment: every path is then as the program's calls that returned have left it, or as the one under way may have."""
+import ctypes
 import errno
 import json
 import os
+import pathlib
 import random
 import subprocess
 import time
@@ -115,6 +117,11 @@ def test_whenever_the_daemon_is_killed_nothing_that_returned_is_lost(origin, buc
     assert disk.witness.uploads() == []
 
 
+def abort(disk):
+    """umount -f, without a process: that would close its copies of descriptors first, and wait in that."""
+    ctypes.CDLL(None).umount2(os.fsencode(str(disk.path)), 1)
+
+
 def test_a_daemon_killed_with_a_name_to_tell_of_frees_who_waits_in_its_directory(origin, bucket, mount):
     """The kernel takes the directory's lock to forget a name; a program whose request is not answered has it."""
     witness = bucket(origin)
@@ -136,6 +143,48 @@ def test_a_daemon_killed_with_a_name_to_tell_of_frees_who_waits_in_its_directory
         script.process.wait(10)
     finally:
         if script.process.poll() is None:
-            subprocess.run(["umount", "-f", disk.path], check=False)
+            abort(disk)
         script.close()
     errno_of(os.close, changed)
+
+
+def test_a_daemon_killed_while_it_tells_of_a_name_frees_who_waits_in_its_directory(origin, bucket, mount):
+    """Where requests come and go all the time, names are told although one waits. The daemon's thread then waits for the kernel's lock
+    of the directory, and no signal ends that."""
+    witness = bucket(origin)
+    for name in ("d/moved", "d/changed", "d/other"):
+        witness.put(name, b"base")
+    disk = mount(witness, ttl=0)
+    changed = os.open(disk / "d/changed", os.O_RDWR | os.O_APPEND)
+    os.write(changed, b" mine")
+    wait_until(lambda: origin.requests().get("GetObject", 0) >= 1, what="the rest of a small object to be fetched")
+    witness.put("d/changed", b"theirs")
+    origin.fault("hang", kind="CopyObject")
+    looker = Script("os.stat(sys.argv[1])\nprint('go')\nwhile True:\n    os.stat(sys.argv[1])", disk / "d/other")
+    looker.line()  # what is looked up for the first time waits for the directory's lock, what is only asked for again does not
+    mover = Script("print('go'); os.rename(sys.argv[1] + '/moved', sys.argv[1] + '/to')", disk / "d")
+    mover.line()
+    wait_until(lambda: origin.requests().get("CopyObject", 0) >= 1)
+    assert errno_of(os.fsync, changed) == errno.ESTALE
+    try:
+        wait_until(lambda: stuck_in_the_kernel(disk.pid), what="a thread that tells the kernel of the name")
+        disk.kill9()
+        mover.process.wait(10)
+        looker.process.wait(10)
+    finally:
+        for script in (mover, looker):
+            if script.process.poll() is None:
+                abort(disk)
+            script.close()
+    errno_of(os.close, changed)
+
+
+def stuck_in_the_kernel(pid):
+    """Whether a thread sleeps where no signal wakes it, and longer than for a disk."""
+    def asleep():
+        return {task.name for task in pathlib.Path("/proc/%d/task" % pid).iterdir()
+                if (task / "stat").read_text().rpartition(")")[2].split()[0] == "D"}
+
+    before = asleep()
+    time.sleep(0.2)
+    return before & asleep()
