@@ -1,11 +1,11 @@
 #include "cli/journal_log.h"
 
+#include "journal/stage_bytes.h"
 #include "journal/wal.h"
 #include "util/str.h"
 #include "writeback/writeback.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -175,11 +175,12 @@ struct journal_log *journal_log_open(const char *dir, const char *source, const 
         (void)no_memory(e);
         return NULL;
     }
-    l->bytes = with_bytes ? open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600) : -1;
-    if (with_bytes && l->bytes < 0) {
-        (void)err_sys(e, errno, "a file without a name in %s", dir);
+    struct stage_bytes unnamed = {.fd = -1};
+    if (with_bytes && stage_bytes_create_unnamed(&unnamed, dir, e)) {
+        l->bytes = -1;
         return NULL;
     }
+    l->bytes = unnamed.fd;
     const struct wal_config config = {.dir = dir, .identity = identity};
     l->wal = wal_open(&config, replay, l, e);
     if (!l->wal)

@@ -1,8 +1,10 @@
 #include "cli/state.h"
 
+#include "journal/durable.h"
 #include "util/cleanup.h"
 #include "util/digest.h"
 #include "util/json.h"
+#include "util/log.h"
 #include "util/private_dir.h"
 
 #include <errno.h>
@@ -31,16 +33,24 @@ enum err_code state_default(char out[PATH_MAX], struct err *e)
     return n < PATH_MAX ? ERR_OK : err_set(e, ERR_NAME_TOO_LONG, "the state directory's path is too long");
 }
 
-/* For people who look into the directory. */
-static void write_identity(const char *dir, const char *identity)
+static bool has_text(const char *path, const char *text, size_t len)
+{
+    CLEANUP(free) char *there = malloc(len + 1);
+    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return there && fd >= 0 && read(fd, there, len + 1) == (ssize_t)len && memcmp(there, text, len) == 0;
+}
+
+/* Without these two files the journal can only be read by a mount: they are as durable as it is. What is there with the right bytes was
+ * synced before it got its name. */
+static void write_text(const char *dir, const char *name, const char *text, size_t len)
 {
     char path[PATH_MAX];
+    struct err e = ERR_INIT;
 
-    if (snprintf(path, sizeof(path), "%s/mount", dir) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
         return;
-    CLEANUP(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && write(fd, identity, strlen(identity)) < 0)
-        return;
+    if (!has_text(path, text, len) && durable_put(path, text, len, &e))
+        LOG_WARN("state", "awsfs journal needs a mount to send what is here: %s", e.msg);
 }
 
 #define HEX4 "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
@@ -76,7 +86,7 @@ enum err_code state_open(struct state *s, const char *root, const char *identity
             if (errno != EINTR)
                 return err_sys(e, errno, "option state: %s", path);
     }
-    write_identity(s->dir, identity);
+    write_text(s->dir, "mount", identity, strlen(identity));
     s->lock_fd = fd;
     fd = -1;
     return ERR_OK;
@@ -84,7 +94,6 @@ enum err_code state_open(struct state *s, const char *root, const char *identity
 
 void state_write_options(const struct state *s, const char *const *lists, size_t n)
 {
-    char path[PATH_MAX];
     BUF(text, OPTIONS_MAX_BYTES);
 
     buf_add_char(&text, '[');
@@ -93,11 +102,8 @@ void state_write_options(const struct state *s, const char *const *lists, size_t
         json_quote(&text, lists[i], strlen(lists[i]));
     }
     buf_add_str(&text, "]\n");
-    if (text.failed || snprintf(path, sizeof(path), "%s/options", s->dir) >= (int)sizeof(path))
-        return;
-    CLEANUP(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && write(fd, text.data, text.len) < 0)
-        return;
+    if (!text.failed)
+        write_text(s->dir, "options", text.data, text.len);
 }
 
 void state_read_options(const char *dir, char ***lists, size_t *n)

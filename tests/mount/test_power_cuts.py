@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from support.journal import Journal
 from support.mounts import MountFailed, name_of, sanitizer_reports
 from support.powerloss import ASKER, Disk
 from support.torture import Worker
@@ -171,3 +172,32 @@ def test_after_a_loss_of_power_the_cache_serves_no_wrong_byte(origin, bucket, mo
     for name, data in sorted(contents.items()):
         assert (disk / name).read_bytes() == data, name
     assert origin.requests().get("GetObject", 0) < len(contents)
+
+
+REFUSED = {"status": 403, "code": "AccessDenied"}
+
+
+@pytest.mark.parametrize("how", ["all", "some", "none"])
+def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, bucket, mount, power, tmp_path, how):
+    """The first mount of its state directory, whose power goes: all that leads to the journal has to be durable too."""
+    witness = bucket(origin)
+    disk = mount(witness, write="back", timeout=3, state=power / "deep/er/state")
+    disk.state = power / "deep/er/state"
+    for kind in ("PutObject", "CreateMultipartUpload"):
+        origin.fault(REFUSED, kind=kind)
+    contents = {"small": b"s" * 100, "medium": b"m" * 100_000, "large": b"l" * 3_000_000}
+    for name, data in contents.items():
+        (disk / name).write_bytes(data)
+    power.lose(how, 1, [disk.pid])
+    disk.kill9()
+    power.mount()
+    origin.clear_faults()
+    sent = Journal(disk)
+    assert {(e["key"], e["size"]) for e in sent.entries("pending")} == {(name, len(data)) for name, data in contents.items()}
+    sent("export", str(tmp_path / "out"))
+    assert not sent.entries("unreadable")
+    found = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file() and p.name in contents}
+    assert found == contents
+    sent("retry", *[e["name"] for e in sent.entries("pending")])
+    assert {key: witness.get(key) for key in witness.keys()} == contents
+    assert sent.entries("pending") == []
