@@ -34,6 +34,7 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+#define CACHE_MD5    16
 #define SMALL_MAX    (64u * 1024) /* contents up to this live in the database */
 #define GROUP_CHUNKS 64u          /* chunks whose sums share a row */
 #define READERS      4
@@ -87,6 +88,10 @@ struct cache_entry {
     uint8_t hash[CACHE_SHA512]; /* of a WHOLE */
     bool hash_known;
     bool idle_due;              /* is with the idler */
+    bool promoting;             /* a job is on its way that makes a WHOLE of it */
+    struct whole *whole;        /* the sums of the first `summed` chunks (whole.c); NULL also while the idler goes on with them */
+    uint64_t summed;
+    unsigned sums_dropped;      /* how often: who went on meanwhile has something that counts no more */
     int64_t planned;            /* the writer's: a row of the transaction under way; 0 */
     bool planned_inline, planned_copy;
     bool in_dirty;              /* the writer's: has groups to be recorded, holds a reference */
@@ -123,7 +128,6 @@ struct cache {
     uint64_t adoption_bytes;
     bool writing, idling, adopting; /* busy with something */
     bool stop, draining;
-    uint64_t last_active_ms;
     struct pace pace;
     struct cache_stats stats;
     struct job *refused; /* not taken, to be ended */
@@ -245,6 +249,20 @@ void entry_dirty_locked(struct cache_entry *n); /* to be recorded; the writer on
 void entry_bad_content(struct cache *c, int64_t id);
 /* Hands the entry to the idler if there is something for it to do. */
 void entry_idle_locked(struct cache_entry *n);
+
+/* ---- whole.c: SHA-512 and MD5 of all of a PART's bytes, each chunk of them checked */
+
+struct whole;
+/* Whether the idler has something to sum: all is here, or half of it and a good piece in order. */
+bool whole_due_locked(const struct cache_entry *n);
+/* What was summed counts no more: chunks of it are bad, or it is another content now. */
+void whole_drop_locked(struct cache_entry *n);
+/* Reads and checks chunks from...to-1 in order, and adds them to `w`; with NULL, those that are not checked yet. False when one is not
+ * good, or the cache is closed. After one that is bad all others are looked at: who reads next then fetches all that is bad at
+ * once. */
+bool whole_walk(struct cache_entry *n, struct whole *w, uint64_t from, uint64_t to);
+/* Sums what is here. True if that was the rest; *has_md5 if the ETag is the MD5. The idler only; takes seconds for a GiB. */
+bool whole_sum(struct cache_entry *n, uint8_t sha512[CACHE_SHA512], uint8_t md5[CACHE_MD5], bool *has_md5);
 
 /* ---- direct.c: adjacent chunks into the entry's file. Under the entry's lock. */
 

@@ -202,9 +202,10 @@ void entry_forget_locked(struct cache_entry *n)
     }
     n->fd = -1;
     direct_close_locked(n);
+    whole_drop_locked(n);
     n->state = CONTENT_NONE;
     n->content = 0;
-    n->writer = n->damaged = n->hash_known = false;
+    n->writer = n->damaged = n->hash_known = n->promoting = false;
 }
 
 /* ---- Looking into the index */

@@ -1,6 +1,5 @@
 /* Reading what is held, and checking it (R3 of the design). */
 #include "cache/cache_internal.h"
-#include "util/clock.h"
 #include "util/digest.h"
 
 #include <errno.h>
@@ -98,6 +97,7 @@ static void bad_chunk_locked(struct cache_entry *n, uint64_t chunk)
         return;
     }
     n->damaged |= n->state == CONTENT_WHOLE;
+    whole_drop_locked(n);
     warn_others(n);
     if (bit_put(n->held, chunk, false))
         n->n_held--;
@@ -218,14 +218,6 @@ bool entry_chunk(struct cache_entry *n, uint64_t chunk, void *buf)
 
 /* ---- For the callers */
 
-static void active(struct cache *c)
-{
-    uint64_t now = clock_mono_ms();
-    pace_reading(&c->pace);
-    LOCK_SCOPE(&c->lock);
-    c->last_active_ms = now;
-}
-
 uint64_t cache_held(struct cache_entry *n, uint64_t offset, uint64_t len)
 {
     if (!n || offset >= n->size)
@@ -268,7 +260,7 @@ bool cache_read(struct cache_entry *n, uint64_t offset, void *buf, size_t len)
     if (!n || offset >= n->size || len > n->size - offset)
         return false;
     struct cache *c = n->cache;
-    active(c);
+    pace_reading(&c->pace);
     lock_take(&n->lock);
     entry_look_locked(n);
     lock_drop(&n->lock);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define QUIET_MS  100 /* nobody has waited for bytes for so long */
 #define SAMPLE_MS 100 /* of the processors' time, at least */
 #define OLD_MS    500 /* after so long without one, the next begins anew */
 #define SHARE     10  /* while readers need the processors: one part of so many of one processor */
@@ -67,23 +66,23 @@ static bool spare_locked(struct pace *p, uint64_t now)
     return p->spare;
 }
 
-static bool quiet_locked(const struct pace *p, uint64_t now)
+static bool quiet_locked(const struct pace *p, uint64_t now, unsigned ms)
 {
-    return p->read_ms == 0 || now >= p->read_ms + QUIET_MS;
+    return p->read_ms == 0 || now >= p->read_ms + ms;
 }
 
-bool pace_is_quiet(struct pace *p)
+bool pace_is_quiet(struct pace *p, unsigned ms)
 {
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&p->lock);
-    return quiet_locked(p, now);
+    return quiet_locked(p, now, ms);
 }
 
 unsigned pace_wait_ms(struct pace *p, uint64_t spent_us)
 {
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&p->lock);
-    if (quiet_locked(p, now) || spare_locked(p, now)) {
+    if (quiet_locked(p, now, PACE_QUIET_MS) || spare_locked(p, now)) {
         p->next_us = 0;
         return 0;
     }

@@ -26,8 +26,9 @@ void pace_release(struct pace *p);
 /* Somebody waits for bytes, now. Any thread, any lock below LOCK_LEAF. */
 void pace_reading(struct pace *p);
 
-/* Nobody does, and has not for a while. */
-bool pace_is_quiet(struct pace *p);
+/* Nobody does, and has not for so long. Any thread, any lock below LOCK_LEAF. */
+#define PACE_QUIET_MS 100 /* as long as readers are thought of as reading */
+bool pace_is_quiet(struct pace *p, unsigned ms);
 
 /* How long work in the background has to wait before it goes on, 0 for not at all; to be asked again at least every 50 ms, since
  * readers may stop. `spent_us`: what it has worked since it last asked. Any thread, any lock below LOCK_LEAF. */

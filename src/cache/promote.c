@@ -1,6 +1,6 @@
 /*
  * The idler: one thread at lowest priority that waits until nobody reads, and then computes the SHA-512 of contents whose
- * chunks are all here, and checks what was not checked yet of those that somebody has open.
+ * chunks are all here, or soon will be (whole.c), and checks what was not checked yet of those that somebody has open.
  */
 #include "cache/cache_internal.h"
 #include "util/clock.h"
@@ -18,13 +18,12 @@
 #define QUIET_MS  300   /* nobody has read for so long */
 #define PATIENCE  10000 /* or it has waited for so long */
 #define NICE      15
-#define SECOND_MIN (16ull << 20)
 
 void entry_idle_locked(struct cache_entry *n)
 {
     struct cache *c = n->cache;
     lock_assert_held(&n->lock);
-    bool promote = n->state == CONTENT_PART && n->writer && n->n_held == n->n_chunks && !n->in_dirty && n->origin != ORIGIN_STRAY;
+    bool promote = whole_due_locked(n);
     bool check = n->state == CONTENT_WHOLE && n->n_checked < n->n_chunks && !n->damaged;
     if ((!promote && !check) || n->idle_due)
         return;
@@ -41,42 +40,10 @@ void entry_idle_locked(struct cache_entry *n)
     cond_signal(&c->idle_work);
 }
 
-/* ---- Hashing */
-
-struct sums {
-    struct digest *sha, *md5;
-};
-
 static bool stopping(struct cache *c)
 {
     LOCK_SCOPE(&c->lock);
     return c->stop;
-}
-
-static bool sums_add(struct sums *s, const void *p, size_t len)
-{
-    return (!s->sha || digest_update(s->sha, p, len, NULL) == ERR_OK) && (!s->md5 || digest_update(s->md5, p, len, NULL) == ERR_OK);
-}
-
-/* Every chunk in order, checked; false when one is not good, or the cache is closed. After one that is bad the others are looked at
- * all the same: who reads next then fetches all that is bad at once. */
-static bool walk(struct cache_entry *n, struct sums *s)
-{
-    CLEANUP(free) char *buf = malloc(CACHE_CHUNK);
-    bool good = buf != NULL;
-    for (uint64_t i = 0; buf && i < n->n_chunks; i++) {
-        if (stopping(n->cache))
-            return false;
-        lock_take(&n->lock);
-        bool skip = (!s || !good) && bit_get(n->checked, i);
-        lock_drop(&n->lock);
-        if (skip)
-            continue;
-        good = entry_chunk(n, i, buf) && good;
-        if (good && s)
-            good = sums_add(s, buf, chunk_len(n, i));
-    }
-    return good;
 }
 
 struct promote_job {
@@ -117,7 +84,7 @@ static void post_stamp_locked(struct cache_entry *n)
 
 static void check_whole(struct cache_entry *n)
 {
-    (void)walk(n, NULL);
+    (void)whole_walk(n, NULL, 0, n->n_chunks);
     LOCK_SCOPE(&n->lock);
     if (n->state != CONTENT_WHOLE || n->damaged)
         return;
@@ -203,6 +170,7 @@ static void promote_after(struct cache *c, struct job *j, bool committed)
     struct promote_job *p = (struct promote_job *)j;
     struct cache_entry *n = p->entry;
     lock_take(&n->lock);
+    n->promoting = false;
     if (committed && n->state == CONTENT_PART && n->content == p->content) {
         if (p->twin || p->gone) {
             entry_forget_locked(n);
@@ -222,44 +190,6 @@ static void promote_after(struct cache *c, struct job *j, bool committed)
     free(p);
 }
 
-struct second {
-    struct cache_entry *entry;
-    struct sums sums;
-    bool good;
-};
-
-static void *second_main(void *arg)
-{
-    struct second *w = arg;
-    w->good = walk(w->entry, &w->sums);
-    return NULL;
-}
-
-/* Both sums take as long as each other: of a large content each has a thread. */
-static bool both(struct cache_entry *n, struct digest *sha, struct digest *md5)
-{
-    struct second w = {.entry = n, .sums = {.md5 = md5}};
-    struct sums one = {.sha = sha}, two = {.sha = sha, .md5 = md5};
-    pthread_t thread;
-    if (!md5 || n->size < SECOND_MIN || pthread_create(&thread, NULL, second_main, &w) != 0)
-        return walk(n, &two);
-    bool good = walk(n, &one);
-    pthread_join(thread, NULL);
-    return good && w.good;
-}
-
-static bool whole_sums(struct cache_entry *n, struct promote_job *p)
-{
-    uint8_t told[16];
-    bool wants_md5 = strlen(n->etag) == 32 && hex_decode(n->etag, told, sizeof(told));
-    CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
-    CLEANUP(digest_free) struct digest *md5 = wants_md5 ? digest_new(DIGEST_MD5, NULL) : NULL;
-    if (!sha || !both(n, sha, md5) || digest_final(sha, p->hash, NULL) != ERR_OK)
-        return false;
-    p->has_md5 = md5 && digest_final(md5, p->md5, NULL) == ERR_OK && memcmp(p->md5, told, sizeof(told)) == 0;
-    return true;
-}
-
 static void promote(struct cache_entry *n)
 {
     struct promote_job *p = calloc(1, sizeof(*p));
@@ -270,12 +200,15 @@ static void promote(struct cache_entry *n)
     bool known = n->hash_known;
     memcpy(p->hash, n->hash, CACHE_SHA512);
     lock_drop(&n->lock);
-    if (!known && !whole_sums(n, p)) {
+    if (!known && !whole_sum(n, p->hash, p->md5, &p->has_md5)) {
         free(p);
         return;
     }
     p->job = (struct job){.in = promote_in, .after = promote_after};
     p->entry = cache_entry_ref(n);
+    lock_take(&n->lock);
+    n->promoting = n->content == p->content;
+    lock_drop(&n->lock);
     (void)job_post(n->cache, &p->job);
 }
 
@@ -303,9 +236,9 @@ static void work_on(struct cache_entry *n)
     lock_take(&n->lock);
     n->idle_due = false;
     enum content_state state = n->state;
-    bool complete = n->n_held == n->n_chunks && n->writer;
+    bool due = whole_due_locked(n);
     lock_drop(&n->lock);
-    if (state == CONTENT_PART && complete)
+    if (state == CONTENT_PART && due)
         promote(n);
     else if (state == CONTENT_WHOLE)
         check_whole(n);
@@ -326,8 +259,7 @@ static struct cache_entry *next(struct cache *c)
         }
         if (since == 0)
             since = now;
-        bool quiet = now >= c->last_active_ms + QUIET_MS && !c->puts;
-        if (quiet || c->draining || now >= since + PATIENCE)
+        if (pace_is_quiet(&c->pace, QUIET_MS) || c->draining || now >= since + PATIENCE)
             break;
         (void)cond_wait(&c->idle_work, &c->lock, now + QUIET_MS / 3);
     }

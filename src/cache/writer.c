@@ -52,7 +52,6 @@ bool cache_put(struct cache_entry *n, struct cache_block *b)
     struct cache *c = n->cache;
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&c->lock);
-    c->last_active_ms = now;
     if (c->stop || c->put_bytes + b->len > QUEUE_BYTES || now < c->trouble_until_ms)
         return false;
     put_locked(c, n, b);
@@ -85,7 +84,7 @@ void cache_writing(struct cache *c)
 
 bool cache_is_read(struct cache *c)
 {
-    return c && !pace_is_quiet(&c->pace);
+    return c && !pace_is_quiet(&c->pace, PACE_QUIET_MS);
 }
 
 unsigned cache_wait_ms(struct cache *c, uint64_t spent_us)
@@ -340,7 +339,7 @@ static unsigned turn_locked(struct cache *c, uint64_t spent_us, uint64_t *again_
     unsigned wait_ms = pace_wait_ms(&c->pace, spent_us);
     *again_ms = clock_mono_ms() + LOOK_MS;
     if (!c->puts || c->draining || wait_ms == 0)
-        return c->draining || pace_is_quiet(&c->pace) ? BATCH_CHUNKS : BUSY_CHUNKS;
+        return c->draining || pace_is_quiet(&c->pace, PACE_QUIET_MS) ? BATCH_CHUNKS : BUSY_CHUNKS;
     *again_ms = clock_mono_ms() + (wait_ms < PACE_MS ? wait_ms : PACE_MS);
     return 0;
 }
@@ -389,18 +388,21 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
+static bool start(pthread_t *thread, const char *name, void *(*main)(void *), struct cache *c, int *rc)
+{
+    if (*rc == 0)
+        *rc = pthread_create(thread, NULL, main, c);
+    if (*rc == 0)
+        pthread_setname_np(*thread, name);
+    return *rc == 0;
+}
+
 enum err_code writer_start(struct cache *c, struct err *e)
 {
-    int rc = pthread_create(&c->writer_thread, NULL, writer_main, c);
-    if (rc == 0) {
-        c->has_writer = true;
-        rc = pthread_create(&c->idle_thread, NULL, idle_main, c);
-        c->has_idler = rc == 0;
-    }
-    if (rc == 0) {
-        rc = pthread_create(&c->adopt_thread, NULL, adopt_main, c);
-        c->has_adopter = rc == 0;
-    }
+    int rc = 0;
+    c->has_writer = start(&c->writer_thread, "cache-writer", writer_main, c, &rc);
+    c->has_idler = start(&c->idle_thread, "cache-idler", idle_main, c, &rc);
+    c->has_adopter = start(&c->adopt_thread, "cache-adopter", adopt_main, c, &rc);
     return rc == 0 ? ERR_OK : err_sys(e, rc, "a thread of the cache");
 }
 

@@ -286,8 +286,10 @@ struct refill *refill_new(struct vfs *v, struct err *e)
     TAILQ_INIT(&r->notes);
     r->by_ino = map_new(note_key);
     r->started = r->by_ino && buffers_new(r) && pthread_create(&r->thread, NULL, refill_main, r) == 0;
-    if (r->started)
+    if (r->started) {
+        pthread_setname_np(r->thread, "cache-refill");
         return r;
+    }
     refill_free(r);
     (void)err_set(e, ERR_NOMEM, "no memory for filling the cache");
     return NULL;

@@ -1,6 +1,7 @@
 """The disk cache: what is downloaded once is not downloaded again, whatever becomes of the mount, and never served wrong."""
 import json
 import os
+import pathlib
 import sqlite3
 import subprocess
 
@@ -220,6 +221,28 @@ def test_the_cache_can_be_lost_under_a_running_mount(filled):
     all_right(disk)
     disk.remount()
     all_right(disk)
+
+
+def niceness(pid):
+    """Of each thread, by its name (proc(5): the 17th number behind the name)."""
+    found = {}
+    for task in pathlib.Path("/proc/%d/task" % pid).iterdir():
+        line = (task / "stat").read_text()
+        found[line[line.index("(") + 1:line.rindex(")")]] = int(line[line.rindex(")") + 2:].split()[16])
+    return found
+
+
+def test_what_fills_and_checks_the_cache_has_a_lower_priority_than_readers(filled):
+    disk = filled({"one": b"x"})
+    threads = niceness(disk.pid)
+    own = threads["awsfs"]
+
+    def lowered(by):
+        return min(own + by, 19)
+
+    assert threads["cache-idler"] == lowered(15)
+    assert threads["cache-writer"] == threads["cache-adopter"] == threads["cache-refill"] == lowered(10)
+    assert threads["awsfs-http"] == own
 
 
 def test_cache_none_keeps_nothing(origin, bucket, mount):

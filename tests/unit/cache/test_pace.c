@@ -43,11 +43,11 @@ static void without_readers_nothing_waits(void **state)
 {
     struct pace p;
     start(&p, "");
-    assert_true(pace_is_quiet(&p));
+    assert_true(pace_is_quiet(&p, PACE_QUIET_MS));
     assert_int_equal(pace_wait_ms(&p, 1000000), 0);
     pace_reading(&p);
     p.read_ms -= 1000;
-    assert_true(pace_is_quiet(&p));
+    assert_true(pace_is_quiet(&p, PACE_QUIET_MS));
     assert_int_equal(pace_wait_ms(&p, 1000000), 0);
     pace_release(&p);
 }
@@ -57,7 +57,7 @@ static void while_somebody_reads_a_tenth_of_a_processor_is_left(void **state)
     struct pace p;
     start(&p, "");
     p.read_ms = FOR_EVER;
-    assert_false(pace_is_quiet(&p));
+    assert_false(pace_is_quiet(&p, PACE_QUIET_MS));
     unsigned once = pace_wait_ms(&p, 20000);
     assert_true(once > 100 && once <= 180);
     assert_true(pace_wait_ms(&p, 20000) > once); /* what is owed adds up, */
