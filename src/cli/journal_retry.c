@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/digest.h"
 #include "util/lock.h"
+#include "util/private_dir.h"
 #include "util/str.h"
 #include "writeback/writeback.h"
 
@@ -211,7 +212,7 @@ static enum err_code put_parts(struct journal_store *s, const struct journal_ent
     size_t n = (size_t)((f->size + part - 1) / part);
     CLEANUP(free) struct store_part *parts = calloc(n, sizeof(*parts));
     CLEANUP(free) char *dir = str_printf("%s/uploads", entry->mount->dir);
-    CLEANUP(uploads_free) struct uploads *record = dir ? uploads_open(dir, e) : NULL;
+    CLEANUP(uploads_free) struct uploads *record = dir && private_dir(dir, e) == ERR_OK ? uploads_open(dir, e) : NULL;
     if (!parts || !record)
         return e->code ? e->code : err_set(e, ERR_NOMEM, "no memory");
     enum err_code code = store_upload_begin(st, key, meta, f->sha512, NULL, id, e);

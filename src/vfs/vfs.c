@@ -3,6 +3,7 @@
 
 #include "journal/left.h"
 #include "util/clock.h"
+#include "util/private_dir.h"
 #include "util/str.h"
 #include "vfs/beside.h"
 #include "vfs/changed.h"
@@ -17,7 +18,6 @@
 #include "vfs/view.h"
 #include "vfs/walk.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Memory of blocks that nobody needed for so long goes back to the system. */
@@ -32,13 +32,10 @@ static struct map_key ino_key(const void *value)
 
 /* ---- Construction */
 
-static enum err_code make_dir(char *path, struct err *e)
+/* What is synced in it must not go with its name. */
+static enum err_code make_dir(const char *path, struct err *e)
 {
-    if (!path)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return err_sys(e, errno, "create %s", path);
-    return ERR_OK;
+    return path ? private_dir(path, e) : err_set(e, ERR_NOMEM, "out of memory");
 }
 
 static enum err_code open_state(struct vfs *v, struct err *e)

@@ -1,4 +1,5 @@
 """Power that goes at any moment under journal, staging files and cache: what was synced is there, whatever of the rest survives."""
+import errno
 import json
 import random
 import threading
@@ -10,7 +11,7 @@ from support.journal import Journal
 from support.mounts import MountFailed, name_of, sanitizer_reports
 from support.powerloss import ASKER, Disk
 from support.torture import Worker
-from support.work import wait_until
+from support.work import errno_of, wait_until
 from test_crash import Torture, journal
 
 
@@ -201,3 +202,43 @@ def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, buc
     sent("retry", *[e["name"] for e in sent.entries("pending")])
     assert {key: witness.get(key) for key in witness.keys()} == contents
     assert sent.entries("pending") == []
+
+
+@pytest.mark.parametrize("how", ["all", "some"])
+def test_what_could_not_be_uploaded_is_there_with_its_bytes(origin, bucket, mount, power, how):
+    """write=through: the error of close says that the bytes are kept, so they are."""
+    witness = bucket(origin)
+    disk = mount(witness, timeout=3, state=power / "deep/state")
+    disk.state = power / "deep/state"
+    for kind in ("PutObject", "CreateMultipartUpload"):
+        origin.fault(REFUSED, kind=kind)
+    contents = {"small": b"s" * 100, "large": b"l" * 9_000_000}
+    for name, data in contents.items():
+        assert errno_of((disk / name).write_bytes, data) == errno.EACCES
+    left = Journal(disk)
+    wait_until(lambda: {e["key"] for e in left.entries("failed")} == set(contents))
+    power.lose(how, 1, [disk.pid])
+    disk.kill9()
+    power.mount()
+    origin.clear_faults()
+    assert {(e["key"], e["size"]) for e in left.entries("failed")} == {(name, len(data)) for name, data in contents.items()}
+    left("retry", *[e["name"] for e in left.entries("failed")])
+    assert {key: witness.get(key) for key in witness.keys()} == contents
+
+
+def test_what_was_discarded_does_not_come_back_to_be_sent(origin, bucket, mount, power):
+    disk = mount(bucket(origin), write="back", timeout=3, state=power / "state")
+    disk.state = power / "state"
+    origin.fault(REFUSED, kind="PutObject")
+    for name, size in (("small", 10), ("large", 100_000)):
+        (disk / name).write_bytes(b"x" * size)
+    disk.kill9()
+    origin.clear_faults()
+    entries = Journal(disk).entries("pending")
+    assert len(entries) == 2
+    Journal(disk)("discard", *[e["name"] for e in entries])
+    power.cut("all")
+    assert Journal(disk).entries() == []
+    disk.start()
+    disk.umount()
+    assert disk.witness.keys() == []
