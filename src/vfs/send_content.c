@@ -126,7 +126,8 @@ static enum err_code put_conflict(struct vfs *v, const struct inode *i, const st
         code = put(v, s, buf_str(&key), &absent, &version, &err);
     }
     if (code) {
-        err_set(failure, ERR_CONFLICT, "changed by others meanwhile, and beside it: %s", err.msg);
+        bool named = code != ERR_BAD_NAME; /* else this store has no such names at all */
+        err_set(failure, ERR_CONFLICT, "changed by others meanwhile%s%s", named ? ", and beside it: " : "", named ? err.msg : "");
         return code;
     }
     LOG_WARN("vfs", "\"%s\" was changed by others meanwhile (%s): what was written here is \"%s\"", s->key, failure->msg,

@@ -134,3 +134,56 @@ def test_two_mounts_that_write_one_parameter_lose_no_value_unseen(origin, mount)
         assert errno_of(other.close) == errno.ESTALE
     history = parameters.ssm.get_parameter_history(Name=parameters.root + "/p")["Parameters"]
     assert [p["Value"] for p in history] == ["base", "ONE "]
+    wait_until(lambda: "could not be stored" in disks[1].log(), 10)
+    assert disks[1].log().rstrip().endswith('"p" could not be stored and its bytes are lost: changed by others meanwhile')
+
+
+def test_two_mounts_that_rewrite_one_parameter_at_the_same_time_make_a_version_of_each_value(origin, mount):
+    origin.parameters(gets_per_s=0)
+    parameters = Parameters(origin).plant({"p": "base"})
+    disks = [mount(parameters, ssm_rate=1000) for _ in range(2)]
+    outcomes = {}
+
+    def writes(k):
+        for n in range(20):
+            outcomes["value %d of mount %d" % (n, k)] = errno_of((disks[k] / "p").write_text, "value %d of mount %d" % (n, k))
+
+    writers = [threading.Thread(target=writes, args=(k,)) for k in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert set(outcomes.values()) == {0} and len(outcomes) == 40
+    history = parameters.ssm.get_parameter_history(Name=parameters.root + "/p", MaxResults=50)["Parameters"]
+    assert sorted(p["Value"] for p in history) == sorted(["base", *outcomes]) and parameters.get("p") == history[-1]["Value"]
+
+
+@pytest.mark.parametrize("program", ["cp /dev/stdin p", "tee p", "dd of=p status=none"])
+def test_a_program_that_looks_at_its_close_says_that_a_value_was_refused(on_origin, program):
+    disk = on_origin({"p": "old"})
+    for value, status in (("new", 0), ("{{x}}", 1)):
+        assert subprocess.run(["sh", "-c", program], input=value, text=True, cwd=disk.path, check=False,
+                              capture_output=True).returncode == status
+    assert disk.parameters.get("p") == "new"
+
+
+def test_a_value_is_in_no_log_whatever_becomes_of_it(origin, on_origin):
+    """At log_level=debug, with errors whose text has what was sent, and with values that are refused here."""
+    marker = "marker-Zq7-unmistakable"
+    disk = on_origin({"p": "one"}, log_level="debug")
+    for code in ("ParameterPatternMismatchException", "ValidationException", "InternalServerError", "AccessDeniedException", "TooManyUpdates"):
+        origin.fault({"status": 400, "code": code}, kind="PutParameter", count=1)
+        errno_of((disk / "p").write_text, marker + code)
+    (disk / "s").write_text(marker)
+    (disk / "s").rename(disk / "t")
+    for refused in (b"\0", b"{{", b"\xff", b"x" * 9000):
+        assert errno_of((disk / "bad").write_bytes, marker.encode() + refused) in (errno.EINVAL, errno.EILSEQ, errno.EFBIG)
+    (disk / ".t.swp").write_text(marker)
+    (disk / ".t.swp").rename(disk / "u")
+    for fault in ("malformed_xml", {"empty_200": True}, "reset_after"):
+        origin.fault(fault if fault != "reset_after" else {"reset_after": 100}, kind="GetParameter*", count=1)
+        errno_of((disk / "t@1").read_text)
+    assert marker in (disk / "@json").read_text()
+    status = subprocess.run([disk.binary, "status", disk.path, "--json"], capture_output=True, text=True, check=True).stdout
+    disk.umount()
+    assert marker not in disk.log() + disk.output() + status and " D " in disk.log()
