@@ -94,6 +94,30 @@ def test_a_secret_moves_to_another_key(tree):
     assert errno_of(set_attribute, disk / "p", "key_id", "alias/two") == errno.EPERM
 
 
+def test_the_data_type_is_chosen_and_changed(on_origin):
+    disk = on_origin({"p": "ami-0123456789abcdef0"})
+    assert attribute(disk / "p", "data_type") == "text"
+    set_attribute(disk / "p", "data_type", "aws:ec2:image")
+    assert disk.parameters.parameter("p")["DataType"] == "aws:ec2:image" == attribute(disk / "p", "data_type")
+    (disk / "new").touch()
+    set_attribute(disk / "new", "data_type", "aws:ec2:image")
+    (disk / "new").write_text("ami-0123456789abcdef0")
+    assert disk.parameters.parameter("new")["DataType"] == "aws:ec2:image"
+    os.rename(disk / "new", disk / "moved")
+    assert disk.parameters.parameter("moved")["DataType"] == "aws:ec2:image"
+
+
+def test_who_changed_a_version_and_when_is_told(tree):
+    disk = tree({"p": "one"})
+    disk.parameters.put("p", "two")
+    history = disk.parameters.ssm.get_parameter_history(Name=disk.parameters.root + "/p")["Parameters"]
+    for number, version in enumerate(history, 1):
+        path = disk / "p@history" / str(number)
+        assert attribute(path, "last_modified_user") == version["LastModifiedUser"]
+        assert os.stat(path).st_mtime == pytest.approx(version["LastModifiedDate"].timestamp(), abs=0.01)
+    assert attribute(disk / "p", "last_modified_user") == history[-1]["LastModifiedUser"]
+
+
 WRONG = [("type", "SecureString", errno.EPERM), ("type", "Text", errno.EINVAL), ("tier", "Big", errno.EINVAL),
          ("description", "x" * 1025, errno.EINVAL), ("policies", "no json", errno.EINVAL), ("allowed_pattern", "[0-9]+", errno.EINVAL),
          ("version", "3", errno.EPERM), ("arn", "x", errno.EPERM), ("nothing", "x", errno.EPERM), ("data_type", "binary", errno.EINVAL)]

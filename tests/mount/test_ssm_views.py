@@ -1,5 +1,8 @@
 """A directory of parameters as one file: the views of a mount, on moto."""
+import ctypes
 import errno
+import glob
+import itertools
 import json
 import os
 import random
@@ -240,6 +243,25 @@ def test_shells_read_generated_trees(generated, mount):
         for view in ("@env", "@export"):
             shell = ("sh", "bash")[number % 2]
             assert shell_reads(shell, disk / tree_name / view, sorted(variables)) == variables, (shell, view, parameters)
+
+
+SYSTEMD = glob.glob("/usr/lib/*/systemd/libsystemd-shared-*.so") + glob.glob("/usr/lib*/systemd/libsystemd-shared-*.so")
+
+
+@pytest.mark.skipif(not SYSTEMD, reason="systemd's library is not installed")
+def test_systemds_own_reader_of_environment_files_reads_generated_trees(generated, mount):
+    """load_env_file() is what reads EnvironmentFile= in systemd."""
+    load = ctypes.CDLL(SYSTEMD[0]).load_env_file
+    load.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.POINTER(ctypes.c_char_p))]
+    witness, trees = generated
+    disk = mount(witness, ssm_rate=1000)
+    for tree_name, parameters in trees.items():
+        found, read = ctypes.POINTER(ctypes.c_char_p)(), {}
+        assert load(None, str(disk / tree_name / "@env").encode(), ctypes.byref(found)) == 0, parameters
+        for line in itertools.takewhile(lambda one: one is not None, found):
+            name, _, value = line.decode().partition("=")
+            read[name] = value
+        assert read == by_variable(parameters)
 
 
 def test_a_dotenv_library_reads_what_needs_no_escape_that_it_lacks(generated, mount):
