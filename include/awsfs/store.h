@@ -195,6 +195,10 @@ struct store_body {
     void *arg;
     const uint8_t *sha512;      /* 64 bytes of the whole object, or NULL if not known */
     const uint64_t *crc64nvme;  /* of this body, or NULL */
+    /* Makes `name` in the directory `dir` (a descriptor) a new file (0600) of exactly these bytes, without copying them; it stays so
+     * whatever becomes of the body. The caller syncs and removes it. Fails where it cannot: then the bytes are to be read. NULL: never
+     * can. */
+    enum err_code (*give)(void *arg, int dir, const char *name, struct err *e);
 };
 
 /* Puts an object of at most put_max bytes. `meta` may be NULL: defaults. Old or new bytes are there, never a mixture.

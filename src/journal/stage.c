@@ -92,6 +92,12 @@ static void set_live_locked(struct stage *s, uint64_t offset, uint64_t len, enum
     stage_map_set(&s->live, offset, len, kind);
 }
 
+static bool main_changes_locked(const struct stage *s)
+{
+    lock_assert_held(&s->lock);
+    return !s->is_frozen && !s->lent;
+}
+
 static enum err_code open_overlay_locked(struct stage *s, struct err *e)
 {
     lock_assert_held(&s->lock);
@@ -156,8 +162,8 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
     enum err_code code = stage_check_here_locked(s, offset, offset + len, e);
     if (!code)
         code = reserve_locked(s, 1, e);
-    if (!code && s->is_frozen)
-        code = open_overlay_locked(s, e);
+    if (!code)
+        code = s->is_frozen ? open_overlay_locked(s, e) : stage_own_locked(s, e);
     if (code)
         return code;
     enum map_kind own = s->is_frozen ? MAP_OVER : MAP_HELD;
@@ -210,7 +216,7 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
         return ERR_OK;
     if (s->is_frozen)
         s->low = size < s->low ? size : s->low;
-    else
+    else if (!s->lent)
         stage_bytes_cut(&s->main, size);
     if (s->over_open)
         stage_bytes_cut(&s->over, size);
@@ -241,7 +247,7 @@ enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool gr
     uint64_t inside = offset >= s->live.size ? 0 : s->live.size - offset < len ? s->live.size - offset : len;
     if (inside) {
         set_live_locked(s, offset, inside, MAP_HOLE);
-        if (!s->is_frozen)
+        if (main_changes_locked(s))
             (void)stage_bytes_drop(&s->main, offset, inside);
         if (s->over_open)
             (void)stage_bytes_drop(&s->over, offset, inside);
@@ -257,7 +263,9 @@ enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
     LOCK_SCOPE(&s->lock);
     enum err_code code = reserve_locked(s, 1, e);
-    if (!code)
+    if (!code && !s->is_frozen)
+        code = stage_own_locked(s, e);
+    if (!code && !s->lent)
         code = stage_bytes_reserve(&s->main, offset, len, e);
     if (code)
         return not_written(s, code, e);
@@ -270,7 +278,7 @@ static bool rebase_locked(struct stage *s, uint64_t base_size)
 {
     lock_assert_held(&s->lock);
     LOCK_SCOPE(&s->map_lock);
-    if (s->is_frozen || s->live.size > 0 || stage_map_reserve(&s->live, 1, NULL))
+    if (!main_changes_locked(s) || s->live.size > 0 || stage_map_reserve(&s->live, 1, NULL))
         return false;
     stage_map_set(&s->live, 0, base_size, MAP_BASE);
     if (s->dir)
@@ -306,6 +314,7 @@ static enum err_code hold_base_locked(struct stage_map *m, uint64_t offset, uint
 
 static enum err_code fill_piece_locked(struct stage *s, uint64_t offset, const char *p, size_t len, struct err *e)
 {
+    assert(!s->lent); /* nothing was missing then */
     enum err_code code = stage_bytes_write(&s->main, offset, p, len, e);
     if (code)
         return not_written(s, code, e);

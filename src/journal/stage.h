@@ -137,6 +137,11 @@ void stage_come_back(struct stage *s);
 /* Watches nothing any more. */
 void stage_unwatch(struct stage *s);
 
+/* Makes `name` in the directory `dir` (a descriptor) a file of the frozen state, without copying it: a clone, or a second name of the
+ * staging file, which then gets a copy of its own before it changes. To be synced by the caller. What is sent later is that state
+ * whatever is written on. ERR_UNSUPPORTED where bytes are missing, in memory, or where the filesystem cannot; ERR_IO. */
+enum err_code stage_lend(struct stage *s, int dir, const char *name, struct err *e) MUST_CHECK;
+
 /* Freeze: asserts that it is not frozen. The frozen size stays readable by stage_frozen_size(). */
 enum err_code stage_freeze(struct stage *s, struct err *e) MUST_CHECK;
 uint64_t stage_frozen_size(struct stage *s);

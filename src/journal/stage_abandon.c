@@ -53,6 +53,9 @@ static enum err_code settle(struct stage *s, struct err *e)
     if (s->is_frozen)
         stage_unfreeze_locked(s);
     enum err_code code = stage_merge_locked(s, UINT64_MAX, &more, e);
+    if (code || stage_is_as_lent_locked(s, &s->live))
+        return code;
+    code = stage_own_locked(s, e);
     return code ? code : clear_rest_locked(s, e);
 }
 

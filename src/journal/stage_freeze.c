@@ -29,6 +29,9 @@ enum err_code stage_merge_locked(struct stage *s, uint64_t budget, bool *more, s
 {
     lock_assert_held(&s->lock);
     assert(!s->is_frozen);
+    enum err_code own = s->live.bytes[MAP_OVER] > 0 ? stage_own_locked(s, e) : ERR_OK;
+    if (own)
+        return own;
     for (uint64_t offset = 0, len; budget > 0 && s->live.bytes[MAP_OVER] > 0; offset += len) {
         enum map_kind kind = stage_map_at(&s->live, offset, &len);
         assert(kind != MAP_KINDS);
@@ -78,7 +81,8 @@ void stage_unfreeze_locked(struct stage *s)
     stage_same_thaw_locked(s);
     stage_map_release(&s->frozen);
     lock_drop(&s->map_lock);
-    stage_bytes_cut(&s->main, s->low);
+    if (!s->lent)
+        stage_bytes_cut(&s->main, s->low);
 }
 
 enum err_code stage_thaw(struct stage *s, struct err *e)
@@ -90,7 +94,7 @@ enum err_code stage_thaw(struct stage *s, struct err *e)
     for (bool more = true; more;) {
         struct err why = ERR_INIT;
         LOCK_SCOPE(&s->lock);
-        if (s->is_frozen)
+        if (s->is_frozen || s->lent) /* then the next freeze merges */
             break;
         if (stage_merge_locked(s, MERGE_PIECE, &more, &why)) {
             LOG_WARN("journal", "what was written during an upload stays in a file of its own: %s", why.msg);

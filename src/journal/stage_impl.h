@@ -50,6 +50,7 @@ struct stage {
     bool over_open;
     struct stage_map live, frozen; /* `frozen` is empty unless is_frozen; it has no OVER */
     bool is_frozen;
+    bool lent; /* others have the main file too: it does not change (stage_lend.c) */
     struct stage_part *parts; /* ascending */
     size_t n_parts, parts_cap;
     uint64_t low; /* the smallest size since the freeze */
@@ -61,6 +62,12 @@ struct stage {
 /* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
  * loses nothing: what could not be moved stays where it is. */
 enum err_code stage_merge_locked(struct stage *s, uint64_t budget, bool *more, struct err *e) MUST_CHECK;
+
+/* The main file may be changed afterwards. Not while frozen. ERR_NOSPC, ERR_IO. */
+enum err_code stage_own_locked(struct stage *s, struct err *e) MUST_CHECK;
+
+/* The main file is lent, and is what the map says as it is. */
+bool stage_is_as_lent_locked(const struct stage *s, const struct stage_map *m);
 
 /* What is watched of [start, end) has changed. After the change: who sends may have read it before. */
 void stage_touch_locked(struct stage *s, uint64_t start, uint64_t end);

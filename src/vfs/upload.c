@@ -26,6 +26,12 @@ ssize_t upload_source_read(void *arg, uint64_t offset, void *buf, size_t len)
     return (ssize_t)got;
 }
 
+static enum err_code source_give(void *arg, int dir, const char *name, struct err *e)
+{
+    const struct upload_source *s = arg;
+    return stage_lend(s->stage, dir, name, e);
+}
+
 enum err_code upload_crc(const struct upload_source *s, uint64_t size, uint64_t *crc, struct err *e)
 {
     return stage_crc(s->stage, s->start, size, s->frozen, crc) ? ERR_OK : upload_scan(s, size, NULL, crc, e);
@@ -110,7 +116,8 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
     if (code)
         return code;
     struct upload_source source = {u->stage, 0, true};
-    struct store_body body = {.size = size, .read = upload_source_read, .arg = &source, .sha512 = sha512, .crc64nvme = &crc};
+    struct store_body body = {
+        .size = size, .read = upload_source_read, .arg = &source, .sha512 = sha512, .crc64nvme = &crc, .give = source_give};
     struct store_call call = {.urgent = true};
     code = store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
     if (!code)

@@ -198,13 +198,35 @@ static enum err_code copy_to(int fd, const struct store_body *from, const char *
     return ERR_OK;
 }
 
-/* The directory's entry is durable too. */
-static enum err_code fill(struct bodies *b, int fd, const struct store_body *from, const char *file, struct err *e)
+static enum err_code copy_all(int fd, const struct store_body *from, const char *file, struct err *e)
 {
     int errnum = posix_fallocate(fd, 0, (off_t)from->size);
     if (errnum == ENOSPC || errnum == EDQUOT)
         return durable_failed(e, errnum, "make room for", file);
-    enum err_code code = copy_to(fd, from, file, e);
+    return copy_to(fd, from, file, e);
+}
+
+/* -1 where whoever has the bytes cannot give a file of them. */
+static int given_file(const struct bodies *b, const struct store_body *from, const char *name)
+{
+    struct err why = ERR_INIT;
+    struct stat st;
+    if (!from->give || from->give(from->arg, b->dir, name, &why) != ERR_OK)
+        return -1;
+    CLEANUP(close) int fd = openat(b->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == from->size) {
+        int good = fd;
+        fd = -1;
+        return good;
+    }
+    unlinkat(b->dir, name, 0);
+    return -1;
+}
+
+/* The directory's entry is durable too. */
+static enum err_code fill(struct bodies *b, int fd, const struct store_body *from, bool given, const char *file, struct err *e)
+{
+    enum err_code code = given ? ERR_OK : copy_all(fd, from, file, e);
     if (!code && fdatasync(fd) != 0)
         code = durable_failed(e, errno, "sync", file);
     if (!code && fsync(b->dir) != 0)
@@ -231,12 +253,15 @@ static struct body *take_file(struct bodies *b, const struct store_body *from, s
         (void)err_set(e, ERR_NOMEM, "no memory for a name");
         return NULL;
     }
-    CLEANUP(close) int fd = openat(b->dir, body->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP(close) int fd = given_file(b, from, body->file);
+    bool given = fd >= 0;
+    if (!given)
+        fd = openat(b->dir, body->file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
         (void)durable_failed(e, errno, "make", path);
         return NULL;
     }
-    if (fill(b, fd, from, path, e) == ERR_OK && register_file(b, body, e) == ERR_OK)
+    if (fill(b, fd, from, given, path, e) == ERR_OK && register_file(b, body, e) == ERR_OK)
         return TAKE(body);
     if (unlinkat(b->dir, body->file, 0) != 0)
         LOG_WARN("writeback", "%s: %s", path, strerror(errno));

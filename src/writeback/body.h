@@ -23,7 +23,7 @@ struct bodies *bodies_open(const char *dir, struct err *e);
 void bodies_free(struct bodies *b);
 CLEANUP_DEFINE(struct bodies, bodies_free)
 
-/* Copies a body's bytes. A file is durable when this returns. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
+/* Takes a body's bytes: copies them unless they are given as a file. A file is durable when this returns. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
 struct body *body_take(struct bodies *b, const struct store_body *from, struct err *e);
 /* Bytes that a record had. */
 struct body *body_of_bytes(struct bodies *b, const void *p, size_t len, struct err *e);

@@ -364,18 +364,71 @@ def is_synced(fd):
     return True
 
 
+def test_a_closed_file_takes_the_local_disk_once_and_its_holes_nothing(origin, bucket, back, full_disk):
+    witness = bucket(origin)
+    disk = back(witness, state=full_disk)
+    for kind in ("PutObject", "CreateMultipartUpload"):
+        origin.fault({"status": 503, "code": "SlowDown"}, kind=kind)
+    room = os.statvfs(full_disk)
+    text = pattern(room.f_bavail * room.f_frsize * 6 // 10)
+    (disk / "most").write_bytes(text)
+    with open(disk / "sparse", "wb") as f:
+        f.seek(64 << 20)
+        f.write(b"the end")
+    disk.kill9()
+    origin.heal()
+    disk.start()
+    assert (disk / "most").read_bytes() == text
+    flush(disk)
+    assert witness.get("most") == text
+    assert witness.get("sparse") == bytes(64 << 20) + b"the end"
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["goes-on", "killed"])
+def test_what_is_written_on_after_an_fsync_is_not_in_what_was_synced(origin, bucket, back, killed):
+    witness = bucket(origin)
+    disk = back(witness)
+    for kind in ("PutObject", "CreateMultipartUpload"):
+        origin.fault({"status": 503, "code": "SlowDown"}, kind=kind)
+    text = pattern(3 << 20)
+    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o644)
+    os.write(fd, text)
+    os.ftruncate(fd, 5 << 20)
+    os.fsync(fd)
+    os.pwrite(fd, b"later", 1 << 20)
+    os.truncate(disk / "f", 2 << 20)
+    os.ftruncate(fd, 3 << 20)
+    assert os.pread(fd, 5, 1 << 20) == b"later" and os.pread(fd, 1 << 20, 2 << 20) == bytes(1 << 20)
+    if killed:
+        disk.kill9()
+        with pytest.raises(OSError):
+            os.close(fd)
+        origin.heal()
+        disk.start()
+        flush(disk)
+        assert witness.get("f") == text + bytes(2 << 20)
+        return
+    os.close(fd)
+    origin.heal()
+    flush(disk)
+    assert witness.get("f") == text[:1 << 20] + b"later" + text[(1 << 20) + 5:2 << 20] + bytes(1 << 20)
+    assert (disk / "f").read_bytes() == witness.get("f")
+
+
 def fill_with_files(disk, size):
-    """Files with an fsync each until one fails; the ones that did not."""
+    """Files with an fsync each until one fails; the ones that did not, and the last one's name, what it has, and its descriptor."""
     done = {}
     for k in range(200_000_000 // size):
         name, text = "f%d" % k, pattern(size, k)
         fd = os.open(disk / name, os.O_WRONLY | os.O_CREAT, 0o644)
+        written = b""
         try:
-            os.write(fd, text)
+            assert os.write(fd, text) == size
+            written = text
             os.fsync(fd)
         except OSError as full:
             assert full.errno == errno.ENOSPC
-            return done, name, text, fd
+            return done, name, written, fd
         os.close(fd)
         done[name] = text
     raise AssertionError("the disk is not full")

@@ -11,14 +11,17 @@
 #include "scratch.h"
 #include "util/digest.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROOM  24576u
 #define STEPS 3000
 #define RUNS  6
 #define STEP  512 /* bytes of a stretch that has a sum */
+#define LENT  3   /* files at once */
 
 enum kind { NONE, BASE, HELD, HOLE };
 
@@ -36,6 +39,12 @@ struct model {
     struct state live, frozen;
     bool is_frozen;
     struct state object; /* what it was last put as, or started from */
+    int dir;             /* -1: in memory */
+    struct lent {
+        bool there;
+        struct state state;
+    } lent[LENT];
+    unsigned lendings;
     size_t sums, same;   /* that were known, bytes that were the same, when somebody asked */
 };
 
@@ -168,6 +177,57 @@ static void do_freeze_or_thaw(struct model *m)
     m->is_frozen = !m->is_frozen;
 }
 
+static void name_lent(size_t k, char name[16])
+{
+    snprintf(name, 16, "lent%zu", k);
+}
+
+static void do_unlend(struct model *m, size_t k)
+{
+    char name[16];
+    name_lent(k, name);
+    assert_int_equal(unlinkat(m->dir, name, 0), 0);
+    m->lent[k].there = false;
+}
+
+static void do_lend(struct model *m)
+{
+    char name[16];
+    size_t k = below(m, LENT);
+    struct err e = ERR_INIT;
+    if (m->lent[k].there) {
+        do_unlend(m, k);
+        return;
+    }
+    name_lent(k, name);
+    enum err_code code = stage_lend(m->s, m->dir, name, &e);
+    if (code) {
+        assert_int_equal(code, ERR_UNSUPPORTED);
+        assert_true(m->dir < 0 || !m->is_frozen || !stage_complete(m->s, true) || m->s->lent);
+        return;
+    }
+    assert_true(m->is_frozen && stage_complete(m->s, true));
+    m->lent[k] = (struct lent){true, m->frozen};
+    m->lendings++;
+}
+
+/* Each has what was frozen when it was lent. */
+static void check_lent(struct model *m)
+{
+    for (size_t k = 0; k < LENT; k++) {
+        char name[16];
+        unsigned char got[ROOM + 1];
+        if (!m->lent[k].there)
+            continue;
+        name_lent(k, name);
+        int fd = openat(m->dir, name, O_RDONLY);
+        assert_true(fd >= 0);
+        assert_int_equal(read(fd, got, sizeof(got)), m->lent[k].state.size);
+        close(fd);
+        assert_memory_equal(got, m->lent[k].state.bytes, m->lent[k].state.size);
+    }
+}
+
 static void check_bytes(struct model *m, bool frozen)
 {
     const struct state *st = frozen ? &m->frozen : &m->live;
@@ -235,6 +295,7 @@ static void check_same(struct model *m, bool frozen)
 
 static void check(struct model *m)
 {
+    check_lent(m);
     check_same(m, false);
     if (m->is_frozen)
         check_same(m, true);
@@ -271,11 +332,13 @@ static void step(struct model *m)
         do_zero(m, what & 1);
     else if (what < 90)
         do_freeze_or_thaw(m);
+    else if (what < 93)
+        do_lend(m);
     else
         check(m);
 }
 
-static void run(const char *dir, uint64_t seed)
+static void run(const char *dir, uint64_t seed, unsigned *lendings)
 {
     struct model *m = calloc(1, sizeof(*m));
     struct err e = ERR_INIT;
@@ -285,6 +348,7 @@ static void run(const char *dir, uint64_t seed)
         m->base[i] = (unsigned char)next_random(m);
     m->live.size = m->base_size;
     memset(m->live.kinds, BASE, m->base_size);
+    m->dir = dir ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
     m->s = stage_new(dir, m->base_size, ROOM, &e);
     assert_non_null(m->s);
     m->s->sums.step = STEP;
@@ -297,6 +361,13 @@ static void run(const char *dir, uint64_t seed)
     check(m);
     assert_true(!dir || (m->sums > 20 && m->same > 20000));
     stage_free(m->s);
+    check_lent(m);
+    for (size_t k = 0; k < LENT; k++)
+        if (m->lent[k].there)
+            do_unlend(m, k);
+    if (m->dir >= 0)
+        close(m->dir);
+    *lendings += m->lendings;
     free(m);
 }
 
@@ -313,8 +384,10 @@ static void a_staging_file_behaves_like_an_array_of_bytes(void **state)
     struct scratch d;
     scratch_make(&d);
     uint64_t first = seed();
+    unsigned lendings = 0;
     for (uint64_t i = 0; i < RUNS; i++)
-        run(d.path, first + i);
+        run(d.path, first + i, &lendings);
+    assert_true(lendings > 50);
     assert_int_equal(scratch_count(&d, "", NULL, 0), 0);
     scratch_remove(&d);
 }
@@ -322,8 +395,10 @@ static void a_staging_file_behaves_like_an_array_of_bytes(void **state)
 static void a_stage_in_memory_behaves_like_an_array_of_bytes(void **state)
 {
     uint64_t first = seed();
+    unsigned lendings = 0;
     for (uint64_t i = 0; i < RUNS; i++)
-        run(NULL, first + i);
+        run(NULL, first + i, &lendings);
+    assert_int_equal(lendings, 0);
 }
 
 int main(void)
