@@ -94,6 +94,21 @@ def test_a_secret_moves_to_another_key(tree):
     assert errno_of(set_attribute, disk / "p", "key_id", "alias/two") == errno.EPERM
 
 
+def test_limits_count_characters(on_origin):
+    disk = on_origin({"p": "value"})
+    set_attribute(disk / "p", "description", "\u00e9" * 1024)
+    assert disk.parameters.describe("p")["Description"] == "\u00e9" * 1024 == attribute(disk / "p", "description")
+    assert attribute(disk / "p@history" / "2", "description") == "\u00e9" * 1024
+    assert errno_of(set_attribute, disk / "p", "description", "\u00e9" * 1025) == errno.EINVAL
+    (disk / "new").touch()
+    set_attribute(disk / "new", "description", "\U0001f600" * 1024)
+    set_attribute(disk / "new", "tag.team", "\u00e9" * 256)
+    assert errno_of(set_attribute, disk / "new", "tag.team", "\u00e9" * 257) == errno.EINVAL
+    assert errno_of(os.setxattr, disk / "new", "user.ssm.tag.team", b"\xff") == errno.EINVAL
+    (disk / "new").write_text("v")
+    assert disk.parameters.describe("new")["Description"] == "\U0001f600" * 1024 and tags(disk, "new") == {"team": "\u00e9" * 256}
+
+
 def test_the_data_type_is_chosen_and_changed(on_origin):
     disk = on_origin({"p": "ami-0123456789abcdef0"})
     assert attribute(disk / "p", "data_type") == "text"

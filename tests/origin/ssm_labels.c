@@ -5,6 +5,7 @@
 
 #include "s3.h"
 #include "ssm.h"
+#include "ssm_rules.h"
 
 static bool label_legal(const char *label)
 {
@@ -164,7 +165,7 @@ static bool tags_legal(const struct request *r, struct reply *p)
         const char *key = json_string_value(json_object_get(tag, "Key"));
         const char *value = json_string_value(json_object_get(tag, "Value"));
 
-        legal = legal && key && value && *key && strlen(key) <= 128 && strlen(value) <= 256 &&
+        legal = legal && key && value && *key && ssm_characters(key) <= 128 && ssm_characters(value) <= 256 &&
                 strncasecmp(key, "aws:", 4) != 0;
     }
     if (!legal)

@@ -187,6 +187,15 @@ static bool value_ok(const struct request *r, const struct ssm_change *change, s
 }
 
 /* Extended regular expressions stand for the service's; they match the whole value. */
+size_t ssm_characters(const char *s)
+{
+    size_t n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
 static bool pattern_ok(const struct request *r, struct reply *p)
 {
     const char *pattern = ssm_text(r, "AllowedPattern"), *value = ssm_text(r, "Value");
@@ -196,7 +205,7 @@ static bool pattern_ok(const struct request *r, struct reply *p)
 
     if (!pattern || !*pattern)
         return true;
-    if (strlen(pattern) > 1024)
+    if (ssm_characters(pattern) > 1024)
         return refuse(p, r,
                       "1 validation error detected: Value at 'allowedPattern' failed to satisfy constraint: length");
     buf_addf(&whole, "^(%s)$", pattern);
@@ -221,7 +230,7 @@ static bool texts_ok(const struct request *r, struct reply *p)
 
     if (!ssm_text(r, "Value"))
         return refuse(p, r, "1 validation error detected: Value null at 'value'");
-    if (description && strlen(description) > 1024)
+    if (description && ssm_characters(description) > 1024)
         return refuse(p, r, "1 validation error detected: Value at 'description' failed to satisfy constraint: length");
     return true;
 }

@@ -21,5 +21,8 @@ bool ssm_name_legal(struct server *s, const struct request *r, struct reply *p);
 bool ssm_change_legal(struct server *s, const struct request *r, struct ssm_change *change, struct reply *p);
 void ssm_change_release(struct ssm_change *change);
 
+/* The length of UTF-8 as the limits of texts count it. */
+size_t ssm_characters(const char *s);
+
 /* The policies of a request as they are told afterwards; NULL after putting the error into p. */
 json_t *ssm_policies_of(const struct request *r, const struct ssm_change *change, struct reply *p);

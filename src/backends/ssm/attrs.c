@@ -80,6 +80,15 @@ static enum err_code check_policies(const char *key, const char *text, size_t le
     return ERR_OK;
 }
 
+/* The service's limits count characters. Of UTF-8. */
+static size_t characters(const char *s, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return n;
+}
+
 /* The value as text that may be sent, owned by the caller. `value` NULL removes: "". */
 static enum err_code take_value(const char *key, const struct attr *a, const char *value, size_t len, char **out, struct err *e)
 {
@@ -91,8 +100,8 @@ static enum err_code take_value(const char *key, const struct attr *a, const cha
     enum err_code code = ERR_OK;
     if (strlen(text) != (value ? len : 0) || !utf8_valid(text, strlen(text)))
         code = err_set(e, ERR_INVAL, "%s: %s must be UTF-8 text", key, a->name);
-    else if (len > a->max)
-        code = err_set(e, ERR_INVAL, "%s: %s has %zu bytes, at most %zu", key, a->name, len, a->max);
+    else if (characters(text, strlen(text)) > a->max)
+        code = err_set(e, ERR_INVAL, "%s: %s has %zu characters, at most %zu", key, a->name, characters(text, len), a->max);
     else if (a->legal != NULL)
         code = one_of(key, a->name, text, a->legal, e);
     else if (strcmp(a->name, "policies") == 0 && text[0])
@@ -181,8 +190,10 @@ enum err_code attrs_prepare(void *impl, const char *key, const struct store_meta
         return err_set(e, ERR_PERM, "%s: %s cannot be chosen", key, name);
     if (a != NULL)
         code = take_value(key, a, value, len, &text, e);
-    else if (value != NULL && (strlen(name) > TAG_MAX + strlen(SSM_TAG_PREFIX) || len > TAG_VALUE_MAX))
-        code = err_set(e, ERR_INVAL, "%s: a tag has at most %d bytes, its value %d", key, TAG_MAX, TAG_VALUE_MAX);
+    else if (value != NULL && (!utf8_valid(name, strlen(name)) || !utf8_valid(value, len) || memchr(value, '\0', len) != NULL))
+        code = err_set(e, ERR_INVAL, "%s: a tag is UTF-8 text", key);
+    else if (value != NULL && (characters(name, strlen(name)) > TAG_MAX + strlen(SSM_TAG_PREFIX) || characters(value, len) > TAG_VALUE_MAX))
+        code = err_set(e, ERR_INVAL, "%s: a tag has at most %d characters, its value %d", key, TAG_MAX, TAG_VALUE_MAX);
     if (code != ERR_OK)
         return code;
     CLEANUP(store_meta_unref) struct store_meta *m = store_meta_copy(meta);
