@@ -201,6 +201,16 @@ def test_rules_choose_the_type_by_the_name(tree):
     assert disk.parameters.describe("config/secret")["Type"] == "SecureString"
 
 
+def test_the_key_is_that_of_the_secrets_that_a_rule_makes(tree, parameters, mount):
+    disk = tree(ssm_type="String", ssm_key="alias/mine", ssm_rule="secret/*:SecureString")
+    (disk / "secret").mkdir()
+    (disk / "secret" / "s").write_text("v")
+    (disk / "plain").write_text("v")
+    assert (disk.parameters.describe("secret/s")["KeyId"], disk.parameters.describe("plain")["Type"]) == ("alias/mine", "String")
+    with pytest.raises(MountFailed, match="ssm_key=: only for SecureStrings"):
+        mount(parameters, ssm_type="String", ssm_key="alias/mine", ssm_rule="*:StringList")
+
+
 @pytest.mark.parametrize("rule", ["", "x", "*:Text", ":String", "a:String *:"])
 def test_a_rule_that_is_none_is_refused_before_anything_is_mounted(parameters, mount, rule):
     with pytest.raises(MountFailed, match="GLOB:TYPE"):

@@ -81,7 +81,15 @@ const char *rules_type(const struct rules *r, const char *key)
     return NULL;
 }
 
-_Bool ssm_key_id_legal(const char *id)
+bool rules_have_secrets(const struct rules *r)
+{
+    for (size_t i = 0; r != NULL && i < r->n; i++)
+        if (strcmp(r->rules[i].type, "SecureString") == 0)
+            return true;
+    return false;
+}
+
+bool ssm_key_id_legal(const char *id)
 {
     size_t len = strlen(id);
     return len > 0 && len <= KEY_ID_MAX &&

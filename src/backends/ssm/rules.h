@@ -5,6 +5,8 @@
 #include "awsfs/err.h"
 #include "util/cleanup.h"
 
+#include <stdbool.h>
+
 struct rules;
 
 /* From "GLOB:TYPE GLOB:TYPE", separated by blanks; NULL and "" are no rules. A glob is held against the name below the store's path,
@@ -16,7 +18,10 @@ CLEANUP_DEFINE(struct rules, rules_free)
 /* The type of the first rule that matches, borrowed; NULL: none does. `r` may be NULL. */
 const char *rules_type(const struct rules *r, const char *key);
 
+/* Whether a rule makes SecureStrings. `r` may be NULL. */
+bool rules_have_secrets(const struct rules *r);
+
 /* Whether it can be a KMS key's id, ARN or alias. */
-_Bool ssm_key_id_legal(const char *id);
+bool ssm_key_id_legal(const char *id);
 
 #endif

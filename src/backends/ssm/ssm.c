@@ -106,8 +106,8 @@ static enum err_code take_key_id(struct ssm *s, const char *key_id, struct err *
     const char *id = key_id ? key_id : "";
     if (key_id != NULL && !ssm_key_id_legal(id))
         return err_set(e, ERR_INVAL, "ssm_key=%.80s: must be a key's id, ARN or alias/NAME", id);
-    if (id[0] && strcmp(s->type, "SecureString") != 0)
-        return err_set(e, ERR_INVAL, "ssm_key=: only for ssm_type=SecureString, which alone is encrypted");
+    if (id[0] && strcmp(s->type, "SecureString") != 0 && !rules_have_secrets(s->rules))
+        return err_set(e, ERR_INVAL, "ssm_key=: only for SecureStrings, and neither ssm_type= nor ssm_rule= makes any");
     s->key_id = strdup(id);
     return s->key_id ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }
@@ -122,10 +122,8 @@ static enum err_code take_options(struct ssm *s, const struct ssm_options *o, st
     if (code == ERR_OK)
         code = choose("ssm_tier", o->tier, tiers, &s->tier, e);
     if (code == ERR_OK)
-        code = take_key_id(s, o->key_id, e);
-    if (code == ERR_OK)
         code = rules_parse(o->rules, &s->rules, e);
-    return code;
+    return code == ERR_OK ? take_key_id(s, o->key_id, e) : code;
 }
 
 static enum err_code start(struct ssm *s, const struct ssm_options *o, struct err *e)
