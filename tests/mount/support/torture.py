@@ -18,7 +18,7 @@ class Worker(threading.Thread):
         self.forgets = forgets
         self.durable, self.unsynced = dict(files), []   # what it was at the last sync, and [{name: bytes or None}] since then
         self.possible = []      # [{name: bytes or None}], each a whole answer for the names that it has
-        self.folders = set()
+        self.folders, self.durable_folders = set(), set()
         self.done, self.failed, self.stop = [], None, threading.Event()
 
     def run(self):
@@ -47,7 +47,7 @@ class Worker(threading.Thread):
         self.possible = []
 
     def synced(self):
-        self.durable, self.unsynced = dict(self.files), []
+        self.durable, self.unsynced, self.durable_folders = dict(self.files), [], set(self.folders)
 
     def states(self):
         """All that a crash may leave."""
@@ -156,11 +156,13 @@ class Worker(threading.Thread):
         if name not in self.folders:
             os.mkdir(self.path(name))
             self.folders.add(name)
+            self.settle()
 
     # ---- Afterwards
 
-    def check(self, found):
-        """`found` {name: bytes} is one of the states that there may be; it is the state from now on."""
+    def check(self, found, folders):
+        """`found` {name: bytes} is one of the states that there may be; it is the state from now on. No folder is missing."""
+        assert self.durable_folders <= folders, (self.durable_folders - folders, self.done[-6:])
         states = self.states()
         if found not in states:
             nearest = min(states, key=lambda state: len(differences(found, state)))
