@@ -103,6 +103,18 @@ def test_whenever_the_power_goes_nothing_that_was_synced_is_lost(origin, bucket,
                       disk.log()) == []
 
 
+def test_that_nothing_was_synced_is_found_out(origin, bucket, mount, rng, power):
+    """The same workers, cuts and checks on a disk that does nothing for fsync: so they would fail for a daemon that forgets one."""
+    power.cut("none")
+    disk = mount(bucket(origin), write="back", ttl=1, timeout=20, state=power / "state")
+    disk.state = power / "state"
+    torture = Cuts(disk, origin, random.Random(rng.random()), power, "back")
+    power.lie()
+    with pytest.raises(AssertionError, match="of [0-9]+ states that there may be|are missing"):
+        for _ in range(20):
+            torture.round()
+
+
 SIZES = [1, 4000, 65_536, 70_000, 200_000, 1 << 20, (1 << 20) + 5, 3_000_000, 9_000_000]
 
 

@@ -343,7 +343,8 @@ static void on_fsyncdir(fuse_req_t r, fuse_ino_t ino, int only_data, struct fuse
 {
     if (fs_is_dark(r, true))
         return;
-    dir_sync(fs_of(r)->disk, fs_inode(r, ino));
+    if (!fs_of(r)->lies)
+        dir_sync(fs_of(r)->disk, fs_inode(r, ino));
     fuse_reply_err(r, 0);
 }
 

@@ -10,6 +10,7 @@
 struct fs {
     struct disk *disk;
     bool lost;               /* the power is gone: EIO */
+    bool lies;               /* fsync does nothing */
     bool armed;              /* it is going: */
     uint64_t after;          /* when that many more operations have changed something */
     pid_t asker;             /* for the change that is about to be made; a thread's id will do */

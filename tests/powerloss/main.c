@@ -6,6 +6,7 @@
  *   lose HOW SEED AFTER PID[,PID...]      armed
  *       AFTER more changes later          lost {"names_lost": N, ...}
  *   mount                                 mounted           with what has survived
+ *   lie                                   lying             from now on nothing is durable by fsync, which says that it is
  * HOW is all, none or some: what is lost of that which was not made durable. The processes are killed in that moment (0: none; -1:
  * who asks for the change before which it goes); all that is asked of the file system afterwards is EIO, until it is mounted
  * again. Another `lose` replaces one that was not due yet, and does nothing when the power is gone. It ends at the end of its input.
@@ -110,6 +111,9 @@ static bool obey(void)
         umount_it();
         power.fs.lost = false;
         mount_it();
+    } else if (strcmp(line, "lie\n") == 0) {
+        power.fs.lies = true;
+        puts("lying");
     } else {
         errx(1, "not understood: %s", line);
     }

@@ -74,6 +74,11 @@ class Disk:
         self._tell("mount")
         self._expect("mounted")
 
+    def lie(self):
+        """From now on fsync says that it was done, and was not."""
+        self._tell("lie")
+        self._expect("lying")
+
     def cut(self, how="some", seed=0):
         """Power loss and return, of a file system that nobody uses at the moment."""
         counts = self.lose(how, seed)

@@ -162,12 +162,13 @@ class Worker(threading.Thread):
 
     def check(self, found, folders):
         """`found` {name: bytes} is one of the states that there may be; it is the state from now on. No folder is missing."""
-        assert self.durable_folders <= folders, (self.durable_folders - folders, self.done[-6:])
         states = self.states()
         if found not in states:
             nearest = min(states, key=lambda state: len(differences(found, state)))
             raise AssertionError("%s; of %d states that there may be the nearest has %s; after %s, %s" % (
                 differences(found, nearest), len(states), differences(nearest, found), self.done[-6:], self.failed))
+        missing = self.durable_folders - folders
+        assert not missing, "%s are missing; after %s" % (sorted(missing), self.done[-6:])
         self.files = self.durable = dict(found)
         self.possible, self.unsynced = [], []
 
