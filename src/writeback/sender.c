@@ -248,12 +248,12 @@ void sender_failed(struct writeback *w, struct op *o, const struct err *e)
         free(o->error);
         o->error = text;
     }
-    if (!is_about_one(e->code)) {
+    if (!is_about_one(e->code))
         count_failure(w, e);
-    } else if (o->attempts == 1) {
+    else if (o->attempts == 1)
         LOG_WARN("writeback", "\"%s\" cannot be stored as it is, it is kept in the journal and tried again: %s", o->node->key, e->msg);
+    if (o->attempts == 1) /* awsfs journal tells it where there is no mount to be asked */
         note_failed(w, o);
-    }
     delay(w, o, clock_mono_ms() + interval_ms(o->attempts));
     cond_broadcast(&w->changed);
     cond_signal(&w->work);

@@ -52,6 +52,11 @@ def test_what_is_pending_is_listed_and_sent_by_retry(left):
     assert journal.entries() == []
 
 
+def test_the_cause_is_listed_also_after_the_mount_was_killed(left):
+    causes = [e["reason"] for e in Journal(left).entries("pending") if "AccessDenied" in e["reason"]]
+    assert causes and not any(e["mounted"] for e in Journal(left).entries("pending"))
+
+
 def test_export_writes_what_is_in_the_journal_and_what_is_a_file(left, tmp_path):
     Journal(left)("export", str(tmp_path / "out"))
     found = {str(p.relative_to(tmp_path / "out")): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
