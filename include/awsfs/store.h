@@ -28,6 +28,7 @@ struct check_report;
 
 #define STORE_ETAG_SIZE 136 /* an ETag without its quotes, and a NUL */
 #define STORE_ID_SIZE 1024  /* an upload id and a NUL */
+#define STORE_UNSENT "unsent-" /* begins ETags that were made up for what the service does not have yet: it will tell others */
 
 /* ---- What a store can do. Constant from its creation. */
 

@@ -109,17 +109,21 @@ static enum err_code open_store(struct work *w, const struct journal_entry *entr
     return w->store ? ERR_OK : e->code;
 }
 
+static enum err_code ask_daemon(const struct journal_mount *m, struct buf *said, struct err *e)
+{
+    CLEANUP(free) char *answer = client_ask(m->mountpoint, "retry\n");
+    if (!answer)
+        return err_set(e, ERR_BUSY, "the daemon of %s does not answer", m->mountpoint);
+    buf_addf(said, "the mount at %s tries again now", m->mountpoint);
+    return ERR_OK;
+}
+
 /* All of a mount's journal goes, in its order: that of one entry is with the others. */
 static enum err_code retry_log(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
     struct journal_mount *m = entry->mount;
-    if (m->alive) {
-        CLEANUP(free) char *answer = client_ask(m->mountpoint, "retry\n");
-        if (!answer)
-            return err_set(e, ERR_BUSY, "the daemon of %s does not answer", m->mountpoint);
-        buf_addf(said, "the mount at %s tries again now", m->mountpoint);
-        return ERR_OK;
-    }
+    if (m->alive)
+        return ask_daemon(m, said, e);
     if (!m->log && entry->op == NULL) { /* with another entry of the same journal */
         buf_add_str(said, "was tried with the others of its mount");
         return ERR_OK;
@@ -136,14 +140,30 @@ static enum err_code retry_log(struct work *w, struct journal_entry *entry, stru
     return code;
 }
 
+static enum err_code retry_rename(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
+{
+    if (entry->mount->alive)
+        return ask_daemon(entry->mount, said, e);
+    enum err_code code = journal_hold(entry->mount, e);
+    if (!code)
+        code = open_store(w, entry, e);
+    if (!code)
+        code = journal_rename(w->store, entry, e);
+    if (!code)
+        buf_add_str(said, "nothing of it is under both names any more");
+    return code;
+}
+
 /* No daemon begins with the directory meanwhile, unless one has it: then it knows of no upload but its own. */
 static enum err_code retry_one(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
     BUF(key, SAID_MAX);
     if (entry->kind == JOURNAL_PENDING)
         return retry_log(w, entry, said, e);
+    if (entry->kind == JOURNAL_RENAME)
+        return retry_rename(w, entry, said, e);
     if (entry->kind != JOURNAL_FAILED)
-        return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\" or \"pending\" can be tried again");
+        return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\", \"pending\" or \"rename\" can be tried again");
     enum err_code code = journal_hold(entry->mount, e);
     if (!code || code == ERR_BUSY)
         code = open_store(w, entry, e);
@@ -164,6 +184,8 @@ static enum err_code export_one(struct work *w, struct journal_entry *entry, str
 {
     if (entry->kind == JOURNAL_UPLOAD || entry->kind == JOURNAL_UNANSWERED)
         return w->r->n_names > 1 ? err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, as parts") : ERR_OK;
+    if (entry->kind == JOURNAL_RENAME)
+        return w->r->n_names > 1 ? err_set(e, ERR_UNSUPPORTED, "its bytes are in the store, under one name or both") : ERR_OK;
     if (entry->kind == JOURNAL_PENDING && !entry->op)
         return err_set(e, ERR_BUSY, "the mount at %s is about to send it", entry->mount->mountpoint);
     if (entry->kind == JOURNAL_PENDING && (entry->op->kind != RECORD_PUT || str_ends(entry->key, "/")))
@@ -180,7 +202,7 @@ static enum err_code discard_one(struct work *w, struct journal_entry *entry, st
     bool upload = entry->upload_id && *entry->upload_id;
     /* Of an intent that has led to several the record stays until the last is aborted: the next list shows that there is none. */
     bool keeps = entry->kind == JOURNAL_UNANSWERED && upload;
-    if (entry->kind != JOURNAL_FAILED && !entry->op)
+    if (entry->kind != JOURNAL_FAILED && entry->kind != JOURNAL_RENAME && !entry->op)
         code = journal_hold(entry->mount, e);
     if (!code && upload)
         code = open_store(w, entry, e);

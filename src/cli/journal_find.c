@@ -3,6 +3,7 @@
 #include "cli/client.h"
 #include "cli/stack.h"
 #include "cli/state.h"
+#include "journal/renames.h"
 #include "journal/uploads.h"
 #include "util/cleanup.h"
 #include "util/digest.h"
@@ -39,6 +40,7 @@ const char *journal_kind_name(enum journal_kind kind)
         [JOURNAL_UNFINISHED] = "unfinished",
         [JOURNAL_UPLOAD] = "upload",
         [JOURNAL_UNANSWERED] = "unanswered",
+        [JOURNAL_RENAME] = "rename",
         [JOURNAL_UNREADABLE] = "unreadable",
     };
     return names[kind];
@@ -69,7 +71,7 @@ static struct journal_entry *add(struct finder *f, const char *path)
     struct journal_entry *entry = &more[j->n++];
     const char *file = strrchr(path, '/') + 1, *dir = strrchr(f->mount->dir, '/') + 1;
     *entry = (struct journal_entry){.mount = f->mount, .kind = f->kind, .path = strdup(path)};
-    if (f->kind == JOURNAL_UPLOAD || f->kind == JOURNAL_UNREADABLE || f->kind == JOURNAL_UNANSWERED)
+    if (f->kind == JOURNAL_UPLOAD || f->kind == JOURNAL_UNREADABLE || f->kind == JOURNAL_UNANSWERED || f->kind == JOURNAL_RENAME)
         snprintf(entry->name, sizeof(entry->name), "%.8s/%s-%.12s", dir,
                  f->kind == JOURNAL_UNREADABLE ? "bad" : journal_kind_name(f->kind), file);
     else
@@ -134,6 +136,42 @@ static void found_upload(void *arg, const struct upload_note *note)
                            : f->mount->alive               ? "the mount is sending it"
                                                            : "cut off; the next mount aborts it");
     entry->since = (int64_t)note->since.tv_sec;
+    check(f, entry);
+}
+
+/* ---- Renames */
+
+static const char *rename_state(const struct rename_plan *plan, bool busy)
+{
+    if (busy)
+        return "it is under way";
+    if (plan->undo)
+        return "it failed; the next mount removes what was copied";
+    if (!plan->failed)
+        return "it was cut off; the next mount finishes it";
+    if (plan->failed == ERR_CONFLICT)
+        return "it was finished but for what others have changed: retry looks again, discard leaves both names as they are";
+    return plan->attempts ? "it was cut off; the next mount tries again to finish it"
+                          : "it failed after everything was copied: retry removes the old names, discard leaves both";
+}
+
+static void found_rename(void *arg, const char *path, bool readable)
+{
+    struct finder *f = arg;
+    struct err why = ERR_INIT;
+    bool busy = false;
+    CLEANUP(rename_plan_free) struct rename_plan *plan = readable ? renames_read(path, &busy, &why) : NULL;
+    if (readable && !plan && why.code == ERR_NOT_FOUND)
+        return;
+    f->kind = plan ? JOURNAL_RENAME : JOURNAL_UNREADABLE;
+    struct journal_entry *entry = add(f, path);
+    if (!entry)
+        return;
+    entry->key = strdup(plan ? plan->from : "");
+    entry->reason = plan ? str_printf("rename to \"%s\" (%zu objects): %s%s%s", plan->to, plan->n, rename_state(plan, busy),
+                                      *plan->text ? ": " : "", plan->text)
+                         : strdup("the record of a rename that cannot be read");
+    entry->since = plan ? (int64_t)plan->when.tv_sec : modified(path);
     check(f, entry);
 }
 
@@ -363,6 +401,10 @@ static enum err_code find_in(struct journal *j, const char *root, const char *na
     uploads_each(dir, found_upload, &f);
     snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR "/" WRITEBACK_UPLOADS, m->dir);
     uploads_each(dir, found_upload, &f);
+    snprintf(dir, sizeof(dir), "%s/renames", m->dir);
+    enum err_code code = renames_each(dir, found_rename, &f, e);
+    if (code)
+        return code;
     return f.no_memory ? err_set(e, ERR_NOMEM, "no memory for the journal") : ERR_OK;
 }
 
@@ -428,30 +470,4 @@ char *journal_url(const struct journal_entry *entry)
 {
     const char *source = entry->mount->source;
     return str_printf("%s%s%s", source, *entry->key && !str_ends(source, "/") ? "/" : "", entry->key);
-}
-
-/* A rename is a copy and a removal: without the copy the removal would take the last of it. */
-static enum err_code drop_op(const struct journal_entry *entry, struct err *e)
-{
-    struct journal_log *log = entry->mount->log;
-    const struct journal_op *op = entry->op;
-    if (!op || !log)
-        return err_set(e, ERR_BUSY, "the mount at %s is about to send it", entry->mount->mountpoint);
-    for (size_t i = 0; i < journal_log_size(log); i++) {
-        const struct journal_op *later = journal_log_at(log, i);
-        bool needs = (later->from && strcmp(later->from, op->key) == 0) || (op->from && strcmp(later->key, op->from) == 0);
-        if (later->number > op->number && needs && !later->discarded)
-            return err_set(e, ERR_BUSY, "%s-%llu depends on it: discard that first", record_kind_name(later->kind),
-                           (unsigned long long)later->number);
-    }
-    return journal_log_discard(log, op, e);
-}
-
-enum err_code journal_drop(const struct journal_entry *entry, struct err *e)
-{
-    if (entry->kind == JOURNAL_PENDING)
-        return drop_op(entry, e);
-    if (entry->kind == JOURNAL_FAILED || entry->kind == JOURNAL_UNFINISHED)
-        return left_remove(entry->path, e);
-    return unlink(entry->path) == 0 || errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", entry->path);
 }

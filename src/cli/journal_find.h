@@ -30,6 +30,7 @@ enum journal_kind {
     JOURNAL_UNFINISHED, /* bytes that were being written when the daemon was killed */
     JOURNAL_UPLOAD,     /* an upload by parts whose parts are in the store */
     JOURNAL_UNANSWERED, /* an upload that was asked for without an answer: the store is asked whether there is one */
+    JOURNAL_RENAME,     /* a rename that was cut off: objects are under both names */
     JOURNAL_UNREADABLE, /* a record that was moved aside */
     JOURNAL_KINDS
 };

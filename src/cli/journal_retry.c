@@ -11,7 +11,9 @@
 #include "util/digest.h"
 #include "util/lock.h"
 #include "util/private_dir.h"
+#include "util/pool.h"
 #include "util/str.h"
+#include "vfs/move.h"
 #include "writeback/writeback.h"
 
 #include <errno.h>
@@ -341,6 +343,36 @@ enum err_code journal_send(struct journal_store *s, const struct journal_mount *
         return e->code;
     enum err_code code = writeback_drain(w, false, NULL, NULL, NULL, e);
     store_free(back);
+    return code;
+}
+
+static enum err_code carry_out(struct journal_store *s, struct rename_note *note, const struct rename_plan *plan, struct err *e)
+{
+    struct pool *pool = pool_new("rename", 32, e);
+    if (!pool)
+        return e->code;
+    const struct move m = {.store = s->stack.store, .pool = pool};
+    enum err_code code = move_resume(&m, note, plan, e);
+    pool_free(pool);
+    return code;
+}
+
+enum err_code journal_rename(struct journal_store *s, const struct journal_entry *entry, struct err *e)
+{
+    struct rename_note *note;
+    CLEANUP(rename_plan_free) struct rename_plan *plan = NULL;
+    if (entry->mount->log && journal_log_size(entry->mount->log))
+        return err_set(e, ERR_BUSY, "what its mount has journaled goes first: awsfs journal list shows it");
+    enum err_code code = renames_take(entry->path, &note, &plan, e);
+    if (code)
+        return code;
+    code = carry_out(s, note, plan, e);
+    if (!code) {
+        rename_note_end(note);
+        return ERR_OK;
+    }
+    rename_note_failed(note, e, plan->attempts + 1);
+    rename_note_leave(note);
     return code;
 }
 

@@ -21,6 +21,10 @@ enum err_code journal_put(struct journal_store *s, const struct journal_entry *e
  * ERR_IO with the number and the first error, what wal_open() says. */
 enum err_code journal_send(struct journal_store *s, const struct journal_mount *m, struct err *e) MUST_CHECK;
 
+/* Finishes a rename, or takes it back where it had failed, and removes its record. Nobody may have the mount. ERR_BUSY: what the mount
+ * has journaled goes first; ERR_CONFLICT: it was finished but for what others have changed; the record stays. */
+enum err_code journal_rename(struct journal_store *s, const struct journal_entry *entry, struct err *e) MUST_CHECK;
+
 /* Asks for the uploads of an intent's key that may be what it has led to, those that are recorded left out: calls fn for each. */
 enum err_code journal_suspects(struct journal_store *s, const struct journal_entry *intent, void (*fn)(void *arg, const char *upload_id),
                                void *arg, struct err *e) MUST_CHECK;

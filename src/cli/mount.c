@@ -79,6 +79,7 @@ static void control_retry(void *arg)
 
     if (s->writeback)
         writeback_retry(s->writeback);
+    vfs_retry(s->vfs);
 }
 
 static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p,

@@ -28,6 +28,8 @@
 
 /* The mount is gone, and what was fetched is still written to the cache. */
 #define CACHE_END_MS (10 * 60 * 1000)
+/* A mount shows no half of a rename that can be finished so soon. */
+#define RENAMES_MS 10000
 
 /* Values of parameters pass through buffers that are not ours (libfuse's, libcurl's, TLS's): where the limits allow it the
  * whole process stays out of swap. */
@@ -313,6 +315,8 @@ static enum err_code build_vfs(struct stack *s, struct err *e)
     };
 
     s->vfs = vfs_new(s->store, &config, e);
+    if (s->vfs && !vfs_settled(s->vfs, RENAMES_MS))
+        LOG_INFO("mount", "a rename that was cut off is still being finished: objects of it are under both names");
     return s->vfs ? ERR_OK : e->code;
 }
 

@@ -40,6 +40,7 @@ enum record_kind {
     RECORD_DONE = 10,    /* `of` an operation or an upload: nothing is left to do */
     RECORD_FAILED = 11,  /* `of` an operation: an attempt failed */
     RECORD_CONFLICT = 12, /* `of` an operation: others were first, its bytes are the object `key` instead */
+    RECORD_MEMBER = 13,   /* one object of a RENAME with `tree` (journal/renames.h) */
 };
 
 enum record_how {
@@ -79,16 +80,16 @@ struct record_part {
 /* Which fields a kind has is said behind them; the others are zero. Pointers that may be NULL say so. */
 struct record {
     enum record_kind kind;
-    struct timespec when;       /* all but DONE: the wall clock, when the program did it or when it happened */
+    struct timespec when;       /* all but DONE and MEMBER: the wall clock, when the program did it or when it happened */
     uint64_t of;                /* UPLOAD (the operation it is for, 0: none yet), PARTS, FINISH, BEGUN, DONE, FAILED, CONFLICT */
-    const char *key;            /* PUT, COPY and RENAME (from), REMOVE, PROPERTY, UPLOAD, FINISH, CONFLICT */
+    const char *key;            /* PUT, COPY and RENAME (from), REMOVE, PROPERTY, UPLOAD, FINISH, CONFLICT, MEMBER (from) */
     const char *to;             /* COPY, RENAME */
-    const char *etag;           /* COPY, RENAME, REMOVE: of the version it was made for, or NULL: whatever there is */
+    const char *etag;           /* COPY, RENAME, REMOVE, MEMBER: of the version it was made for, or NULL: whatever there is */
     enum record_cond_kind cond; /* PUT, FINISH; COPY, RENAME: on the target */
     const char *cond_etag;      /* with RECORD_IF_MATCH */
-    uint64_t size;              /* PUT, FINISH; COPY, RENAME: of the source */
+    uint64_t size;              /* PUT, FINISH; COPY, RENAME, MEMBER: of the source */
     const struct record_meta *meta;    /* PUT, COPY, RENAME, UPLOAD, FINISH; or NULL */
-    const struct timespec *mtime;      /* COPY, RENAME; or NULL */
+    const struct timespec *mtime;      /* COPY, RENAME, MEMBER; or NULL */
     const uint8_t *sha512;             /* PUT, UPLOAD, FINISH: 64 bytes, or NULL */
     const uint64_t *crc64nvme;         /* PUT, FINISH: of all bytes, or NULL */
     const void *body;                  /* PUT: `size` bytes, unless they are a file */

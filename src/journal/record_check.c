@@ -21,17 +21,19 @@ static const enum record_field fields[][RECORD_FIELDS_MAX] = {
     [RECORD_DONE] = {FIELD_OF, FIELD_HOW, FIELD_VERSION},
     [RECORD_FAILED] = {FIELD_WHEN, FIELD_OF, FIELD_ERROR},
     [RECORD_CONFLICT] = {FIELD_WHEN, FIELD_OF, FIELD_KEY, FIELD_VERSION},
+    [RECORD_MEMBER] = {FIELD_KEY, FIELD_ETAG, FIELD_SIZE, FIELD_MTIME},
 };
 
 static const char *const names[] = {
     [RECORD_PUT] = "put",           [RECORD_COPY] = "copy",     [RECORD_REMOVE] = "remove", [RECORD_RENAME] = "rename",
     [RECORD_PROPERTY] = "property", [RECORD_UPLOAD] = "upload", [RECORD_PARTS] = "parts",   [RECORD_FINISH] = "finish",
     [RECORD_BEGUN] = "begun",       [RECORD_DONE] = "done",     [RECORD_FAILED] = "failed", [RECORD_CONFLICT] = "conflict",
+    [RECORD_MEMBER] = "member",
 };
 
 const enum record_field *record_fields(enum record_kind kind)
 {
-    return kind >= RECORD_PUT && kind <= RECORD_CONFLICT ? fields[kind] : NULL;
+    return kind >= RECORD_PUT && kind <= RECORD_MEMBER ? fields[kind] : NULL;
 }
 
 bool record_has_field(enum record_kind kind, enum record_field field)

@@ -12,8 +12,10 @@
 #include "vfs/refused.h"
 #include "vfs/remember.h"
 #include "vfs/remove.h"
+#include "vfs/move.h"
 #include "vfs/rename.h"
 #include "vfs/resolve.h"
+#include "vfs/resume.h"
 #include "vfs/send.h"
 #include "vfs/view.h"
 
@@ -115,6 +117,43 @@ static void relocate(struct vfs *v, struct inode *i, const char *key, const stru
         i->flags |= INODE_STALE;
 }
 
+/* For kill -9 only: a sync would take as long as the requests. */
+static enum err_code note_begin(struct vfs *v, struct rename *r, const struct store_copy *copy, struct err *e)
+{
+    if (!v->renames_dir)
+        return ERR_OK;
+    CLEANUP(record_meta_free) struct record_meta *meta = copy->meta ? record_meta_of(copy->meta) : NULL;
+    if (copy->meta && !meta)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    struct rename_item item = {.key = r->from_key, .etag = copy->from_etag, .size = copy->size};
+    const struct rename_plan plan = {.from = r->from_key, .to = r->to_key, .replaced = copy->cond.etag, .meta = meta,
+                                     .items = &item, .n = 1, .when = clock_now()};
+    return renames_begin(v->renames_dir, &plan, false, &r->note, e);
+}
+
+/* A copy that had no answer may have been made, or may still be. What it replaced cannot be brought back. */
+static void copy_failed(struct vfs *v, struct rename *r, const char *target_etag, const struct err *why)
+{
+    if (r->note && !target_etag && resume_unheard(why->code))
+        resume_undo(v, TAKE(r->note), why, true);
+    else
+        rename_note_end(TAKE(r->note));
+}
+
+/* Where that is refused, nothing was removed. */
+static void remove_failed(struct vfs *v, struct rename *r, const char *target_etag, const struct err *why)
+{
+    if (r->note && !target_etag && why->code == ERR_ACCESS) {
+        resume_undo(v, TAKE(r->note), why, false);
+        return;
+    }
+    LOG_WARN("vfs", "\"%s\" was copied to \"%s\", but could not be removed: awsfs journal retry does that: %s", r->from_key, r->to_key,
+             why->msg);
+    if (r->note)
+        rename_note_failed(r->note, why, 0);
+    rename_note_leave(TAKE(r->note));
+}
+
 static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct store_meta *meta, const char *from_etag,
                                       const char *target_etag, uint64_t size, const struct vfs_caller *c,
                                       struct store_version *version, struct err *e)
@@ -132,18 +171,30 @@ static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct st
             relocate(v, r->from, r->to_key, version);
         return done;
     }
-    enum err_code code = store_copy(v->store, &copy, &call, version, e);
+    struct err err = ERR_INIT;
+    enum err_code code = note_begin(v, r, &copy, e);
     if (code)
         return code;
+    code = store_copy(v->store, &copy, &call, version, &err);
+    if (code) {
+        copy_failed(v, r, target_etag, &err);
+        return err_copy(e, &err);
+    }
+    if (r->note)
+        rename_note_copied(r->note, 0, version->etag);
     relocate(v, r->from, r->to_key, version);
-    struct err err = ERR_INIT;
     code = store_remove(v->store, r->from_key, from_etag, &call, &err);
     if (code == ERR_CONFLICT) { /* others wrote under the old name in between: theirs stays there */
         r->from_stays = true;
         LOG_WARN("vfs", "\"%s\" was changed by others while it was renamed: it stays beside \"%s\"", r->from_key, r->to_key);
-        return ERR_OK;
+        code = ERR_OK;
     }
-    return code ? err_copy(e, &err) : ERR_OK;
+    if (code) {
+        remove_failed(v, r, target_etag, &err);
+        return err_copy(e, &err);
+    }
+    rename_note_end(TAKE(r->note));
+    return ERR_OK;
 }
 
 static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *meta, uint64_t attr_gen,

@@ -2,6 +2,7 @@
 #ifndef VFS_RENAME_H
 #define VFS_RENAME_H
 
+#include "journal/renames.h"
 #include "vfs/tree.h"
 
 struct rename {
@@ -11,6 +12,8 @@ struct rename {
     char *from_key, *to_key;
     char component[1024];   /* of the new key */
     char to_marker[STORE_ETAG_SIZE]; /* of the empty directory that is replaced; "": it has no marker */
+    struct rename_note *note; /* the record of what is done; NULL: none */
+    bool removed_any;       /* something of the old names was removed */
     bool from_stays;        /* others changed what was copied before it was deleted: theirs stands under the old name */
 };
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;

@@ -1,7 +1,7 @@
 /*
  * A directory is renamed by copying every object below it in parallel, then deleting the sources in batches. Above
- * rename_limit objects, and where the store would lose something, it is ERR_CROSS: programs then copy by themselves. After
- * a crash in the middle both trees exist in part, and together hold everything.
+ * rename_limit objects, and where the store would lose something, it is ERR_CROSS: programs then copy by themselves. Meanwhile, and
+ * after a crash, both trees together hold everything; the next mount goes on by its record (journal/renames.h).
  */
 #include "store/walk.h"
 #include "util/clock.h"
@@ -10,8 +10,10 @@
 #include "vfs/inode.h"
 #include "vfs/names.h"
 #include "vfs/ranges.h"
+#include "vfs/move.h"
 #include "vfs/remember.h"
 #include "vfs/rename.h"
+#include "vfs/resume.h"
 #include "vfs/send.h"
 
 #include <string.h>
@@ -24,6 +26,7 @@ struct item {
     const struct vfs_caller *caller;
     const struct rename *r;
     volatile bool *stop;
+    size_t number; /* in the list */
     char *from;
     struct store_version version, copied;
     bool done;
@@ -56,7 +59,8 @@ static enum err_code items_add(struct items *list, const struct store_entry *ent
     char *key = strdup(entry->key);
     if (!key)
         return err_set(e, ERR_NOMEM, "out of memory");
-    list->v[list->n++] = (struct item){.from = key, .version = entry->object.version};
+    list->v[list->n] = (struct item){.number = list->n, .from = key, .version = entry->object.version};
+    list->n++;
     return ERR_OK;
 }
 
@@ -107,23 +111,6 @@ static enum err_code collect(struct vfs *v, const struct rename *r, const struct
     return ERR_OK;
 }
 
-static ssize_t read_nothing(void *arg, uint64_t offset, void *buf, size_t len)
-{
-    return 0;
-}
-
-/* A marker has no bytes: it is put anew with what it carries. Not every server copies markers. */
-static enum err_code put_marker(struct item *t, const char *to, const struct store_cond *cond, const struct store_call *call)
-{
-    struct store_object marker = {0};
-    enum err_code code = store_stat(t->v->store, t->from, call, &marker, &t->err);
-    struct store_body body = {.read = read_nothing};
-    if (!code)
-        code = store_put(t->v->store, to, &body, marker.meta, cond, call, &t->copied, &t->err);
-    store_object_release(&marker);
-    return code;
-}
-
 /* Where metadata are never looked at, times are those that listings tell. */
 static bool keeps_times(const struct vfs *v)
 {
@@ -150,11 +137,10 @@ static void copy_one(void *arg)
     t->code = buf_check(&to, "key", &t->err);
     if (!t->code)
         t->code = store_check(t->v->store, buf_str(&to), marker, NULL, &t->err);
-    bool empty_dir = t->version.size == 0 && str_ends(t->from, "/");
-    if (!t->code && empty_dir)
-        t->code = put_marker(t, buf_str(&to), &copy.cond, &call);
-    else if (!t->code)
-        t->code = store_copy(t->v->store, &copy, &call, &t->copied, &t->err);
+    if (!t->code)
+        t->code = move_copy(t->v->store, &copy, &call, &t->copied, &t->err);
+    if (!t->code && t->r->note)
+        rename_note_copied(t->r->note, t->number, t->copied.etag);
     t->done = true;
     if (t->code)
         __atomic_store_n(t->stop, true, __ATOMIC_RELEASE);
@@ -186,6 +172,7 @@ static enum err_code remove_all(struct vfs *v, const struct items *list, struct 
             code = store_remove_many(v->store, (const char *const *)keys, etags, n, &call, results, e);
         for (size_t k = 0; k < n; k++) {
             bool theirs = !code && results[k] == ERR_CONFLICT;
+            r->removed_any |= !code && !results[k] && !copies;
             r->from_stays |= theirs && !copies;
             if (theirs)
                 LOG_WARN("vfs", "\"%s\" was changed by others while \"%s\" was renamed to \"%s\": it stays", keys[k],
@@ -344,8 +331,24 @@ static void forget_both_locked(struct vfs *v, struct rename *r, const struct ite
     }
 }
 
-static enum err_code move_objects(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c,
-                                  struct err *e)
+/* It is on the disk before the first copy is asked for. */
+static enum err_code note_begin(struct vfs *v, struct rename *r, const struct items *list, struct err *e)
+{
+    if (!v->renames_dir)
+        return ERR_OK;
+    struct rename_plan plan = {.tree = true, .from = r->from_key, .to = r->to_key, .replaced = *r->to_marker ? r->to_marker : NULL,
+                               .keep_times = keeps_times(v), .n = list->n, .when = clock_now()};
+    CLEANUP(free) struct rename_item *items = plan.items = calloc(list->n, sizeof(*items));
+    if (!items)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    for (size_t k = 0; k < list->n; k++) {
+        const struct item *t = &list->v[k];
+        items[k] = (struct rename_item){.key = t->from, .etag = t->version.etag, .size = t->version.size, .mtime = t->version.mtime};
+    }
+    return renames_begin(v->renames_dir, &plan, true, &r->note, e);
+}
+
+static enum err_code copy_all(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c, struct err *e)
 {
     volatile bool stop = false;
     for (size_t k = 0; k < list->n; k++) {
@@ -355,20 +358,69 @@ static enum err_code move_objects(struct vfs *v, struct rename *r, struct items 
         list->v[k].stop = &stop;
     }
     pool_each(v->pool, list->v, list->n, sizeof(*list->v), PARALLEL, copy_one, &stop);
-    for (size_t k = 0; k < list->n; k++) {
-        if (!list->v[k].done || !list->v[k].code)
-            continue;
-        struct err ignored = ERR_INIT;
-        /* Who was killed is not kept for the clearing up: both names may exist. */
-        bool killed = list->v[k].code == ERR_CANCELED;
-        if (killed || remove_all(v, list, r, true, c, &ignored))
-            LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
-        return err_copy(e, &list->v[k].err);
+    for (size_t k = 0; k < list->n; k++)
+        if (list->v[k].done && list->v[k].code)
+            return err_copy(e, &list->v[k].err);
+    return ERR_OK;
+}
+
+/* A request that had no answer may still be carried out. */
+static bool any_unheard(const struct items *list)
+{
+    bool any = false;
+    for (size_t k = 0; k < list->n; k++)
+        any |= list->v[k].done && resume_unheard(list->v[k].code);
+    return any;
+}
+
+/* Who was killed is not kept for the clearing up. */
+static void take_back(struct vfs *v, struct rename *r, const struct items *list, const struct vfs_caller *c, const struct err *why)
+{
+    struct err ignored = ERR_INIT;
+    bool killed = why->code == ERR_CANCELED;
+    if (r->note)
+        resume_undo(v, TAKE(r->note), why, any_unheard(list));
+    else if (killed || remove_all(v, list, r, true, c, &ignored))
+        LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
+}
+
+/* Nothing was removed where that is refused. What had no answer may have been done, so the rest cannot be taken back. */
+static void remove_failed(struct vfs *v, struct rename *r, const struct items *list, const struct vfs_caller *c, const struct err *why)
+{
+    if (why->code == ERR_ACCESS && !r->removed_any) {
+        take_back(v, r, list, c, why);
+        return;
+    }
+    LOG_WARN("vfs", "\"%s\" was copied to \"%s\", but not all of it could be removed: awsfs journal retry does that: %s", r->from_key,
+             r->to_key, why->msg);
+    if (r->note)
+        rename_note_failed(r->note, why, 0);
+    rename_note_leave(TAKE(r->note));
+}
+
+static enum err_code move_objects(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c,
+                                  struct err *e)
+{
+    struct err why = ERR_INIT;
+    enum err_code code = note_begin(v, r, list, e);
+    if (code)
+        return code;
+    if (copy_all(v, r, list, c, &why)) {
+        take_back(v, r, list, c, &why);
+        return err_copy(e, &why);
     }
     lock_take(&v->tree);
     relocate_locked(r, list);
     lock_drop(&v->tree);
-    return remove_all(v, list, r, false, c, e);
+    code = remove_all(v, list, r, false, c, &why);
+    if (!code && r->note)
+        code = store_sync(v->store, NULL, &why);
+    if (code) {
+        remove_failed(v, r, list, c, &why);
+        return err_copy(e, &why);
+    }
+    rename_note_end(TAKE(r->note));
+    return ERR_OK;
 }
 
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e)

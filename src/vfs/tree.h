@@ -248,6 +248,8 @@ struct vfs {
     bool unordered;         /* a listing came out of order: none is taken apart into ranges any more */
     struct timers *timers;
     struct uploads *uploads;
+    char *renames_dir;      /* of the records of renames; NULL: none are kept */
+    bool resuming;          /* what an earlier mount has begun of renames is being finished */
     struct store_uploads copy_uploads; /* constant: for every store_copy() */
 };
 

@@ -12,6 +12,7 @@
 #include "vfs/inode.h"
 #include "vfs/neighbours.h"
 #include "vfs/refresh.h"
+#include "vfs/resume.h"
 #include "vfs/spans.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
@@ -51,6 +52,9 @@ static enum err_code open_state(struct vfs *v, struct err *e)
         code = make_dir(uploads, e);
     if (!code && !(v->uploads = uploads_open(uploads, e)))
         code = ERR_IO;
+    v->renames_dir = str_printf("%s/renames", v->cfg.state_dir);
+    if (!code)
+        code = make_dir(v->renames_dir, e);
     return code;
 }
 
@@ -104,6 +108,7 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     v->cfg.state_dir = v->cfg.origin = v->cfg.cache_prefix = NULL; /* the caller's strings */
     left_init(v);
     left_begin(v);
+    resume_begin(v);
     if (store_watch(store, changed_key, v, e)) {
         vfs_free(v);
         return NULL;
@@ -181,5 +186,6 @@ void vfs_free(struct vfs *v)
     cond_release(&v->changed);
     lock_release(&v->tree);
     free(v->stage_dir);
+    free(v->renames_dir);
     free(v);
 }

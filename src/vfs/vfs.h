@@ -76,9 +76,16 @@ struct vfs_config {
     const char *cache_prefix; /* goes before the store's keys there; NULL: nothing; copied */
 };
 
-/* `store` outlives the vfs. Starts its threads. Sends no request but aborting uploads that a dead mount has recorded (in the
- * background). */
+/* `store` outlives the vfs. Starts its threads. Sends no request but for uploads and renames that a dead mount has recorded (in
+ * the background). */
 struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct err *e);
+
+/* Waits until renames that an earlier mount was killed over are finished, or cannot be; false: not within `timeout_ms`. They are begun by
+ * vfs_new(), and go on. */
+bool vfs_settled(struct vfs *v, unsigned timeout_ms);
+
+/* Tries again, in the background, to finish renames that could not be finished. Never blocks on the network. */
+void vfs_retry(struct vfs *v);
 
 /* Waits until what was written before the call is in the store, or has failed and is logged. `progress` (may be NULL) is called about once a
  * second with files and bytes left. ERR_IO when something could not be sent. */

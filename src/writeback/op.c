@@ -36,10 +36,10 @@ enum err_code op_name_version(struct op *o, struct err *e)
 {
     char hex[2 * DIGEST_MAX + 1];
     if (o->body->file)
-        o->etag = str_printf("unsent-%s", o->body->file);
+        o->etag = str_printf(STORE_UNSENT "%s", o->body->file);
     else if (digest_hex(DIGEST_MD5, o->body->bytes, (size_t)o->size, hex, NULL) == ERR_OK)
         o->etag = strdup(hex);
     else
-        o->etag = str_printf("unsent-%lld-%09ld", (long long)o->when.tv_sec, o->when.tv_nsec);
+        o->etag = str_printf(STORE_UNSENT "%lld-%09ld", (long long)o->when.tv_sec, o->when.tv_nsec);
     return o->etag ? ERR_OK : err_set(e, ERR_NOMEM, "out of memory");
 }

@@ -52,6 +52,7 @@ static const struct record shapes[] = {
     {.kind = RECORD_DONE, .of = 9, .how = RECORD_MERGED, .into = 12, .version_etag = ""},
     {.kind = RECORD_DONE, .of = UINT64_MAX, .how = RECORD_DISCARDED, .version_etag = ""},
     {.kind = RECORD_FAILED, .when = NOW, .of = 9, .code = ERR_ACCESS, .text = "refused", .attempts = 17},
+    {.kind = RECORD_MEMBER, .key = "d/a", .etag = "e", .size = 7, .mtime = &long_ago},
     {.kind = RECORD_CONFLICT, .when = NOW, .of = 9, .key = "a (conflict HOST DATE)", .version_etag = "e3", .version_size = 5},
 };
 
@@ -232,7 +233,7 @@ static void what_is_no_operation_is_not_encoded(void **state)
     memset(long_file, 'f', sizeof(long_file) - 1);
     const struct record bad[] = {
         {.kind = 0, .key = "a"},
-        {.kind = 13, .key = "a"},
+        {.kind = 14, .key = "a"},
         {.kind = RECORD_PUT},
         {.kind = RECORD_PUT, .key = ""},
         {.kind = RECORD_PUT, .key = long_key},

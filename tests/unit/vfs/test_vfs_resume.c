@@ -1,0 +1,228 @@
+/* Renames that an earlier mount has left: by their record, whatever stands under both names by then. */
+#include "support.h"
+
+#include "journal/renames.h"
+#include "util/digest.h"
+#include "util/str.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct names {
+    const char *here, *there; /* bytes under the old and the new name; NULL: nothing */
+};
+
+static void put_both(struct rig *r, const struct names *now)
+{
+    if (now->here)
+        others_put(r, "from/x", now->here);
+    if (now->there)
+        others_put(r, "to/x", now->there);
+}
+
+static void expect_both(struct rig *r, const struct names *then)
+{
+    const char *const keys[] = {"from/x", "to/x"}, *const bytes[] = {then->here, then->there};
+    for (size_t k = 0; k < 2; k++) {
+        if (bytes[k])
+            expect_object(r, keys[k], bytes[k]);
+        else
+            expect_no_object(r, keys[k]);
+    }
+}
+
+static void etag_of(const char *text, char out[2 * DIGEST_MAX + 1])
+{
+    assert_int_equal(digest_hex(DIGEST_MD5, text, strlen(text), out, NULL), ERR_OK);
+}
+
+/* The record of a rename of "from/x", which had `was`, as a daemon that was killed leaves it. */
+static void leave_record(struct rig *r, const char *was, const char *copied, bool undo)
+{
+    char dir[128], etag[2 * DIGEST_MAX + 1];
+    struct rename_note *note;
+    struct err e = ERR_INIT;
+    etag_of(was, etag);
+    struct rename_item item = {.key = "from/x", .etag = etag, .size = strlen(was), .mtime = {1700000000, 0}};
+    const struct rename_plan plan = {.tree = true, .from = "from/", .to = "to/", .items = &item, .n = 1, .keep_times = true};
+    snprintf(dir, sizeof(dir), "%s/renames", r->state);
+    assert_true(mkdir(dir, 0700) == 0);
+    if (renames_begin(dir, &plan, true, &note, &e))
+        fail_msg("%s", e.msg);
+    if (copied)
+        rename_note_copied(note, 0, copied);
+    if (undo)
+        expect_ok(r, rename_note_undo(note, &r->err));
+    rename_note_leave(note);
+}
+
+#define RECORDS(r) (state_files(r, "renames", ".rename") + state_files(r, "renames", ".undo"))
+
+static void each_object_ends_under_one_name_and_nothing_is_lost(void **state)
+{
+    static const struct {
+        struct names now, then, undone;
+        bool kept; /* the record, for a person */
+        unsigned copies;
+    } rows[] = {
+        /* as the rename found it: */ {{"was", NULL}, {NULL, "was"}, {"was", NULL}, false, 1},
+        /* copied: */ {{"was", "was"}, {NULL, "was"}, {"was", NULL}, false, 0},
+        /* removed: */ {{NULL, "was"}, {NULL, "was"}, {NULL, "was"}, false, 0},
+        /* copied, then others wrote the new name: */ {{"was", "theirs"}, {"was", "theirs"}, {"was", "theirs"}, true, 0},
+        /* with as many bytes: */ {{"was", "saw"}, {"was", "saw"}, {"was", "saw"}, true, 0},
+        /* copied, then others wrote the old name: */ {{"new", "was"}, {"new", "was"}, {"new", NULL}, false, 0},
+        /* others wrote the old name before it was copied: */ {{"new", NULL}, {"new", NULL}, {"new", NULL}, true, 0},
+        /* others wrote both: */ {{"new", "theirs"}, {"new", "theirs"}, {"new", "theirs"}, true, 0},
+        /* the same: */ {{"new", "new"}, {NULL, "new"}, {"new", NULL}, false, 0},
+        /* others removed both: */ {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}, true, 0},
+    };
+    for (size_t k = 0; k < 2 * ARRAY_LEN(rows); k++) {
+        bool undo = k % 2;
+        struct rig r;
+        rig_store(&r, NULL);
+        put_both(&r, &rows[k / 2].now);
+        leave_record(&r, "was", NULL, undo);
+        rig_mount(&r);
+        assert_true(vfs_settled(r.v, 10000));
+        r.before[MEM_COPY] = 0;
+        assert_int_equal(rig_count(&r, MEM_COPY), undo ? 0 : rows[k / 2].copies);
+        expect_both(&r, undo ? &rows[k / 2].undone : &rows[k / 2].then);
+        assert_int_equal(RECORDS(&r), !undo && rows[k / 2].kept);
+        rig_stop(&r);
+    }
+}
+
+static void a_copy_is_known_by_its_recorded_version(void **state)
+{
+    struct rig r;
+    char etag[2 * DIGEST_MAX + 1];
+    rig_store(&r, NULL);
+    others_put(&r, "from/x", "was");
+    others_put(&r, "to/x", "encrypted, so to say");
+    etag_of("encrypted, so to say", etag);
+    leave_record(&r, "was", etag, true);
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    assert_int_equal(rig_count(&r, MEM_GET), 0);
+    expect_object(&r, "from/x", "was");
+    expect_no_object(&r, "to/x");
+    rig_stop(&r);
+}
+
+static void a_store_that_fails_leaves_it_to_the_next_mount(void **state)
+{
+    static const enum mem_op where[] = {MEM_LIST, MEM_COPY, MEM_REMOVE_MANY};
+    for (size_t k = 0; k < ARRAY_LEN(where); k++) {
+        struct rig r;
+        rig_store(&r, NULL);
+        others_put(&r, "from/x", "was");
+        leave_record(&r, "was", NULL, false);
+        rig_fail(&r, where[k], NULL, ERR_THROTTLED, 100);
+        rig_mount(&r);
+        assert_true(vfs_settled(r.v, 10000));
+        expect_object(&r, "from/x", "was");
+        assert_int_equal(RECORDS(&r), 1);
+        rig_heal(&r);
+        rig_unmount(&r);
+        rig_mount(&r);
+        assert_true(vfs_settled(r.v, 10000));
+        expect_both(&r, &(struct names){NULL, "was"});
+        expect_names(&r, "", "to\n");
+        rig_stop(&r);
+    }
+}
+
+static void what_waits_for_a_person_is_tried_again_when_asked(void **state)
+{
+    struct rig r;
+    rig_store(&r, NULL);
+    others_put(&r, "from/x", "was");
+    others_put(&r, "to/x", "theirs");
+    leave_record(&r, "was", NULL, false);
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    rig_unmount(&r);
+    rig_mount(&r);
+    rig_mark(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    assert_int_equal(rig_requests(&r), 0);
+    others_remove(&r, "to/x");
+    vfs_retry(r.v);
+    assert_true(vfs_settled(r.v, 10000));
+    expect_both(&r, &(struct names){NULL, "was"});
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+static void a_read_only_mount_changes_nothing(void **state)
+{
+    struct rig r;
+    rig_store(&r, &(struct rig_kind){.read_only = true});
+    others_put(&r, "from/x", "was");
+    leave_record(&r, "was", NULL, false);
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    expect_object(&r, "from/x", "was");
+    assert_int_equal(RECORDS(&r), 1);
+    rig_stop(&r);
+}
+
+static void a_copy_that_comes_late_is_taken_back_too(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "from/x", "x");
+    others_put(&r, "from/y", "y");
+    rig_fail_after(&r, MEM_COPY, "from/x", ERR_TIMEOUT, 1);
+    expect_code(&r, ERR_TIMEOUT, try_rename(&r, "from", "to", 0));
+    expect_no_object(&r, "to/x");
+    assert_int_equal(RECORDS(&r), 1);
+    others_put(&r, "to/x", "x");
+    drain(&r);
+    assert_int_equal(objects_below(&r, "to/"), 0);
+    assert_int_equal(objects_below(&r, "from/"), 2);
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+static void a_file_whose_old_name_may_not_be_removed_keeps_it_alone(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "text");
+    rig_fail(&r, MEM_REMOVE, "a", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, try_rename(&r, "a", "b", 0));
+    drain(&r);
+    expect_object(&r, "a", "text");
+    expect_no_object(&r, "b");
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+static void no_record_stays_of_renames_that_succeed(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "text");
+    others_put(&r, "d/x", "x");
+    expect_ok(&r, try_rename(&r, "a", "b", 0));
+    expect_ok(&r, try_rename(&r, "d", "e", 0));
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_object_ends_under_one_name_and_nothing_is_lost),
+        cmocka_unit_test(a_copy_is_known_by_its_recorded_version),
+        cmocka_unit_test(a_store_that_fails_leaves_it_to_the_next_mount),
+        cmocka_unit_test(what_waits_for_a_person_is_tried_again_when_asked),
+        cmocka_unit_test(a_read_only_mount_changes_nothing),
+        cmocka_unit_test(a_copy_that_comes_late_is_taken_back_too),
+        cmocka_unit_test(a_file_whose_old_name_may_not_be_removed_keeps_it_alone),
+        cmocka_unit_test(no_record_stays_of_renames_that_succeed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
