@@ -257,8 +257,15 @@ enum err_code store_upload_abort(struct store *s, const char *key, const char *u
 enum err_code store_upload_list(struct store *s, const char *key, const struct store_call *call,
                                 void (*fn)(void *arg, const char *upload_id, time_t begun), void *arg, struct err *e) MUST_CHECK;
 
-/* Told of an upload that a call makes by itself. Both run on the caller's thread. */
+#define STORE_INTENT_SIZE 40 /* bytes, with a NUL */
+
+/* Told of an upload that a call makes by itself. All run on the caller's thread; the first two may be NULL, both. */
 struct store_uploads {
+    /* Before it is asked for: `intent` becomes its name until begun(). An error ends the call with it. */
+    enum err_code (*intend)(void *arg, const char *key, char intent[STORE_INTENT_SIZE], struct err *e);
+    /* There is no upload but the one that begun() was told of. Not called where the question for it may have been heard and no answer
+     * has come. */
+    void (*answered)(void *arg, const char *key, const char *intent);
     /* Before its first part. An error ends the call with it. */
     enum err_code (*begun)(void *arg, const char *key, const char *upload_id, struct err *e);
     /* Once for each that begun() was told of. Unless `finished`, what is left of it is still in the store and is this

@@ -243,6 +243,25 @@ static enum err_code copy_or_rename(struct mem_store *m, enum mem_op op, const s
     return code == ERR_OK ? mem_notify(m, &ev, MEM_AFTER, e) : code;
 }
 
+/* *told: of an upload, whose end is to be told too. */
+static enum err_code begin_told(struct mem_store *m, const struct store_copy *c, const struct store_call *call, char id[STORE_ID_SIZE],
+                                bool *told, struct err *e)
+{
+    const struct store_uploads *u = c->uploads;
+    char intent[STORE_INTENT_SIZE];
+    enum err_code code = u->intend != NULL ? u->intend(u->arg, c->to, intent, e) : ERR_OK;
+    if (code != ERR_OK)
+        return code;
+    code = mem_upload_begin(m, c->to, c->meta, NULL, call, id, e);
+    bool heard = code != ERR_TIMEOUT && code != ERR_NET && code != ERR_CANCELED;
+    *told = code == ERR_OK;
+    if (*told)
+        code = u->begun(u->arg, c->to, id, e);
+    if (heard && u->answered != NULL)
+        u->answered(u->arg, c->to, intent);
+    return code;
+}
+
 static enum err_code mem_copy(void *impl, const struct store_copy *c, const struct store_call *call,
                               struct store_version *out, struct err *e)
 {
@@ -250,15 +269,14 @@ static enum err_code mem_copy(void *impl, const struct store_copy *c, const stru
     if (c->uploads == NULL || c->size <= m->caps.put_target)
         return copy_or_rename(m, MEM_COPY, c, call, out, e);
     char id[STORE_ID_SIZE];
-    enum err_code code = mem_upload_begin(m, c->to, c->meta, NULL, call, id, e);
-    if (code != ERR_OK)
-        return code;
-    code = c->uploads->begun(c->uploads->arg, c->to, id, e);
+    bool told = false;
+    enum err_code code = begin_told(m, c, call, id, &told, e);
     if (code == ERR_OK)
         code = copy_or_rename(m, MEM_COPY, c, call, out, e);
     if (code == ERR_OK)
         mem_upload_used(m, c->to, id);
-    c->uploads->ended(c->uploads->arg, c->to, id, code == ERR_OK);
+    if (told)
+        c->uploads->ended(c->uploads->arg, c->to, id, code == ERR_OK);
     return code;
 }
 

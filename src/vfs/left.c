@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+_Static_assert(UPLOADS_INTENT_SIZE == STORE_INTENT_SIZE, "both name an intent");
+
 #define GRACE_MS      2000
 #define CLOCK_SLACK_S 300 /* by which clocks may differ */
 
@@ -144,6 +146,18 @@ static void keep_one(void *arg)
     background_done(v);
 }
 
+static enum err_code intend(void *arg, const char *key, char intent[STORE_INTENT_SIZE], struct err *e)
+{
+    struct vfs *v = arg;
+    return uploads_intend(v->uploads, key, intent, e);
+}
+
+static void answered(void *arg, const char *key, const char *intent)
+{
+    struct vfs *v = arg;
+    uploads_answered(v->uploads, intent);
+}
+
 static enum err_code begun(void *arg, const char *key, const char *upload_id, struct err *e)
 {
     struct vfs *v = arg;
@@ -189,5 +203,9 @@ void left_keep_locked(struct vfs *v, const char *key, const char *upload_id)
 
 void left_init(struct vfs *v)
 {
-    v->copy_uploads = (struct store_uploads){begun, ended, v};
+    v->copy_uploads = (struct store_uploads){.begun = begun, .ended = ended, .arg = v};
+    if (v->uploads) {
+        v->copy_uploads.intend = intend;
+        v->copy_uploads.answered = answered;
+    }
 }

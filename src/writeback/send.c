@@ -15,6 +15,18 @@ static enum err_code begun(void *arg, const char *key, const char *upload_id, st
     return uploads_add(w->uploads, key, upload_id, e);
 }
 
+static enum err_code intend(void *arg, const char *key, char intent[STORE_INTENT_SIZE], struct err *e)
+{
+    struct writeback *w = arg;
+    return uploads_intend(w->uploads, key, intent, e);
+}
+
+static void answered(void *arg, const char *key, const char *intent)
+{
+    struct writeback *w = arg;
+    uploads_answered(w->uploads, intent);
+}
+
 /* Whether the store has nothing of it any more. */
 static bool abort_upload(struct writeback *w, const char *key, const char *id)
 {
@@ -64,7 +76,7 @@ static void upload_ended(void *arg, const char *key, const char *upload_id, bool
 
 struct store_uploads send_uploads(struct writeback *w)
 {
-    return (struct store_uploads){begun, upload_ended, w};
+    return (struct store_uploads){.intend = intend, .answered = answered, .begun = begun, .ended = upload_ended, .arg = w};
 }
 
 /* ---- Bodies */

@@ -400,15 +400,15 @@ def records(disk):
     return [p for p in disk.state_files() if p.suffix == ".upload"]
 
 
-def test_a_large_copy_cut_off_by_kill_9_is_aborted_at_the_next_mount(origin, bucket, mount, scripts):
+def test_a_large_copy_cut_off_by_kill_9_is_aborted_and_made_anew_at_the_next_mount(origin, bucket, mount, scripts):
     witness, disk, _ = start_large_rename(origin, bucket, mount, scripts)
     assert len(records(disk)) == 1 and len(witness.uploads()) == 1
     disk.kill9()
     origin.heal()
     disk.start()
-    wait_until(lambda: not witness.uploads(), what="the upload to be aborted")
+    wait_until(lambda: not witness.uploads(), what="the first upload to be aborted")
     wait_until(lambda: not records(disk), what="its record to go")
-    assert witness.keys() == ["large"]
+    assert witness.keys() == ["moved"]
 
 
 def test_who_is_killed_in_a_large_copy_does_not_wait_for_its_abort(origin, bucket, mount, scripts):

@@ -251,3 +251,38 @@ def test_a_rename_that_is_interrupted_is_taken_back(origin, bucket, mount):
     flush(disk)
     assert trees(witness) == [files, {}] and entries(disk) == []
     assert sorted(os.listdir(disk.path)) == ["from"]
+
+
+def test_an_upload_of_a_copy_whose_answer_was_lost_is_known(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.synthetic(bucket=witness.name, key="large", size=6 << 30, seed=1)
+    disk = mount(witness, cache="none")
+    assert os.stat(disk / "large").st_size == 6 << 30
+    origin.fault("execute_then_reset", kind="CreateMultipartUpload", count=1)
+    os.rename(disk / "large", disk / "moved")
+    (lost,) = witness.uploads()
+    (entry,) = entries(disk)
+    assert entry["kind"] == "unanswered" and entry["key"] == lost["Key"] == "moved"
+    disk.umount()
+    assert "aborted" in journal(disk, "discard", entry["name"])
+    assert witness.uploads() == [] and [e["kind"] for e in entries(disk)] in ([], ["unanswered"])
+
+
+def test_a_copy_that_is_killed_before_its_upload_has_an_id_leaves_an_entry(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.synthetic(bucket=witness.name, key="large", size=6 << 30, seed=1)
+    disk = mount(witness, cache="none")
+    assert os.stat(disk / "large").st_size == 6 << 30
+    origin.fault({"stall_after": 0}, kind="CreateMultipartUpload", count=-1)
+    caller = threading.Thread(target=lambda: errno_of(os.rename, disk / "large", disk / "moved"), daemon=True)
+    caller.start()
+    wait_until(witness.uploads)
+    disk.kill9()
+    caller.join(20)
+    origin.heal()
+    assert {entry["kind"] for entry in entries(disk)} == {"unanswered", "rename"}
+    disk.start()
+    flush(disk)
+    assert witness.keys() == ["moved"]
+    (entry,) = entries(disk)
+    assert entry["kind"] == "unanswered" and len(witness.uploads()) == 1

@@ -187,10 +187,27 @@ static void a_copy_stores_a_time_where_there_is_none(struct suite *s)
 }
 
 struct told {
-    unsigned begun, finished, left;
-    char key[256], id[STORE_ID_SIZE];
+    unsigned begun, finished, left, answered;
+    char intent[256], key[256], id[STORE_ID_SIZE];
     bool refuse;
 };
+
+static enum err_code intend(void *arg, const char *key, char intent[STORE_INTENT_SIZE], struct err *e)
+{
+    struct told *t = arg;
+    assert_int_equal(t->begun, 0);
+    (void)snprintf(t->intent, sizeof(t->intent), "%s", key);
+    (void)snprintf(intent, STORE_INTENT_SIZE, "intent");
+    return ERR_OK;
+}
+
+static void answered(void *arg, const char *key, const char *intent)
+{
+    struct told *t = arg;
+    assert_string_equal(key, t->intent);
+    assert_string_equal(intent, "intent");
+    t->answered += t->begun; /* not before its id is known */
+}
 
 static enum err_code begun(void *arg, const char *key, const char *upload_id, struct err *e)
 {
@@ -218,13 +235,14 @@ static void a_copy_by_parts_tells_of_its_upload(struct suite *s)
     struct store_version v, w;
     struct err e = ERR_INIT;
     struct told told = {.refuse = true};
-    const struct store_uploads uploads = {begun, ended, &told};
+    const struct store_uploads uploads = {.intend = intend, .answered = answered, .begun = begun, .ended = ended, .arg = &told};
     assert_ok(store_put(s->store, key_of(s, "from"), body_of(&b, p, len), NULL, NULL, NULL, &v, &e), &e);
     free(p);
     const struct store_copy c = {
         .from = key_of(s, "from"), .from_etag = v.etag, .size = len, .to = key_of(s, "to"), .uploads = &uploads};
     assert_int_equal(store_copy(s->again, &c, NULL, &w, &e), ERR_NOSPC);
     assert_int_equal(told.begun, 1);
+    assert_int_equal(told.answered, 1);
     assert_int_equal(told.left, 1);
     assert_string_equal(told.key, c.to);
     assert_ok(store_upload_abort(s->again, told.key, told.id, NULL, &e), &e);

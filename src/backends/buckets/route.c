@@ -221,6 +221,18 @@ struct told {
     const char *key;
 };
 
+static enum err_code tell_intend(void *arg, const char *key, char intent[STORE_INTENT_SIZE], struct err *e)
+{
+    const struct told *t = arg;
+    return t->to->intend(t->to->arg, t->key, intent, e);
+}
+
+static void tell_answered(void *arg, const char *key, const char *intent)
+{
+    const struct told *t = arg;
+    t->to->answered(t->to->arg, t->key, intent);
+}
+
 static enum err_code tell_begun(void *arg, const char *key, const char *upload_id, struct err *e)
 {
     const struct told *t = arg;
@@ -238,7 +250,7 @@ static enum err_code route_copy(void *impl, const struct store_copy *c, const st
 {
     struct target from, to;
     struct told told = {c->uploads, c->to};
-    const struct store_uploads uploads = {tell_begun, tell_ended, &told};
+    struct store_uploads uploads = {.begun = tell_begun, .ended = tell_ended, .arg = &told};
     struct store_copy own = *c;
     enum err_code code = target_of_object(impl, c->from, &from, e);
     if (code == ERR_OK)
@@ -250,6 +262,10 @@ static enum err_code route_copy(void *impl, const struct store_copy *c, const st
     own.from = from.rest;
     own.to = to.rest;
     own.uploads = c->uploads != NULL ? &uploads : NULL;
+    if (c->uploads != NULL && c->uploads->intend != NULL) {
+        uploads.intend = tell_intend;
+        uploads.answered = tell_answered;
+    }
     return store_copy(from.bucket->store, &own, call, out, e);
 }
 

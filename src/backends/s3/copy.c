@@ -7,6 +7,7 @@
 #include "backends/s3/impl.h"
 #include "util/clock.h"
 #include "util/digest.h"
+#include "util/log.h"
 #include "util/pool.h"
 #include "util/str.h"
 
@@ -213,8 +214,10 @@ static void copy_part(void *item)
         __atomic_store_n(p->stop, true, __ATOMIC_RELAXED);
 }
 
-static enum err_code create(const struct copying *k, char upload_id[STORE_ID_SIZE], struct err *e)
+static enum err_code create(const struct copying *k, char upload_id[STORE_ID_SIZE], unsigned *unanswered, struct err *e)
 {
+    struct store_call call = k->call != NULL ? *k->call : (struct store_call){.cancel = NULL};
+    call.unanswered = unanswered;
     PARAMS(h);
     enum err_code code = add_meta(k, &h, e);
     s3_add_class(k->s, told_meta(k), &h);
@@ -222,7 +225,7 @@ static enum err_code create(const struct copying *k, char upload_id[STORE_ID_SIZ
         code = s3_add_tags(k->s, k->c->from, told_meta(k), k->call, &h, e);
     if (code == ERR_OK)
         code = s3_add_acl(k->s, k->own ? NULL : k->c->from, k->call, &h, e);
-    return code == ERR_OK ? s3_upload_create(k->s, k->c->to, &h, NULL, k->call, upload_id, e) : code;
+    return code == ERR_OK ? s3_upload_create(k->s, k->c->to, &h, NULL, &call, upload_id, e) : code;
 }
 
 /* Copies all parts into `parts`; the first failure is returned. */
@@ -275,18 +278,39 @@ static enum err_code fill_upload(const struct copying *k, const char *upload_id,
     return s3_upload_complete(k->s, &c, k->call, out, e);
 }
 
+/* Told before it is asked for, and when it is known. *told: of an upload, whose end is to be told too. */
+static enum err_code create_told(const struct copying *k, char id[STORE_ID_SIZE], bool *told, struct err *e)
+{
+    const struct store_uploads *u = k->c->uploads;
+    char intent[STORE_INTENT_SIZE];
+    unsigned unanswered = 0;
+    bool intends = u != NULL && u->intend != NULL;
+    enum err_code code = intends ? u->intend(u->arg, k->c->to, intent, e) : ERR_OK;
+    if (code != ERR_OK)
+        return code;
+    code = create(k, id, &unanswered, e);
+    bool heard = unanswered == 0 && code != ERR_CANCELED;
+    *told = u != NULL && code == ERR_OK;
+    if (*told)
+        code = u->begun(u->arg, k->c->to, id, e);
+    if (intends && heard)
+        u->answered(u->arg, k->c->to, intent);
+    else if (intends)
+        LOG_WARN("s3", "an upload of \"%s\" may have been begun without an answer: awsfs journal shows it", k->c->to);
+    return code;
+}
+
 static enum err_code copy_by_parts(const struct copying *k, struct store_version *out, struct err *e)
 {
     const struct store_uploads *u = k->c->uploads;
     char id[STORE_ID_SIZE];
-    enum err_code code = create(k, id, e);
-    if (code != ERR_OK)
+    bool told = false;
+    enum err_code code = create_told(k, id, &told, e);
+    if (code != ERR_OK && !told)
         return code;
-    if (u != NULL)
-        code = u->begun(u->arg, k->c->to, id, e);
     if (code == ERR_OK)
         code = fill_upload(k, id, out, e);
-    if (u != NULL) {
+    if (told) {
         u->ended(u->arg, k->c->to, id, code == ERR_OK);
     } else if (code != ERR_OK) {
         struct err ignored = ERR_INIT;
