@@ -162,6 +162,10 @@ static enum err_code retry_one(struct work *w, struct journal_entry *entry, stru
         return retry_log(w, entry, said, e);
     if (entry->kind == JOURNAL_RENAME)
         return retry_rename(w, entry, said, e);
+    if (entry->kind == JOURNAL_UPLOAD && !entry->mount->alive)
+        return err_set(e, ERR_UNSUPPORTED, "upload %s: its parts are in the store, and which they are is not recorded: list-parts and "
+                                           "complete-multipart-upload of another tool make them an object, discard aborts it",
+                       entry->upload_id);
     if (entry->kind != JOURNAL_FAILED)
         return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\", \"pending\" or \"rename\" can be tried again");
     enum err_code code = journal_hold(entry->mount, e);

@@ -149,9 +149,14 @@ static enum err_code fetch_range(struct journal_store *s, const struct journal_e
 
 static enum err_code complete(struct journal_store *s, const struct journal_entry *entry, int fd, struct err *e)
 {
+    uint64_t missing = 0;
+    for (size_t i = 0; i < entry->n_unfetched; i++)
+        missing += entry->unfetched[i].length;
     enum err_code code = ERR_OK;
     if (entry->n_unfetched && entry->about.origin != STAGE_OF_VERSION)
-        return err_set(e, ERR_UNSUPPORTED, "bytes of it are not there any more: export it");
+        return err_set(e, ERR_UNSUPPORTED, "%llu bytes of it are not here: they are parts of an upload (awsfs journal list shows one of the "
+                                           "same key), or lost; export gives the others",
+                       (unsigned long long)missing);
     for (size_t i = 0; !code && i < entry->n_unfetched; i++)
         code = fetch_range(s, entry, &entry->unfetched[i], fd, e);
     return code;

@@ -62,11 +62,13 @@ static void one_file(void *arg, const struct vfs_unsent *file)
 static void one_conflict(void *arg, const struct vfs_conflict *c)
 {
     struct pairs *p = arg;
+    char time[UNSENT_TIME_SIZE];
 
     buf_add_str(p->out, p->n++ ? ",{" : "{");
     text(p->out, "path", c->path);
     text(p->out, "kept", c->kept);
-    buf_addf(p->out, "\"time\":%lld}", (long long)c->when.tv_sec);
+    unsent_time(&c->when, time);
+    buf_addf(p->out, "\"time\":\"%s\"}", time);
 }
 
 struct number {

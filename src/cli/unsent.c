@@ -74,6 +74,13 @@ enum err_code unsent_drain(struct stack *s, bool for_ever, struct cancel *cancel
 
 /* ---- Status */
 
+void unsent_time(const struct timespec *when, char out[UNSENT_TIME_SIZE])
+{
+    struct tm tm;
+    if (!gmtime_r(&when->tv_sec, &tm) || !strftime(out, UNSENT_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        out[0] = '\0';
+}
+
 void unsent_status(struct stack *s, struct buf *out)
 {
     struct writeback_stats w;
@@ -127,9 +134,12 @@ void unsent_status_files(struct stack *s, struct buf *out, unsigned *n)
 static void one_conflict(void *arg, const struct writeback_conflict *c)
 {
     struct list *l = arg;
+    char time[UNSENT_TIME_SIZE];
     begin(l, "path", c->key);
     member(l, "kept", c->kept);
-    buf_addf(l->out, ",\"time\":%lld}", (long long)c->when.tv_sec);
+    unsent_time(&c->when, time);
+    member(l, "time", time);
+    buf_add_char(l->out, '}');
 }
 
 void unsent_status_conflicts(struct stack *s, struct buf *out, unsigned *n)

@@ -4,6 +4,8 @@
 
 #include "cli/stack.h"
 
+#include <time.h>
+
 struct cancel;
 
 /* With write=back: s->store becomes the one that journals, s->inner the service's. Otherwise what an earlier write=back has left here is
@@ -15,6 +17,11 @@ enum err_code unsent_open(struct stack *s, struct err *e) MUST_CHECK;
  * `cancel` (may be NULL) ends that. Errors as vfs_drain() and writeback_drain() have them. Any thread. */
 enum err_code unsent_drain(struct stack *s, bool for_ever, struct cancel *cancel,
                            void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg, struct err *e) MUST_CHECK;
+
+#define UNSENT_TIME_SIZE 32
+
+/* A time as status shows it: "2026-01-02T03:04:05Z". */
+void unsent_time(const struct timespec *when, char out[UNSENT_TIME_SIZE]);
 
 /* Appends what status tells of it as members of a JSON object, each with a comma behind it. Nothing without write=back. */
 void unsent_status(struct stack *s, struct buf *out);

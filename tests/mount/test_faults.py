@@ -3,6 +3,7 @@ import errno
 import json
 import os
 import random
+import re
 
 import pytest
 
@@ -175,4 +176,5 @@ def test_status_lists_conflicts_and_where_the_bytes_are(origin, bucket, mount):
     witness.put("f", b"theirs")
     assert errno_of(os.close, fd) == errno.ESTALE
     told = status(disk)["conflicts"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told[0]["time"])
     assert [c["path"] for c in told] == ["/f"] and witness.get(told[0]["kept"]) == b"mine"

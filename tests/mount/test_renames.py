@@ -202,9 +202,9 @@ def test_a_copy_that_fails_takes_back_the_others(origin, bucket, mount, fault, e
     origin.fault(fault, kind="CopyObject", count=-1, skip=5)
     assert errno_of(os.rename, disk / "from", disk / "to") == expected
     origin.heal()
-    assert sorted(os.listdir(disk.path)) == ["from"]
     flush(disk)
     assert trees(witness) == [files, {}] and entries(disk) == []
+    assert sorted(os.listdir(disk.path)) == ["from"]
 
 
 def test_a_rename_that_may_not_delete_is_eacces_and_says_that_both_names_exist(origin, bucket, mount):
