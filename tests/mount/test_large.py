@@ -273,6 +273,22 @@ def test_bytes_that_are_only_in_an_upload_are_not_aborted_when_the_file_cannot_b
     assert len(witness.uploads()) == 1
 
 
+@pytest.mark.parametrize("write", ["through", "back"])
+def test_cp_of_a_sparse_file_needs_room_for_its_data_only(origin, bucket, mount, tiny, tmp_path, write):
+    disk = mount(bucket(origin), state=tiny, write=write)
+    source = tmp_path / "sparse"
+    with open(source, "wb") as f:
+        for k in range(4):
+            f.seek(k * 14 * MIB + 12345)
+            f.write(pattern(MIB, k))
+        f.truncate(60 * MIB)
+    subprocess.run(["cp", source, disk / "f"], check=True)
+    assert os.path.getsize(disk / "f") == 60 * MIB
+    assert sha512((disk / "f").read_bytes()) == sha512(source.read_bytes())
+    subprocess.run([program(), "flush", disk.path], check=True, capture_output=True)
+    assert sha512(disk.bucket.get("f")) == sha512(source.read_bytes())
+
+
 def test_a_full_disk_is_enospc_and_what_was_there_stays(origin, bucket, mount, tiny):
     disk = mount(bucket(origin), state=tiny)
     data = pattern(60 * MIB)
