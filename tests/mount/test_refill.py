@@ -109,6 +109,23 @@ def test_a_mount_that_is_told_to_end_takes_the_kernels_pages_along(origin, big, 
     undisturbed(check)
 
 
+def test_a_file_that_is_renamed_before_its_pages_were_taken_is_held_under_its_new_name(origin, big):
+    disk, expected = big(size=40 * MIB)
+
+    def check(key):
+        before = status(disk)["cache"]
+        assert read(disk / key) == expected
+        os.rename(disk / key, disk / ("new-" + key))
+        cache = idle(disk)
+        assert cache["bytes_dropped"] == before["bytes_dropped"]
+        disk.remount()
+        origin.reset_counts()
+        assert read(disk / ("new-" + key)) == expected
+        assert fetched(origin) == 0
+
+    undisturbed(check)
+
+
 def test_pages_that_the_kernel_has_dropped_are_fetched_again_when_they_are_read(origin, big):
     disk, expected = big()
     assert read(disk / "big0") == expected
