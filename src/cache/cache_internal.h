@@ -221,7 +221,7 @@ enum err_code index_end(struct cache *c, enum err_code code, struct err *e) MUST
 #define INDEX_VERSION     3
 #define INDEX_APPLICATION 0x61776366 /* "awcf" */
 
-/* ---- entry.c */
+/* ---- entry.c, entry_look.c, entry_read.c */
 
 #define ORIGIN_STRAY 0 /* of contents that are being copied (adopt.c) */
 int64_t origin_id(const char *name);
@@ -235,6 +235,11 @@ void entry_take_over_locked(struct cache_entry *n);
 bool entry_shape_locked(struct cache_entry *n);
 struct group *entry_group_locked(struct cache_entry *n, uint64_t chunk);
 uint32_t chunk_len(const struct cache_entry *n, uint64_t chunk);
+/* Of the bitmaps; and of groups there are as many. */
+static inline uint64_t words_of(const struct cache_entry *n)
+{
+    return (n->n_chunks + 63) / 64;
+}
 static inline bool bit_get(const uint64_t *bits, uint64_t i)
 {
     return bits && bits[i / 64] >> (i % 64) & 1;

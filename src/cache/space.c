@@ -17,7 +17,7 @@
 #define YOUNG  64 /* transactions: within so many a new row gets its file */
 
 /* The file of a WHOLE takes its old name again: then the name by the hash is free for another file with these bytes. Where that
- * is rolled back, or the process killed, readers find it there (entry.c). */
+ * is rolled back, or the process killed, readers find it there (entry_look.c). */
 enum err_code content_gone(struct cache *c, int64_t id, struct err *e)
 {
     char part[PATH_LEN], whole[PATH_LEN];
