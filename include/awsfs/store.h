@@ -388,6 +388,17 @@ enum store_verdict { STORE_UNKNOWN, STORE_YES, STORE_NO };
 void store_each_trait(struct store *s, void (*fn)(void *arg, const char *name, enum store_verdict verdict, const char *meaning),
                       void *arg);
 
+/* Whoever keeps what listings told, beyond this process: begin() is called before a call (put, finish, copy, rename, remove, property)
+ * that changes or may change what is under a key, end() after it, whatever became of it; also twice for a key, and of several keys in
+ * any order. Any thread, under no lock of the store; must not block for long, nor call the store. */
+struct store_changes {
+    void (*begin)(void *arg, const char *key);
+    void (*end)(void *arg, const char *key);
+    void *arg;
+};
+/* Copies. Before the first such call, once. */
+void store_tell_changes(struct store *s, const struct store_changes *told);
+
 /* From now on `changed` is told of each key that others have changed, as soon as the store hears of it; `listed`: it was made or removed,
  * or may have been. Any thread, must not block. `changed` NULL: it is not called any more when this returns. Stores that hear of nothing
  * never call it. ERR_NOMEM, ERR_INVAL. */

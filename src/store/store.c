@@ -3,6 +3,7 @@
  * debug line and one count a call.
  */
 #include "store/checks.h"
+#include "store/kinds.h"
 #include "store/ops.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -12,57 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    N_LIST,
-    N_STAT,
-    N_GET,
-    N_PUT,
-    N_UPLOAD_BEGIN,
-    N_UPLOAD_PART,
-    N_UPLOAD_COPY,
-    N_UPLOAD_FINISH,
-    N_UPLOAD_ABORT,
-    N_UPLOAD_LIST,
-    N_COPY,
-    N_RENAME,
-    N_REMOVE,
-    N_REMOVE_MANY,
-    N_PROPERTY_GET,
-    N_PROPERTY_SET,
-    N_VIEW,
-    N_PROBE,
-    N_TRY,
-    N_KINDS
-};
-
-static const char *const kinds[N_KINDS] = {
-    [N_LIST] = "list",
-    [N_STAT] = "stat",
-    [N_GET] = "get",
-    [N_PUT] = "put",
-    [N_UPLOAD_BEGIN] = "upload begin",
-    [N_UPLOAD_PART] = "upload part",
-    [N_UPLOAD_COPY] = "upload copy",
-    [N_UPLOAD_FINISH] = "upload finish",
-    [N_UPLOAD_ABORT] = "upload abort",
-    [N_UPLOAD_LIST] = "upload list",
-    [N_COPY] = "copy",
-    [N_RENAME] = "rename",
-    [N_REMOVE] = "remove",
-    [N_REMOVE_MANY] = "remove many",
-    [N_PROPERTY_GET] = "property get",
-    [N_PROPERTY_SET] = "property set",
-    [N_VIEW] = "view",
-    [N_PROBE] = "probe",
-    [N_TRY] = "try",
-};
-
 #define REMOVE_MANY_MAX 1000
 
 struct store {
     const struct store_ops *ops;
     void *impl;
     struct store_caps caps;
+    struct store_changes told; /* of calls that change something; begin NULL: nobody is */
     atomic_uint_fast64_t counts[N_KINDS];
 };
 
@@ -106,6 +63,27 @@ static enum err_code ended(int kind, const char *key, enum err_code code, const 
     LOG_DEBUG("store", "%s %s: %s%s%s", kinds[kind], key, err_name(code), code != ERR_OK && e != NULL ? " " : "",
               code != ERR_OK && e != NULL ? e->msg : "");
     return code;
+}
+
+/* Before and after a call that changes what is under the keys: `n` of them. */
+static void change_begins(struct store *s, int kind, const char *const *keys, size_t n)
+{
+    started(s, kind);
+    for (size_t i = 0; s->told.begin != NULL && i < n; i++)
+        s->told.begin(s->told.arg, keys[i]);
+}
+
+static enum err_code change_ended(struct store *s, int kind, const char *const *keys, size_t n, enum err_code code,
+                                  const struct err *e)
+{
+    for (size_t i = 0; s->told.begin != NULL && i < n; i++)
+        s->told.end(s->told.arg, keys[i]);
+    return ended(kind, keys[0], code, e);
+}
+
+void store_tell_changes(struct store *s, const struct store_changes *told)
+{
+    s->told = *told;
 }
 
 static enum err_code unsupported(int kind, const char *key, struct err *e)
@@ -198,14 +176,14 @@ enum err_code store_put(struct store *s, const char *key, const struct store_bod
         code = store_check_body(&s->caps, key, body->size, s->caps.put_max, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_PUT);
+    change_begins(s, N_PUT, &key, 1);
     struct store_version version = {0};
     code = s->ops->put(s->impl, key, body, meta, cond, call, &version, e);
     if (code == ERR_OK)
         code = store_check_version(&s->caps, key, &version, e);
     if (code == ERR_OK && out != NULL)
         *out = version;
-    return ended(N_PUT, key, code, e);
+    return change_ended(s, N_PUT, &key, 1, code, e);
 }
 
 enum err_code store_upload_begin(struct store *s, const char *key, const struct store_meta *meta, const uint8_t *sha512,
@@ -266,14 +244,14 @@ enum err_code store_upload_finish(struct store *s, const char *key, const char *
         code = store_check_parts(&s->caps, key, parts, n, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_UPLOAD_FINISH);
+    change_begins(s, N_UPLOAD_FINISH, &key, 1);
     struct store_version version = {0};
     code = s->ops->upload_finish(s->impl, key, upload_id, parts, n, sha512, cond, call, &version, e);
     if (code == ERR_OK)
         code = store_check_version(&s->caps, key, &version, e);
     if (code == ERR_OK && out != NULL)
         *out = version;
-    return ended(N_UPLOAD_FINISH, key, code, e);
+    return change_ended(s, N_UPLOAD_FINISH, &key, 1, code, e);
 }
 
 enum err_code store_upload_abort(struct store *s, const char *key, const char *upload_id, const struct store_call *call,
@@ -309,14 +287,14 @@ enum err_code store_copy(struct store *s, const struct store_copy *c, const stru
     enum err_code code = check_copy(s, N_COPY, c, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_COPY);
+    change_begins(s, N_COPY, &c->to, 1);
     struct store_version version = {0};
     code = s->ops->copy(s->impl, c, call, &version, e);
     if (code == ERR_OK)
         code = store_check_version(&s->caps, c->to, &version, e);
     if (code == ERR_OK && out != NULL)
         *out = version;
-    return ended(N_COPY, c->to, code, e);
+    return change_ended(s, N_COPY, &c->to, 1, code, e);
 }
 
 enum err_code store_rename(struct store *s, const struct store_copy *c, const struct store_call *call, struct err *e)
@@ -326,8 +304,9 @@ enum err_code store_rename(struct store *s, const struct store_copy *c, const st
     enum err_code code = check_copy(s, N_RENAME, c, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_RENAME);
-    return ended(N_RENAME, c->to, s->ops->rename(s->impl, c, call, e), e);
+    const char *const both[] = {c->to, c->from};
+    change_begins(s, N_RENAME, both, 2);
+    return change_ended(s, N_RENAME, both, 2, s->ops->rename(s->impl, c, call, e), e);
 }
 
 enum err_code store_remove(struct store *s, const char *key, const char *etag, const struct store_call *call,
@@ -338,8 +317,8 @@ enum err_code store_remove(struct store *s, const char *key, const char *etag, c
     enum err_code code = may_change(s, N_REMOVE, key, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_REMOVE);
-    return ended(N_REMOVE, key, s->ops->remove(s->impl, key, etag, call, e), e);
+    change_begins(s, N_REMOVE, &key, 1);
+    return change_ended(s, N_REMOVE, &key, 1, s->ops->remove(s->impl, key, etag, call, e), e);
 }
 
 enum err_code store_remove_many(struct store *s, const char *const *keys, const char *const *etags, size_t n,
@@ -358,9 +337,9 @@ enum err_code store_remove_many(struct store *s, const char *const *keys, const 
             return code;
         conditions = conditions || (etags != NULL && etags[i] != NULL);
     }
-    started(s, N_REMOVE_MANY);
+    change_begins(s, N_REMOVE_MANY, keys, n);
     enum err_code code = s->ops->remove_many(s->impl, keys, conditions ? etags : NULL, n, call, results, e);
-    return ended(N_REMOVE_MANY, keys[0], code, e);
+    return change_ended(s, N_REMOVE_MANY, keys, n, code, e);
 }
 
 enum err_code store_sync(struct store *s, const struct store_call *call, struct err *e)
@@ -386,12 +365,12 @@ enum err_code store_property_set(struct store *s, const char *key, const struct 
     enum err_code code = may_change(s, N_PROPERTY_SET, key, e);
     if (code != ERR_OK)
         return code;
-    started(s, N_PROPERTY_SET);
+    change_begins(s, N_PROPERTY_SET, &key, 1);
     struct store_meta *changed = NULL;
     code = s->ops->property_set(s->impl, key, meta, name, value, len, call, &changed, e);
     if (code == ERR_OK)
         *meta_out = changed;
-    return ended(N_PROPERTY_SET, key, code, e);
+    return change_ended(s, N_PROPERTY_SET, &key, 1, code, e);
 }
 
 enum err_code store_property_prepare(struct store *s, const char *key, const struct store_meta *meta, const char *name,
