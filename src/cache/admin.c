@@ -214,6 +214,11 @@ static enum err_code apply_in(struct cache *c, struct job *j, struct err *e)
         return code;
     struct db_stmt *s = db_use(c->db, SQL_DROP_NOTES);
     db_bind_text(s, 1, a->prefix);
+    code = db_step(c->db, s, NULL, e);
+    if (code)
+        return code;
+    s = db_use(c->db, SQL_DROP_LISTINGS);
+    db_bind_text(s, 1, a->prefix);
     return db_step(c->db, s, NULL, e);
 }
 

@@ -1,4 +1,5 @@
 #include "cache/cache_internal.h"
+#include "cache/changes.h"
 #include "util/clock.h"
 #include "util/str.h"
 
@@ -74,6 +75,7 @@ void cache_close(struct cache *c)
     writer_stop(c);
     notes_drop(c);
     index_close(c);
+    changes_close(c->changes);
     dir_close(c);
     map_free(c->entries);
     cond_release(&c->work);
@@ -100,6 +102,8 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
     enum err_code code = dir_open(c, e);
     if (code)
         return code;
+    if (changes_open(c->dirfd, c->boot, &c->changes, &why) != ERR_OK)
+        LOG_WARN("cache", "no listings are kept in %s: %s", c->dir, why.msg);
     if (index_open(c, &why) != ERR_OK)
         cache_trouble(c, &why); /* the writer goes on trying */
     else

@@ -110,6 +110,7 @@ struct cache {
     char *dir;
     int dirfd, part_fd, content_fd;
     uint8_t boot[16];
+    struct changes *changes; /* NULL: none can be noted, and no listing is kept */
     struct stamp db_file; /* dev and ino of the database that is open */
 
     struct lock lock; /* LOCK_CACHE */
@@ -122,6 +123,8 @@ struct cache {
     unsigned n_jobs;
     TAILQ_HEAD(, note_job) held; /* by when they are due */
     struct map *held_names;
+    uint64_t listing_bytes; /* of listings among them */
+    bool dropping;          /* all listings, by one of them */
     struct cache_entry *idle_list; /* each with a reference */
     struct adoption *adoptions, **adoptions_end; /* that wait */
     unsigned n_adoptions;
@@ -153,6 +156,7 @@ struct cache {
     struct db *db;
     struct cache_entry *dirty; /* whose sums are to be recorded */
     bool failed;               /* the last transaction */
+    bool listings_tidied;      /* those of other boots are gone */
     pthread_t writer_thread, idle_thread, adopt_thread;
     bool has_writer, has_idler, has_adopter;
 };
@@ -198,7 +202,8 @@ enum sql {
     SQL_ADD_CONTENT, SQL_ADD_INLINE, SQL_PUT_VERSION, SQL_PUT_ORIGIN, SQL_PUT_GROUP, SQL_DROP_GROUPS, SQL_RESERVE, SQL_RECORD,
     SQL_STAMP, SQL_PROMOTE, SQL_VERSIONS_OF, SQL_DROP_VERSIONS, SQL_DROP_CONTENT, SQL_GONE, SQL_GONES, SQL_TOUCH,
     SQL_VICTIMS, SQL_SPACE, SQL_TICK, SQL_BY_HASH, SQL_BY_SIZE, SQL_HAS_SIZE, SQL_SET_MD5, SQL_PUT_NOTE, SQL_GET_NOTE, SQL_HAS_NOTE, SQL_TOUCH_NOTE,
-    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_VERSION_CONTENT, SQL_PAGE, SQL_PIN, SQL_KEEP_PIN, SQL_MAY_GO, SQL_COUNT
+    SQL_TRIM_NOTES, SQL_DROP_NOTES, SQL_STATE, SQL_SWEPT, SQL_KNOWN_HASH, SQL_STRAYS, SQL_DROP_STRAY, SQL_VERSION_CONTENT, SQL_PAGE, SQL_PIN, SQL_KEEP_PIN, SQL_MAY_GO,
+    SQL_PUT_LISTING, SQL_GET_LISTING, SQL_HINT_LISTING, SQL_DROP_LISTING, SQL_DROP_LISTINGS, SQL_OTHER_LISTINGS, SQL_TRIM_LISTINGS, SQL_COUNT
 };
 extern const char *const index_sql[SQL_COUNT];
 /* Whether the statement, which `bind` gives its parameters, finds a row. False where the index cannot be asked, or `c` is NULL. */
@@ -218,7 +223,7 @@ enum err_code index_do(struct cache *c, enum sql which, int64_t a, int64_t b, st
 enum err_code index_begin(struct cache *c, struct err *e) MUST_CHECK;
 /* Commits, or rolls back if `code` is an error or the commit fails. */
 enum err_code index_end(struct cache *c, enum err_code code, struct err *e) MUST_CHECK;
-#define INDEX_VERSION     3
+#define INDEX_VERSION     4
 #define INDEX_APPLICATION 0x61776366 /* "awcf" */
 
 /* ---- entry.c, entry_look.c, entry_read.c */

@@ -1,5 +1,6 @@
 /* The cache's directory: found safely, its files opened without following links, and the facts by which a file is known. */
 #include "cache/cache_internal.h"
+#include "cache/changes.h"
 #include "util/private_dir.h"
 #include "util/str.h"
 
@@ -189,7 +190,7 @@ uint64_t dir_wal_bytes(const struct cache *c)
 
 uint64_t dir_db_bytes(const struct cache *c)
 {
-    return bytes_of(c, "index.db") + bytes_of(c, "index.db-shm") + bytes_of(c, "index.db.bad");
+    return bytes_of(c, "index.db") + bytes_of(c, "index.db-shm") + bytes_of(c, "index.db.bad") + changes_bytes(c->dirfd);
 }
 
 uint64_t dir_free_bytes(const struct cache *c)

@@ -18,6 +18,20 @@
 
 #define SIZES "CREATE INDEX content_size ON content(size) WHERE state = 2;"
 
+/* taken, wall: when the first request began, in milliseconds since that boot, and by the clock of the machine. */
+#define LISTINGS                                                                                                              \
+    "ALTER TABLE space ADD COLUMN listings INTEGER NOT NULL DEFAULT 0;"                                                       \
+    "CREATE TABLE listing(id INTEGER PRIMARY KEY, origin INTEGER NOT NULL, view INTEGER NOT NULL, key TEXT NOT NULL,"         \
+    " boot BLOB NOT NULL, taken INTEGER NOT NULL, wall INTEGER NOT NULL, guard INTEGER NOT NULL, hint INTEGER NOT NULL,"      \
+    " body BLOB NOT NULL, UNIQUE(origin, view, key));"                                                                        \
+    "CREATE INDEX listing_taken ON listing(taken);"                                                                           \
+    "CREATE TRIGGER listing_added AFTER INSERT ON listing BEGIN"                                                              \
+    " UPDATE space SET listings = listings + length(new.key) + length(new.body) + 200; END;"                                  \
+    "CREATE TRIGGER listing_changed AFTER UPDATE OF body ON listing BEGIN"                                                    \
+    " UPDATE space SET listings = listings + length(new.body) - length(old.body); END;"                                       \
+    "CREATE TRIGGER listing_dropped AFTER DELETE ON listing BEGIN"                                                            \
+    " UPDATE space SET listings = listings - length(old.key) - length(old.body) - 200; END;"
+
 const char index_schema[] =
     "CREATE TABLE origin(id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
     "CREATE TABLE content(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB UNIQUE, size INTEGER NOT NULL,"
@@ -46,12 +60,13 @@ const char index_schema[] =
     " once = once + (new.tier = 0) * max(new.disk, ifnull(length(new.body), 0))"
     " - (old.tier = 0) * max(old.disk, ifnull(length(old.body), 0)),"
     " again = again + (new.tier = 1) * max(new.disk, ifnull(length(new.body), 0))"
-    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;" NOTES SIZES;
+    " - (old.tier = 1) * max(old.disk, ifnull(length(old.body), 0)); END;" NOTES SIZES LISTINGS;
 
 /* Version 1 had notes that nothing wrote. */
 const char *const index_steps[INDEX_VERSION] = {
     [1] = "DROP TABLE note; UPDATE space SET notes = 0;" NOTES,
     [2] = SIZES,
+    [3] = LISTINGS,
 };
 
 #define CANDIDATE                                                                                                             \
@@ -89,7 +104,7 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_TOUCH] = "UPDATE content SET used = (SELECT clock FROM space), tier = 1 WHERE id = ?1",
     [SQL_VICTIMS] = "SELECT c.id, c.state, c.hash, c.used, max(c.disk, ifnull(length(c.body), 0)) FROM content c"
                     " WHERE c.pinned = 0 AND c.state <> 3 AND c.tier = ?1 AND (c.used, c.id) > (?2, ?3) ORDER BY c.used, c.id LIMIT 64",
-    [SQL_SPACE] = "SELECT disk, once, again, clock, notes FROM space",
+    [SQL_SPACE] = "SELECT disk, once, again, clock, notes, listings FROM space",
     [SQL_TICK] = "UPDATE space SET clock = clock + 1",
     [SQL_BY_HASH] = "SELECT " CANDIDATE " WHERE c.hash = ?1 AND c.size = ?2 AND c.state IN (1, 2) LIMIT 1",
     [SQL_BY_SIZE] = "SELECT " CANDIDATE " WHERE c.size = ?1 AND c.state = 2 AND iif(?2 = '', c.md5 IS NULL, v.etag = ?2)"
@@ -108,6 +123,17 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_TRIM_NOTES] = "DELETE FROM note WHERE (origin, key) IN (SELECT origin, key FROM note ORDER BY used LIMIT 16)",
     [SQL_DROP_NOTES] = "DELETE FROM note WHERE ?1 = '' OR key = ?1 OR (substr(key, 1, length(?1)) = ?1 AND"
                        " (substr(?1, -1) = '/' OR substr(key, length(?1) + 1, 1) = '/'))",
+    [SQL_PUT_LISTING] = "INSERT INTO listing(origin, view, key, boot, taken, wall, guard, hint, body)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(origin, view, key) DO UPDATE SET boot = ?4, taken = ?5,"
+                        " wall = ?6, guard = ?7, hint = ?8, body = ?9"
+                        " WHERE boot <> ?4 OR taken < ?5 OR taken > ?10",
+    [SQL_HINT_LISTING] = "UPDATE listing SET hint = ?5 WHERE origin = ?1 AND view = ?2 AND key = ?3 AND taken = ?4",
+    [SQL_GET_LISTING] = "SELECT boot, taken, wall, guard, hint, body FROM listing WHERE origin = ?1 AND view = ?2 AND key = ?3",
+    [SQL_DROP_LISTING] = "DELETE FROM listing WHERE origin = ?1 AND view = ?2 AND key = ?3",
+    [SQL_DROP_LISTINGS] = "DELETE FROM listing WHERE ?1 = '' OR key = ?1 OR (substr(key, 1, length(?1)) = ?1 AND"
+                          " (substr(?1, -1) = '/' OR substr(key, length(?1) + 1, 1) = '/'))",
+    [SQL_OTHER_LISTINGS] = "DELETE FROM listing WHERE boot <> ?1",
+    [SQL_TRIM_LISTINGS] = "DELETE FROM listing WHERE id IN (SELECT id FROM listing ORDER BY taken LIMIT 16)",
     [SQL_PAGE] = "SELECT v.origin, v.key, v.etag, v.size, v.content, c.state, max(c.disk, ifnull(length(c.body), 0)), c.pinned,"
                  " o.name FROM version v JOIN content c ON c.id = v.content LEFT JOIN origin o ON o.id = v.origin"
                  " WHERE (v.origin, v.key, v.etag, v.size) > (?1, ?2, ?3, ?4) AND c.state < 3 AND v.origin <> 0"

@@ -22,6 +22,7 @@ enum lock_rank {
     LOCK_CACHE_ENTRY = 52, /* one version in the disk cache: what is held; held during local I/O */
     LOCK_CACHE = 53,       /* the disk cache's queues and its table of entries */
     LOCK_CACHE_INDEX = 54, /* the index's connections that are free */
+    LOCK_CACHE_CHANGES = 58, /* when this process last changed what; held during a write into the page cache */
     LOCK_UPLOADS = 55,     /* the record of multipart uploads */
     LOCK_WRITEBACK = 56,   /* what is journaled and not sent yet */
     LOCK_WAL = 57,         /* a write-ahead log */
