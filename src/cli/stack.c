@@ -8,6 +8,7 @@
 #include "backends/ssm/ssm.h"
 #include "cache/cache.h"
 #include "cli/cache_dir.h"
+#include "cli/changes.h"
 #include "cli/sdnotify.h"
 #include "cli/sse_key.h"
 #include "cli/unsent.h"
@@ -287,15 +288,18 @@ static enum err_code build_cache(struct stack *s, struct err *e)
 static enum err_code build_vfs(struct stack *s, struct err *e)
 {
     const struct options *o = s->options;
-    char origin[512], prefix[2048];
+    char origin[512], prefix[2048], view[4096];
     s->notify = notify_new(e);
     if (!s->notify)
         return e->code;
     cache_names(s, origin, sizeof(origin), prefix, sizeof(prefix));
+    changes_view(s, view, sizeof(view));
     const struct vfs_config config = {
         .cache = s->cache,
         .origin = origin,
         .cache_prefix = prefix,
+        .cache_view = view,
+        .overlaid = s->writeback != NULL,
         .ttl_ms = o->ttl_ms,
         .read_only = o->read_only,
         .uid = options_given(o, "uid") ? (uid_t)o->uid : getuid(),
@@ -370,9 +374,13 @@ enum err_code stack_build(struct stack *s, struct err *e)
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)
-        code = unsent_open(s, e);
-    if (code == ERR_OK)
         code = build_cache(s, e);
+    if (code == ERR_OK)
+        code = changes_tell(s, e);
+    if (code == ERR_OK)
+        code = unsent_open(s, e);
+    if (code == ERR_OK && s->writeback)
+        code = changes_tell(s, e);
     if (code == ERR_OK)
         code = build_vfs(s, e);
     return code;
@@ -381,13 +389,14 @@ enum err_code stack_build(struct stack *s, struct err *e)
 void stack_release(struct stack *s)
 {
     vfs_free(TAKE(s->vfs));
-    if (!cache_drain(s->cache, CACHE_END_MS))
-        LOG_WARN("mount", "what was read last is not in the cache: it took too long to write");
-    cache_close(TAKE(s->cache));
-    notify_free(TAKE(s->notify));
     s->writeback = NULL;
     store_free(TAKE(s->store));
     store_free(TAKE(s->inner));
+    if (!cache_drain(s->cache, CACHE_END_MS))
+        LOG_WARN("mount", "what was read last is not in the cache: it took too long to write");
+    cache_close(TAKE(s->cache));
+    free(TAKE(s->told));
+    notify_free(TAKE(s->notify));
     aws_client_free(TAKE(s->queue_client));
     aws_client_free(TAKE(s->client));
     creds_provider_free(TAKE(s->creds));

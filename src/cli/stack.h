@@ -15,6 +15,7 @@
 #define UNSENT_DIR "unsent"
 
 struct writeback;
+struct told;
 
 struct stack {
     const struct options *options;
@@ -38,6 +39,7 @@ struct stack {
     struct store *inner; /* with write=back the service's, below `store`; else NULL */
     struct writeback *writeback; /* with write=back, borrowed from `store`; else NULL */
     struct cache *cache; /* NULL: none */
+    struct told *told;   /* changes.c; NULL: nobody */
     struct notify *notify;
     struct vfs *vfs;
     struct session *session;

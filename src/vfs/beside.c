@@ -1,6 +1,6 @@
 #include "vfs/beside.h"
 
-#include "cache/cache.h"
+#include "cache/listings.h"
 #include "util/str.h"
 #include "vfs/backing.h"
 #include "vfs/refill.h"
@@ -15,7 +15,8 @@ _Static_assert(CONTENT_BLOCK == CACHE_CHUNK, "a block is a chunk");
 struct beside {
     struct cache *cache;
     struct refill *refill; /* NULL: the kernel cannot be asked */
-    char *origin, *prefix;
+    char *origin, *prefix, *view;
+    bool overlaid;
 };
 
 /* `full` gets the key's memory. */
@@ -190,6 +191,46 @@ bool beside_has_note(struct beside *b, const char *key)
     return full && cache_note_has(b->cache, b->origin, full);
 }
 
+/* ---- Listings */
+
+static bool dir_of(const struct beside *b, const char *key, char **full, struct cache_dir *out)
+{
+    *full = str_printf("%s%s", b->prefix, key);
+    *out = (struct cache_dir){.origin = b->origin, .key = *full, .view = b->view};
+    return *full != NULL;
+}
+
+void beside_listed(struct beside *b, const char *key, uint64_t taken_ms, uint8_t hint, const void *p, size_t len)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_dir d;
+    if (dir_of(b, key, &full, &d))
+        cache_listing_put(b->cache, &d, taken_ms, b->overlaid, hint, p, len);
+}
+
+void beside_listing_hint(struct beside *b, const char *key, uint64_t taken_ms, uint8_t hint)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_dir d;
+    if (dir_of(b, key, &full, &d))
+        cache_listing_hint(b->cache, &d, taken_ms, hint);
+}
+
+void *beside_listing(struct beside *b, const char *key, uint64_t max_age_ms, uint64_t *taken_ms, uint8_t *hint, size_t *len)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_dir d;
+    return dir_of(b, key, &full, &d) ? cache_listing_get(b->cache, &d, max_age_ms, taken_ms, hint, len) : NULL;
+}
+
+void beside_listing_bad(struct beside *b, const char *key, const char *why)
+{
+    CLEANUP(free) char *full = NULL;
+    struct cache_dir d;
+    if (dir_of(b, key, &full, &d))
+        cache_listing_bad(b->cache, &d, why);
+}
+
 struct given {
     struct cache_block chunk;
     char bytes[];
@@ -249,18 +290,21 @@ void beside_free(struct beside *b)
     refill_free(b->refill);
     free(b->origin);
     free(b->prefix);
+    free(b->view);
     free(b);
 }
 
 struct beside *beside_new(struct vfs *v, struct err *e)
 {
     struct beside *b = calloc(1, sizeof(*b));
-    if (!b || !(b->origin = strdup(v->cfg.origin)) || !(b->prefix = strdup(v->cfg.cache_prefix ? v->cfg.cache_prefix : ""))) {
+    if (!b || !(b->origin = strdup(v->cfg.origin)) || !(b->prefix = strdup(v->cfg.cache_prefix ? v->cfg.cache_prefix : "")) ||
+        !(b->view = strdup(v->cfg.cache_view ? v->cfg.cache_view : ""))) {
         beside_free(b);
         (void)err_set(e, ERR_NOMEM, "no memory for the cache");
         return NULL;
     }
     b->cache = v->cfg.cache;
+    b->overlaid = v->cfg.overlaid;
     if (v->cfg.notify.retrieve && !(b->refill = refill_new(v, e))) {
         beside_free(b);
         return NULL;

@@ -38,6 +38,12 @@ void beside_note(struct beside *b, const char *key, const struct store_version *
 void *beside_noted(struct beside *b, const char *key, const struct store_version *version, int64_t *modified, size_t *len);
 bool beside_has_note(struct beside *b, const char *key);
 
+/* Listings of directories by the store's keys, beyond the mount: cache/listings.h. `taken_ms`: when the first request for it began. */
+void beside_listed(struct beside *b, const char *key, uint64_t taken_ms, uint8_t hint, const void *p, size_t len);
+void beside_listing_hint(struct beside *b, const char *key, uint64_t taken_ms, uint8_t hint);
+void *beside_listing(struct beside *b, const char *key, uint64_t max_age_ms, uint64_t *taken_ms, uint8_t *hint, size_t *len);
+void beside_listing_bad(struct beside *b, const char *key, const char *why);
+
 /* The cache's entry of a version, with a reference; NULL: none. Touches no disk. */
 struct cache_entry *beside_entry(struct beside *b, const char *key, const struct store_version *version);
 /* The bytes of a version that came from the store by another way than its content: at most CONTENT_BLOCK, all of them. Copies; never

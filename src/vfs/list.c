@@ -14,6 +14,7 @@
 #include "vfs/merge.h"
 #include "vfs/refresh.h"
 #include "vfs/resolve.h"
+#include "vfs/saved.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -261,6 +262,8 @@ static enum err_code list_now(struct vfs *v, struct inode *dir, const struct vfs
 static enum err_code list(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct list_view *view, struct err *e)
 {
     enum err_code code;
+    if (!(c && c->nowait))
+        (void)saved_take(v, dir, c);
     lock_take(&v->tree);
     bool ordered = comes_in_order(v, dir), ours = begin_locked(v, dir, c, view, &code, e);
     lock_drop(&v->tree);

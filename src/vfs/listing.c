@@ -144,7 +144,7 @@ static enum err_code complete_locked(struct listing *l, struct err *e)
         code = err_set(e, ERR_CONFLICT, "the directory was moved while it was listed");
     if (code)
         return code;
-    struct merge m = {.seq = l->seq, .start_ms = l->start_ms, .complete = true, .records = true, .prefix = l->prefix};
+    struct merge m = {.seq = l->seq, .start_ms = l->start_ms, .complete = true, .records = true, .prefix = l->prefix, .saved = l->saved};
     l->dir->dir->extent = spans_pages(l->spans) == 1 ? DIR_SMALL : DIR_LARGE;
     code = merge_locked(l->v, l->dir, l->apart, &m, e);
     if (l->seq < l->dir->dir->doubt_seq) /* somebody had a reason to ask anew since */
@@ -349,6 +349,29 @@ enum err_code listing_begin(struct vfs *v, struct inode *dir, const struct vfs_c
         catalog_end(l->names, CATALOG_BROKEN);
     if (!code && !small && !*whole)
         *out = TAKE(l);
+    listing_unref_locked(l);
+    return code;
+}
+
+enum err_code listing_saved(struct vfs *v, struct inode *dir, const char *key, struct store_page *page, const struct found_stamp *told,
+                            struct err *e)
+{
+    struct span *from;
+    lock_take(&v->tree);
+    struct listing *l = new_locked(v, dir);
+    lock_drop(&v->tree);
+    if (!l)
+        return err_set(e, ERR_NOMEM, "out of memory for a listing");
+    l->saved = true;
+    bool same = strcmp(l->prefix, key) == 0;
+    enum err_code code = same ? listing_given_page(l, spans_take(l->spans, &from), page, told, e) : ERR_AGAIN;
+    LOCK_SCOPE(&v->tree);
+    if (!code) {
+        end_locked(l);
+        code = listing_result_locked(l, e);
+    } else if (l->names) {
+        catalog_end(l->names, CATALOG_BROKEN);
+    }
     listing_unref_locked(l);
     return code;
 }

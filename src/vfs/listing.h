@@ -11,6 +11,7 @@
 #define VFS_LISTING_H
 
 #include "vfs/catalog.h"
+#include "vfs/found.h"
 #include "vfs/tree.h"
 
 struct listing;
@@ -20,6 +21,11 @@ struct listing;
  * brought some names of a larger directory. Without the lock. ERR_CONFLICT: the directory is being moved. */
 enum err_code listing_begin(struct vfs *v, struct inode *dir, const struct vfs_caller *c, bool small, bool *whole,
                             struct listing **out, struct err *e) MUST_CHECK;
+
+/* The same with all names of the directory at hand: a page that an earlier mount was told; takes what is in it. `key` is the
+ * directory's, as the page has it; the number was taken before anything of it was known. ERR_AGAIN: it has another one. */
+enum err_code listing_saved(struct vfs *v, struct inode *dir, const char *key, struct store_page *page, const struct found_stamp *told,
+                            struct err *e) MUST_CHECK;
 
 /* Goes on in the background; dir->listing becomes false, and `changed` is told, when it has ended. */
 void listing_go_on_locked(struct listing *l);

@@ -25,6 +25,7 @@ struct listing {
     uint64_t seq, start_ms;  /* of the first request: those of all names together */
     struct cancel *cancel;
     bool ended, disorder;
+    bool saved;              /* it was, by an earlier mount (saved.h) */
     enum err_code code;
     struct err err;
 };
@@ -33,7 +34,11 @@ struct listing {
  * ERR_UNSUPPORTED: the server cannot begin at the range's key. */
 enum err_code listing_page(struct listing *l, struct span *range, const struct store_call *call, struct err *e) MUST_CHECK;
 
-/* The same for a lookup, which wants no more than one page: *whole false, some names of a larger directory became inodes. */
+/* A page that came another way: all there is of the directory. Takes what is in it. ERR_AGAIN: the directory was moved. */
+enum err_code listing_given_page(struct listing *l, struct span *range, struct store_page *page, const struct found_stamp *told,
+                                 struct err *e) MUST_CHECK;
+
+/* listing_page() for a lookup, which wants no more than one page: *whole false, some names of a larger directory became inodes. */
 enum err_code listing_small_page(struct listing *l, struct span *range, const struct store_call *call, bool *whole,
                                  struct err *e) MUST_CHECK;
 

@@ -111,26 +111,38 @@ static enum err_code add_locked(struct listing *l, struct coming *c, struct err 
     return code;
 }
 
-enum err_code listing_page(struct listing *l, struct span *range, const struct store_call *call, struct err *e)
+/* Releases the page. */
+static enum err_code bring(struct listing *l, struct coming *c, struct err *e)
 {
     struct vfs *v = l->v;
+    lock_take(&v->tree);
+    enum err_code code = take_locked(l, c, e);
+    lock_drop(&v->tree);
+    if (!code)
+        code = pack_page(&c->part->pack, &c->page, c->how, c->end, c->seq, c->start_ms, &c->packed, e);
+    if (!code) {
+        lock_take(&v->tree);
+        code = inode_key_is_locked(l->dir, l->prefix) ? add_locked(l, c, e) : ERR_AGAIN;
+        lock_drop(&v->tree);
+    }
+    store_page_release(&c->page);
+    packed_release(&c->packed);
+    return code;
+}
+
+enum err_code listing_page(struct listing *l, struct span *range, const struct store_call *call, struct err *e)
+{
     struct coming c = {.range = range, .part = range->user};
     enum err_code code = ask(l, &c, call, e);
-    if (!code) {
-        lock_take(&v->tree);
-        code = take_locked(l, &c, e);
-        lock_drop(&v->tree);
-    }
-    if (!code)
-        code = pack_page(&c.part->pack, &c.page, c.how, c.end, c.seq, c.start_ms, &c.packed, e);
-    if (!code) {
-        lock_take(&v->tree);
-        code = inode_key_is_locked(l->dir, l->prefix) ? add_locked(l, &c, e) : ERR_AGAIN;
-        lock_drop(&v->tree);
-    }
-    store_page_release(&c.page);
-    packed_release(&c.packed);
-    return code;
+    return code ? code : bring(l, &c, e);
+}
+
+enum err_code listing_given_page(struct listing *l, struct span *range, struct store_page *page, const struct found_stamp *told,
+                                 struct err *e)
+{
+    struct coming c = {.range = range, .part = range->user, .page = *page, .seq = told->seq, .start_ms = told->start_ms};
+    *page = (struct store_page){0};
+    return bring(l, &c, e);
 }
 
 /* Some names of a larger directory become inodes, as a lookup's page does. */

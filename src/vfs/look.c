@@ -7,6 +7,7 @@
 #include "vfs/look.h"
 #include "vfs/merge.h"
 #include "vfs/remember.h"
+#include "vfs/saved.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -275,7 +276,10 @@ static enum posix_state verdict_locked(struct vfs *v, struct inode *dir)
     if (all == POSIX_YES || (all == POSIX_UNKNOWN && !shared) || (dir->etag && !dir->meta))
         return d->posix = POSIX_UNKNOWN;
     d->posix_shared = true;
-    return d->posix = POSIX_NO;
+    d->posix = POSIX_NO;
+    if (!shared)
+        saved_judged_locked(v, dir);
+    return POSIX_NO;
 }
 
 static bool samples(const struct vfs *v, const struct inode *dir)
@@ -309,6 +313,7 @@ static void judge_locked(struct vfs *v, struct inode *dir, bool yes)
     d->posix_shared = false;
     if (!yes || !posix_meta(dir)) /* a marker speaks for its own directory */
         walk_judge_locked(v, d->walk, yes);
+    saved_judged_locked(v, dir);
 }
 
 enum err_code look_sample(struct vfs *v, struct inode *dir, struct inode *first, const struct vfs_caller *c, struct err *e)

@@ -14,6 +14,7 @@
 #include "vfs/merge.h"
 #include "vfs/names.h"
 #include "vfs/ranges.h"
+#include "vfs/saved.h"
 
 #include <string.h>
 
@@ -482,6 +483,7 @@ enum err_code merge_locked(struct vfs *v, struct inode *dir, const struct found_
         d->listed_walk = m->walk;
         d->known_seq = d->known_seq > m->seq ? d->known_seq : m->seq;
         d->sample_due |= m->pages;
+        saved_keep_locked(v, dir, f, m);
     }
     confirm(dir, m);
     return ERR_OK;

@@ -14,6 +14,7 @@ struct merge {
     const char *only;       /* a component that is decided in spite of last_key; NULL */
     bool pages;             /* everything behind `from` up to `last_key` (NULL: to the end) was listed */
     bool records;           /* the other names are records of the directory's catalog (listed.h) */
+    bool saved;             /* an earlier mount brought it, or this one before (saved.h) */
     uint32_t walk;          /* the listing without delimiter that brought it; 0: none */
 };
 

@@ -11,6 +11,7 @@
 #include "vfs/names.h"
 #include "vfs/ranges.h"
 #include "vfs/resolve.h"
+#include "vfs/saved.h"
 #include "vfs/view.h"
 #include "vfs/walk.h"
 
@@ -138,6 +139,8 @@ static enum err_code ask_name(struct vfs *v, struct inode *dir, const char *name
     if (meaning == NAME_LITERAL)
         buf_add_str(&component, name);
     bool plain = view_form(v, dir, name) == STORE_FORM_PLAIN;
+    if (plain && !is_stale(v, dir, name) && saved_take(v, dir, c))
+        return ERR_OK;
     if (plain && list_small_due(v, dir))
         return ask_both(v, dir, name, buf_str(&component), c, e);
     bool whole = false;

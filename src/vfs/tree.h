@@ -112,6 +112,8 @@ struct dir {
     uint64_t known_seq;     /* the children say more than any request that began before this */
     bool listing;           /* a thread lists it: others wait for `changed` */
     bool listing_small;     /* that one does it for a lookup: one page at most */
+    bool taking;            /* that one looks for what an earlier mount knew (saved.h), */
+    uint64_t saved_tried_ms; /* as somebody did then; 0: nobody yet */
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
     uint8_t beside;         /* names that were asked for by a HEAD too, to find that out */
     bool posix_shared;      /* NO, by what was sampled elsewhere in the same listing */

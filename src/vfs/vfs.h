@@ -73,6 +73,8 @@ struct vfs_config {
     struct vfs_notify notify;
     struct cache *cache;     /* outlives the vfs; NULL, and always with STORE_SECRET: none */
     const char *origin;      /* with a cache: whose keys these are, as cache_version has it; copied */
+    const char *cache_view;  /* what else listings depend on: who asks, and how; NULL: nothing; copied */
+    bool overlaid;           /* listings have what this machine has not sent yet: those of what was changed here are not kept */
     const char *cache_prefix; /* goes before the store's keys there; NULL: nothing; copied */
 };
 

@@ -4,6 +4,7 @@
 #include "vfs/list.h"
 #include "vfs/listed.h"
 #include "vfs/resolve.h"
+#include "vfs/saved.h"
 #include "vfs/walk.h"
 
 #include <string.h>
@@ -86,6 +87,7 @@ enum err_code walk_open(struct vfs *v, struct inode *dir, const struct vfs_calle
     if (fresh || wait)
         note_locked(dir);
     lock_drop(&v->tree);
+    fresh = fresh || (wait && saved_take(v, dir, c));
     enum err_code code = !fresh && wait ? walk_to(v, dir, c, e) : ERR_OK;
     if (code == ERR_ACCESS || code == ERR_UNSUPPORTED) { /* with a delimiter it may be allowed */
         if (e)

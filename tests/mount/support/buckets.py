@@ -2,6 +2,7 @@
 import http.client
 import itertools
 import os
+import time
 import urllib.parse
 
 import botocore.auth
@@ -18,12 +19,18 @@ class Bucket:
     def __init__(self, server, name=None):
         self.server = server
         self.s3 = server.client()
+        self.changed = 0  # when it was last, from outside
+        self.s3.meta.events.register("before-call.s3", self._note)
         self.name = name or "mount-%d-%d" % (os.getpid(), next(_numbers))
         self.s3.create_bucket(Bucket=self.name)
 
     @property
     def source(self):
         return "s3://" + self.name
+
+    def _note(self, model, **_):
+        if not model.name.startswith(("Get", "Head", "List")):
+            self.changed = time.monotonic()
 
     def put(self, key, body=b"", **extra):
         """Puts an object and returns its ETag without quotes."""
@@ -42,6 +49,7 @@ class Bucket:
                 assert reply.status == 200, reply.read()
                 reply.read()
         connection.close()
+        self.changed = time.monotonic()
 
     def get(self, key):
         return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()

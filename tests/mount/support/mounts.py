@@ -99,6 +99,8 @@ class Mount:
         self.options.update(options or {})
         self.env = env or {}
         self.process = None
+        self.started = None
+        self.keeps_listings = False
         # A test that waits in the kernel does not hear pytest's own timeout: the end of the daemon frees it.
         self.watchdog = threading.Timer(patience + 5, self._give_up)
         self.watchdog.daemon = True
@@ -115,7 +117,16 @@ class Mount:
     def option_text(self):
         return ",".join(k if v is True else "%s=%s" % (k, v) for k, v in self.options.items() if v is not None and v is not False)
 
+    def forget_listings(self):
+        """As if `ttl` had passed: what is listed next is listed anew. A table of changes that is damaged tells of anything."""
+        for table in (pathlib.Path(self.options["cache"]) / "changes").glob("*"):
+            table.write_bytes(b"damaged")
+
     def start(self):
+        # What others changed is seen when `ttl` has passed; who wants to see that says so.
+        if self.started and not self.keeps_listings and getattr(self.witness, "changed", 0) > self.started:
+            self.forget_listings()
+        self.started = time.monotonic()
         # A file, not a pipe: a pipe that nobody reads would stop the daemon.
         self.output_file = self.directory / "output"
         with open(self.output_file, "ab") as output:
