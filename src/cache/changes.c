@@ -40,9 +40,12 @@ struct changes {
 
 static int open_table(int dirfd, unsigned number, int flags)
 {
-    char name[32];
-    snprintf(name, sizeof(name), "changes/%u", number);
-    return openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+    char name[16];
+    CLEANUP(close) int folder = openat(dirfd, "changes", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0)
+        return -1;
+    snprintf(name, sizeof(name), "%u", number);
+    return openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
 }
 
 static bool write_all(int fd, const void *p, size_t len, uint64_t offset)
