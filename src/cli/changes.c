@@ -42,10 +42,14 @@ enum err_code changes_tell(struct stack *s, struct err *e)
 {
     if (!s->cache)
         return ERR_OK;
-    if (!s->told && !(s->told = calloc(1, sizeof(*s->told))))
-        return err_set(e, ERR_NOMEM, "no memory");
-    s->told->cache = s->cache;
-    cache_names(s, s->told->origin, sizeof(s->told->origin), s->told->prefix, sizeof(s->told->prefix));
+    if (!s->told) {
+        struct told *t = calloc(1, sizeof(*t));
+        if (!t)
+            return err_set(e, ERR_NOMEM, "no memory");
+        t->cache = s->cache;
+        cache_names(s, t->origin, sizeof(t->origin), t->prefix, sizeof(t->prefix));
+        s->told = t;
+    }
     store_tell_changes(s->store, &(struct store_changes){begin, end, s->told});
     if (s->writeback)
         writeback_each(s->writeback, SIZE_MAX, note_unsent, s->told);

@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/digest.h"
 #include "util/lock.h"
+#include "util/log.h"
 #include "util/private_dir.h"
 #include "util/pool.h"
 #include "util/str.h"
@@ -85,6 +86,9 @@ struct journal_store *journal_store_open(const struct journal_mount *m, const ch
                       endpoint);
         return NULL;
     }
+    struct err why = ERR_INIT;
+    if (stack_open_cache(&s->stack, &why))
+        LOG_WARN("journal", "mounts may show for their ttl what was there before: %s", why.msg);
     return TAKE(s);
 }
 

@@ -365,6 +365,13 @@ static enum err_code probe_store(struct stack *s, struct err *e)
     return code;
 }
 
+enum err_code stack_open_cache(struct stack *s, struct err *e)
+{
+    enum err_code code = build_cache(s, e);
+
+    return code == ERR_OK ? changes_tell(s, e) : code;
+}
+
 enum err_code stack_build(struct stack *s, struct err *e)
 {
     enum err_code code = stack_open(s, e);
@@ -374,9 +381,7 @@ enum err_code stack_build(struct stack *s, struct err *e)
     if (code == ERR_OK)
         code = build_state(s, e);
     if (code == ERR_OK)
-        code = build_cache(s, e);
-    if (code == ERR_OK)
-        code = changes_tell(s, e);
+        code = stack_open_cache(s, e);
     if (code == ERR_OK)
         code = unsent_open(s, e);
     if (code == ERR_OK && s->writeback)

@@ -53,6 +53,11 @@ enum err_code stack_open(struct stack *s, struct err *e) MUST_CHECK;
  * zeroed but for what it is given; release it also after a failure. Blocks on the network and on a previous daemon. */
 enum err_code stack_build(struct stack *s, struct err *e) MUST_CHECK;
 
+/* After stack_open(), for who changes something in the store without a mount: opens the cache that the options name, so that no mount goes
+ * on by what was listed before. A cache that cannot be opened is none, unless the
+ * user named it. */
+enum err_code stack_open_cache(struct stack *s, struct err *e) MUST_CHECK;
+
 /* While stack_build() runs: says on standard error what it waits for, if that is an answer. Any thread. */
 void stack_say_waiting(struct stack *s);
 
