@@ -11,7 +11,12 @@ def checked(origin, tmp_path, monkeypatch):
     witness = Parameters(origin).plant({"p": "plain"})
     witness.put("s", "secret", "SecureString", KeyId="alias/mine")
     monkeypatch.setattr(Checked, "state", tmp_path / "state")
-    return lambda **options: Checked(witness.source, endpoint=origin.endpoint, ssm_rate=1000, **options)
+
+    def check(**options):
+        return Checked(witness.source, endpoint=origin.endpoint, ssm_rate=1000, **options)
+
+    check.witness = witness
+    return check
 
 
 @pytest.mark.parametrize("state, granted", [("denied", {"kms:Decrypt"}), ("disabled", set())])
@@ -48,6 +53,5 @@ def test_nothing_that_is_tried_stays(origin, checked):
     told = checked()
     assert told.status == 0 and told.granted() == set()
     assert {"PutParameter", "DeleteParameter"} <= set(origin.requests())
-    witness = Parameters(origin)
-    stored = witness.ssm.describe_parameters(MaxResults=50)["Parameters"]
-    assert all(p["Version"] == 1 and not p["Name"].endswith("check-of-awsfs") for p in stored) and len(stored) >= 2
+    stored = checked.witness.ssm.get_parameters_by_path(Path=checked.witness.root, Recursive=True)["Parameters"]
+    assert {p["Name"].rsplit("/", 1)[-1]: p["Version"] for p in stored} == {"p": 1, "s": 1}

@@ -453,8 +453,8 @@ def test_fifty_mounts_that_start_together_share_the_quota_of_the_account(origin,
     origin.fault({"status": 400, "code": "ThrottlingException"}, count=50)
     paths, logs = fifty()
     assert origin.counts()["total"] == 100 and origin.requests() == {"GetParametersByPath": 100}
-    delays = [int(ms) for ms in re.findall(r"http: attempt 2 in (\d+) ms: .*ThrottlingException", logs())]
-    assert len(delays) >= 25 and fullest(delays, 0, 1000, 10) < len(delays) / 2
+    delays = [int(ms) >> int(number) - 2 for number, ms in re.findall(r"http: attempt (\d+) in (\d+) ms: .*ThrottlingException", logs())]
+    assert len(delays) == 50 and fullest(delays, 0, 1000, 10) < 25
     origin.parameters(gets_per_s=40)
     origin.reset_counts()
     list_all(paths)
