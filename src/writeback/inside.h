@@ -213,6 +213,8 @@ void note_release(struct writeback *w);
 bool note_is_behind(const struct writeback *w);
 /* Makes every record up to `number` durable. Without the lock; blocks on the disk. */
 enum err_code note_sync(struct writeback *w, uint64_t number, struct err *e) MUST_CHECK;
+/* Ends that the log had no room for are in it, and *number is that of the last; or it still has no room, which is no error. */
+enum err_code note_owed(struct writeback *w, uint64_t *number, struct err *e) MUST_CHECK;
 /* What the log and the directory of bodies need no more goes. Without the lock. */
 void note_tidy(struct writeback *w);
 

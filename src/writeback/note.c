@@ -178,6 +178,17 @@ void note_conflict(struct writeback *w, const struct op *o, const char *kept, co
     note(w, &r);
 }
 
+enum err_code note_owed(struct writeback *w, uint64_t *number, struct err *e)
+{
+    lock_assert_held(&w->lock);
+    if (TAILQ_EMPTY(&w->owed))
+        return ERR_OK;
+    enum err_code code = append_owed(w, e);
+    if (!code)
+        *number = w->appended;
+    return code == ERR_NOSPC ? ERR_OK : code;
+}
+
 enum err_code note_sync(struct writeback *w, uint64_t number, struct err *e)
 {
     lock_take(&w->lock);

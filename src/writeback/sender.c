@@ -339,6 +339,17 @@ static void wake_delayed(struct writeback *w, uint64_t now)
     }
 }
 
+static void give_back(struct writeback *w, struct job **jobs, size_t n, const struct err *e)
+{
+    lock_assert_held(&w->lock);
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = 0; i < jobs[k]->n; i++)
+            sender_failed(w, jobs[k]->ops[i], e);
+        w->in_flight--;
+        free(jobs[k]);
+    }
+}
+
 /* Their records are durable before anything is asked of the store, and so are the ends of what they waited for: else, after a power loss,
  * something would be done again that what was done after it has made another thing of. */
 static void start_jobs(struct writeback *w, struct job **jobs, size_t n)
@@ -348,10 +359,16 @@ static void start_jobs(struct writeback *w, struct job **jobs, size_t n)
         for (size_t i = 0; i < jobs[k]->n; i++)
             if (jobs[k]->ops[i]->needs > number)
                 number = jobs[k]->ops[i]->needs;
-    lock_drop(&w->lock);
     struct err err = ERR_INIT;
-    if (note_sync(w, number, &err))
-        LOG_DEBUG("writeback", "%s", err.msg);
+    enum err_code code = note_owed(w, &number, &err);
+    lock_drop(&w->lock);
+    if (!code)
+        code = note_sync(w, number, &err);
+    if (code) { /* the disk is gone: what is done from now on could not be told to the next mount */
+        lock_take(&w->lock);
+        give_back(w, jobs, n, &err);
+        return;
+    }
     for (size_t k = 0; k < n; k++)
         if (pool_submit(w->pool, run, jobs[k], NULL)) /* without memory it is done here */
             run(jobs[k]);
