@@ -109,6 +109,8 @@ bool content_prefetch(struct content *c, uint64_t len);
 /* Whether the first bytes of what is, or is about to be, given to content_prefetch() are here. */
 enum content_hand { CONTENT_ABSENT /* they could not be fetched */, CONTENT_COMING, CONTENT_HELD };
 enum content_hand content_at_hand(struct content *c);
+/* Its first bytes are being fetched, for whomever. Locks as contents_room(). */
+bool content_is_coming(struct content *c);
 
 /* Bytes of memory that may be fetched ahead now: 0 while reads wait for memory. Any lock of the vfs may be held. */
 uint64_t contents_room(struct contents *cs);

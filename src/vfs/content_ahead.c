@@ -145,6 +145,13 @@ enum content_hand content_at_hand(struct content *c)
     return b->held ? CONTENT_HELD : CONTENT_COMING;
 }
 
+bool content_is_coming(struct content *c)
+{
+    LOCK_SCOPE(&c->cs->lock);
+    const struct block *b = block_find_locked(c, 0);
+    return b && !b->held;
+}
+
 uint64_t contents_room(struct contents *cs)
 {
     LOCK_SCOPE(&cs->lock);

@@ -164,6 +164,7 @@ void neighbours_end(struct vfs *v)
     LOCK_SCOPE(&v->tree);
     for (struct held_file *h; (h = TAILQ_FIRST(&n->held.oldest_first));)
         held_drop_locked(v, &n->held, h, NULL);
+    rounds_end_locked(v);
     for (struct followed *f; (f = TAILQ_FIRST(&n->oldest_first));)
         followed_forget_locked(v, f);
 }

@@ -6,7 +6,8 @@
  * A reader (struct stream) is NEW (one file read) -> RUNNING (it went on with the very next file) -> STOPPED (what was fetched
  * for it was not used). The number of files ahead of it begins at one, doubles when it had to wait for a file that was asked
  * for in advance, and is halved for each that was fetched in vain: because the reader left it behind, or nobody came in time.
- * Beyond one it is at most what the reader takes within two round trips, so that who stops leaves little behind.
+ * Beyond one it is at most what the reader takes within two round trips, so that who stops leaves little behind. Who takes one
+ * file of each of many directories in turn is served round by round instead (neighbours_rounds.c).
  *
  * Invariants: what is fetched ahead and not yet read is bounded in number, in bytes, and in time; files fetched in vain are
  * bounded by an allowance that grows with those that were used, and slowly by itself; no file that was read a while ago is

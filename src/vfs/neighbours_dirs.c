@@ -19,6 +19,7 @@ void followed_forget_locked(struct vfs *v, struct followed *f)
     struct inode *dir = f->dir;
     map_remove(v->neighbours->by_dir, &dir, sizeof(dir));
     TAILQ_REMOVE(&v->neighbours->oldest_first, f, link);
+    rounds_gone_locked(v, f);
     order_release_locked(v, &f->order);
     if (f->first)
         inode_unref_locked(v, f->first);
@@ -119,6 +120,24 @@ void followed_mark_seen(struct followed *f, size_t at)
     f->order.files[at].seen = true;
 }
 
+/* Where the first file that was read is in the order, a reader begins. */
+static void start_first_locked(struct vfs *v, struct followed *f)
+{
+    size_t first = order_find_locked(&f->order, f->first->name);
+    if (first < f->order.n) {
+        followed_mark_seen(f, first);
+        stream_start_locked(v->neighbours, f, first);
+    }
+    inode_unref_locked(v, TAKE(f->first));
+}
+
+bool followed_begin_locked(struct vfs *v, struct followed *f)
+{
+    if (f->first && (f->order.files || remake_locked(v, f, f->first)))
+        start_first_locked(v, f);
+    return f->order.files != NULL;
+}
+
 /* The file's position; false while it is not known. One file alone costs nothing but this. */
 bool followed_find_locked(struct vfs *v, struct followed *f, struct inode *i, size_t *at)
 {
@@ -133,13 +152,7 @@ bool followed_find_locked(struct vfs *v, struct followed *f, struct inode *i, si
         *at = order_find_locked(&f->order, i->name);
     if (!f->order.files || *at == f->order.n)
         return false;
-    if (f->first) {
-        size_t first = order_find_locked(&f->order, f->first->name);
-        if (first < f->order.n) {
-            followed_mark_seen(f, first);
-            stream_start_locked(v->neighbours, f, first);
-        }
-        inode_unref_locked(v, TAKE(f->first));
-    }
+    if (f->first)
+        start_first_locked(v, f);
     return true;
 }

@@ -17,7 +17,7 @@ void stream_start_locked(struct neighbours *n, struct followed *f, size_t at)
         if (f->streams[k].used_at < s->used_at)
             s = &f->streams[k];
     *s = (struct stream){.id = ++n->streams, .next = at + 1, .ahead = at + 1, .tail = at + 1, .used_at = ++n->reads,
-                          .read_us = clock_mono_us()};
+                          .pace.read_us = clock_mono_us()};
 }
 
 static bool goes_on(const struct followed *f, const struct stream *s, size_t at)
@@ -64,21 +64,13 @@ static uint32_t horizon_us(struct vfs *v)
     return 2 * (latency > LATENCY_LEAST ? latency : LATENCY_LEAST);
 }
 
-/* A pause counts as two round trips at most: after it the reader goes on as before. */
-static void note_pace_locked(struct vfs *v, struct stream *s)
+void pace_note_locked(struct vfs *v, struct pace *p)
 {
     uint64_t now = clock_mono_us(), most = horizon_us(v);
-    uint64_t gap = now - s->read_us < most ? now - s->read_us : most;
-    s->read_us = now;
-    uint64_t mean = s->gap_us ? (3 * (uint64_t)s->gap_us + gap) / 4 : gap;
-    s->gap_us = (uint32_t)(mean < most ? mean : most);
-}
-
-/* Files that the reader takes within two round trips. */
-static unsigned pace_locked(struct vfs *v, const struct stream *s)
-{
-    uint32_t files = horizon_us(v) / (s->gap_us ? s->gap_us : 1);
-    return files > 1 ? files : 1;
+    uint64_t gap = now - p->read_us < most ? now - p->read_us : most;
+    p->read_us = now;
+    uint64_t mean = p->gap_us ? (3 * (uint64_t)p->gap_us + gap) / 4 : gap;
+    p->gap_us = (uint32_t)(mean < most ? mean : most);
 }
 
 static void adapt_locked(struct vfs *v, struct followed *f, struct stream *s, size_t at, enum content_hand hand)
@@ -86,9 +78,11 @@ static void adapt_locked(struct vfs *v, struct followed *f, struct stream *s, si
     bool reached_end = at >= s->ahead;
     s->run++;
     s->used_at = ++v->neighbours->reads;
-    note_pace_locked(v, s);
+    pace_note_locked(v, &s->pace);
     if (at >= s->next)
         s->next = at + 1;
+    if (s->ahead < s->next)
+        s->ahead = s->next;
     lose_passed_locked(v, f, s);
     if (s->window == 0 && s->run >= f->need) {
         s->window = 1;
@@ -120,28 +114,41 @@ static uint64_t room_locked(struct vfs *v)
     return left < WINDOW_BYTES ? left : WINDOW_BYTES;
 }
 
+void ahead_begin_locked(struct vfs *v, const struct pace *p, unsigned window, struct ahead_account *out)
+{
+    uint32_t files = horizon_us(v) / (p->gap_us ? p->gap_us : 1);
+    *out = (struct ahead_account){.window = window, .pace = files > 1 ? files : 1, .room = room_locked(v)};
+}
+
+bool ahead_fetch_locked(struct vfs *v, struct ahead_account *a, struct followed *f, struct stream *s, size_t at,
+                        struct neighbours_plan *plan)
+{
+    const struct neighbours *n = v->neighbours;
+    if (!neighbours_may_fetch_locked(n))
+        return false;
+    struct inode *i = followed_seen(f, at) ? NULL : order_at_locked(v, f->dir, &f->order, at);
+    if (!i || i->content || i->active || held_get_locked(&n->held, i))
+        return true;
+    if (a->out >= a->pace && map_size(n->held.by_inode) >= FEW)
+        return false;
+    uint64_t len = i->size <= WHOLE_MAX ? i->size : CONTENT_BLOCK;
+    if (len > a->room || !fetch_locked(v, s, i, len, plan))
+        return false;
+    a->room -= len;
+    a->out++;
+    return true;
+}
+
 static void plan_locked(struct vfs *v, struct followed *f, struct stream *s, struct neighbours_plan *plan)
 {
     struct neighbours *n = v->neighbours;
-    uint64_t room = room_locked(v);
-    unsigned out = 0, pace = pace_locked(v, s);
+    struct ahead_account a;
+    ahead_begin_locked(v, &s->pace, s->window, &a);
     for (size_t k = s->next; k < s->ahead; k++)
-        out += held_get_locked(&n->held, f->order.files[k].inode) != NULL;
-    if (s->ahead < s->next)
-        s->ahead = s->next;
+        a.out += held_get_locked(&n->held, f->order.files[k].inode) != NULL;
     size_t end = s->next + 2 * s->window + STREAMS < f->order.n ? s->next + 2 * s->window + STREAMS : f->order.n;
-    for (; out < s->window && s->ahead < end && neighbours_may_fetch_locked(n); s->ahead++) {
-        struct inode *i = followed_seen(f, s->ahead) ? NULL : order_at_locked(v, f->dir, &f->order, s->ahead);
-        if (!i || i->content || i->active || held_get_locked(&n->held, i))
-            continue;
-        if (out >= pace && map_size(n->held.by_inode) >= FEW)
-            return;
-        uint64_t len = i->size <= WHOLE_MAX ? i->size : CONTENT_BLOCK;
-        if (len > room || !fetch_locked(v, s, i, len, plan))
-            return;
-        room -= len;
-        out++;
-    }
+    while (a.out < a.window && s->ahead < end && ahead_fetch_locked(v, &a, f, s, s->ahead, plan))
+        s->ahead++;
 }
 
 void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand hand, struct neighbours_plan *plan)
@@ -155,6 +162,7 @@ void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand ha
     if (!f)
         return;
     neighbours_arm_locked(v);
+    bool in_turn = rounds_read_locked(v, f, i, hand);
     if (!followed_find_locked(v, f, i, &at)) {
         if (f->first != i)
             i->flags |= INODE_READ;
@@ -163,12 +171,15 @@ void neighbours_read_locked(struct vfs *v, struct inode *i, enum content_hand ha
     struct stream *s = stream_at_locked(f, at);
     followed_mark_seen(f, at);
     if (!s) {
+        rounds_break_locked(v, f);
         stream_start_locked(n, f, at);
         return;
     }
     neighbours_earn_time_locked(n);
     adapt_locked(v, f, s, at, hand);
-    if (s->window > 0)
+    if (in_turn)
+        rounds_plan_locked(v, plan);
+    else if (s->window > 0)
         plan_locked(v, f, s, plan);
 }
 

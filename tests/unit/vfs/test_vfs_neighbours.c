@@ -192,9 +192,9 @@ static void a_slow_reader_of_many_directories_gets_one_file_ahead_in_each(void *
         usleep(PAUSE_US);
     }
     for (int k = 3; k < 8; k++)
-        for (int d = 0; d < DIRS; d++) {
+        for (int d = 0; d < DIRS; d++) { /* to and fro: no rounds */
             usleep(PAUSE_US / DIRS);
-            read_file(&r, dir[d], k);
+            read_file(&r, dir[k % 2 ? d : DIRS - 1 - d], k);
         }
     struct vfs_stats s = stats(&r);
     assert_in_range(s.files_ahead - s.files_ahead_used, DIRS, DIRS + FEW);
