@@ -491,4 +491,5 @@ def test_a_new_mount_waits_for_the_daemon_of_the_same_state_that_is_still_sendin
 def test_sigint_in_the_foreground_unmounts(moto, bucket, mount):
     disk = mount(bucket(moto))
     disk.process.send_signal(signal.SIGINT)
-    assert disk.process.wait(20) == 0 and not mounts.mounted(disk.path)
+    assert disk.process.wait(20) == 0, disk.output() + disk.log()
+    assert not mounts.mounted(disk.path)
