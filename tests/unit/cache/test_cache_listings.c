@@ -295,7 +295,7 @@ static void what_an_administrator_removes_takes_its_listings_along(void **state)
 {
     struct cache *c = open_cache(SIZE);
     struct err e = ERR_INIT;
-    uint64_t changed;
+    struct cache_applied changed;
     for (unsigned i = 0; i < 4; i++)
         (void)keep(c, dirs[i], "names");
     (void)keep(c, "b/dir/", "names");
