@@ -430,13 +430,13 @@ static enum err_code merge_marker_body(struct vfs *v, struct inode *dir, const s
 }
 
 /* All names, told by another listing than the one that made the records: these are of no use any more, unless that one is under
- * way and will tell. */
+ * way and will tell, or began later: then what this one tells is older than they are, and no inodes are made of it. */
 static void prepare_records(struct vfs *v, struct inode *dir, struct merge *m)
 {
     const struct catalog *names = dir->dir->names;
     if (!m->complete || m->records || !names)
         return;
-    if (catalog_state(names) == CATALOG_GROWS)
+    if (catalog_state(names) == CATALOG_GROWS || m->seq < dir->dir->listed_seq)
         m->complete = false;
     else
         listed_drop_locked(v, dir);

@@ -65,7 +65,7 @@ static void rounds_over_many_directories_cost_what_is_read(void **state)
 {
     enum { DIRS = 12, ROUNDS = 20 };
     struct rig r;
-    list_dirs(&r, DIRS, 60);
+    list_dirs(&r, DIRS, 100);
     rig_slow(&r, MEM_GET, 1);
     for (int k = 0; k < ROUNDS; k++)
         for (int d = 0; d < DIRS; d++)
@@ -109,10 +109,10 @@ static void random_files_of_directories_in_turn_are_not_fetched_ahead(void **sta
 {
     enum { DIRS = 12, ROUNDS = 10 };
     struct rig r;
-    list_dirs(&r, DIRS, 60);
+    list_dirs(&r, DIRS, 100);
     for (int k = 0; k < ROUNDS; k++)
         for (int d = 0; d < DIRS; d++)
-            read_turn(&r, d, (k * 37 + d * 11) % 60);
+            read_turn(&r, d, (k * 37 + d * 11) % 100);
     assert_int_equal(rig_requests(&r), ROUNDS * DIRS);
     assert_int_equal(stats(&r).files_ahead, 0);
     rig_stop(&r);
@@ -123,7 +123,7 @@ static void a_round_that_is_not_ended_leaves_no_more_than_its_rest(void **state)
 {
     enum { DIRS = 12 };
     struct rig r;
-    list_dirs(&r, DIRS, 60);
+    list_dirs(&r, DIRS, 100);
     for (int k = 0; k < 5; k++)
         for (int d = 0; d < DIRS; d++)
             read_turn(&r, d, k);
