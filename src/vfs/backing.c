@@ -159,9 +159,12 @@ enum err_code backing_part(struct vfs *v, struct inode *i, const struct vfs_call
     if (code)
         return code;
     lock_take(&v->tree);
-    if (state_of(i) == OPEN_PASSTHROUGH && (i->flags & INODE_LINKED))
+    bool linked = i->flags & INODE_LINKED, excludes = state_of(i) == OPEN_PASSTHROUGH;
+    if (linked && excludes)
         code = part_locked(v, i, e);
     lock_drop(&v->tree);
     hold_drop(v, &hold);
-    return code ? code : err_set(e, ERR_CONFLICT, "open for reading in a way that excludes this: to be looked up again");
+    if (code || (linked && !excludes)) /* readers that came and went would use up the one time that the kernel looks a name up again */
+        return code;
+    return err_set(e, ERR_CONFLICT, "open for reading in a way that excludes this: to be looked up again");
 }

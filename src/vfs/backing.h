@@ -37,8 +37,9 @@ void backing_leave_locked(struct inode *i, struct backing_file *out);
 void backing_release(struct vfs *v, struct backing_file *f);
 
 /* Gives the name of an inode in OPEN_PASSTHROUGH a fresh inode with the same version and attributes, so that it can be changed; the
- * old one keeps its handles. Returns ERR_CONFLICT (for the kernel: look it up again) where that was done or is not needed, or
- * ERR_AGAIN, ERR_CANCELED, ERR_NOMEM. Waits for a sending that is under way. `i` is referenced. */
+ * old one keeps its handles. Returns ERR_CONFLICT (for the kernel: look it up again) where that was done, now or before; ERR_OK where
+ * nothing is served so any more: the caller tries again; or ERR_AGAIN, ERR_CANCELED, ERR_NOMEM. Waits for a sending that is under
+ * way. `i` is referenced. */
 enum err_code backing_part(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
 #endif

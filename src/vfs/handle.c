@@ -98,20 +98,33 @@ static enum err_code open_refresh(struct vfs *v, struct inode *i, const struct v
     return inode_refresh(v, i, c, e);
 }
 
-static enum err_code open_handle(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c,
-                                 struct vfs_handle **out, struct err *e)
+static enum err_code try_open(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                              bool *excluded, struct err *e)
 {
     struct backing_file found;
     backing_find(v, i, flags, c, &found);
     lock_take(&v->tree);
     enum err_code code = check_open_locked(v, i, flags, e);
     enum open_state way = backing_way_locked(v, i, flags, c, &found);
-    bool excluded = i->active && !open_mode_allows(&i->active->mode, way);
-    if (!code && !excluded && !(*out = handle_new_locked(v, i, flags, way, &found, e)))
+    *excluded = i->active && !open_mode_allows(&i->active->mode, way);
+    if (!code && !*excluded && !(*out = handle_new_locked(v, i, flags, way, &found, e)))
         code = ERR_NOMEM;
     lock_drop(&v->tree);
     backing_release(v, &found);
-    return !code && excluded ? backing_part(v, i, c, e) : code;
+    return code;
+}
+
+static enum err_code open_handle(struct vfs *v, struct inode *i, int flags, const struct vfs_caller *c, struct vfs_handle **out,
+                                 struct err *e)
+{
+    bool excluded = false;
+    enum err_code code;
+    do {
+        code = try_open(v, i, flags, c, out, &excluded, e);
+        if (!code && excluded)
+            code = backing_part(v, i, c, e);
+    } while (!code && excluded);
+    return code;
 }
 
 /* What is brought for this open stays until its handle is there. */

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "vfs/backing.h"
+#include "vfs/inode.h"
 
 #include <stdio.h>
 
@@ -341,6 +342,30 @@ static void refused_by_the_kernel_all_handles_are_read_here_and_a_writer_may_com
     stop(&r, &s);
 }
 
+static void a_writer_is_sent_to_look_again_only_where_the_name_has_a_fresh_nodeid(void **state)
+{
+    struct rig r;
+    struct source s;
+    start(&r, &s);
+    uint64_t node = walk(&r, "f");
+    struct vfs_handle *reader = open_at(&r, "f", O_RDONLY);
+    struct inode *i;
+    lock_take(&r.v->tree);
+    expect_ok(&r, inode_find_locked(r.v, node, &i, &r.err));
+    inode_ref_locked(i);
+    lock_drop(&r.v->tree);
+    release(&r, reader); /* meanwhile */
+    expect_ok(&r, backing_part(r.v, i, &r.who, &r.err));
+    assert_int_equal(walk(&r, "f"), node);
+    reader = open_at(&r, "f", O_RDONLY);
+    expect_code(&r, ERR_CONFLICT, backing_part(r.v, i, &r.who, &r.err));
+    assert_int_not_equal(walk(&r, "f"), node);
+    expect_code(&r, ERR_CONFLICT, backing_part(r.v, i, &r.who, &r.err));
+    release(&r, reader);
+    inode_unref(r.v, i);
+    stop(&r, &s);
+}
+
 static void a_mount_that_ends_gives_the_file_back(void **state)
 {
     struct rig r;
@@ -435,6 +460,7 @@ int main(void)
         cmocka_unit_test(what_has_given_its_name_away_is_not_changed_silently),
         cmocka_unit_test(what_others_put_or_what_is_moved_over_it_does_not_disturb_readers),
         cmocka_unit_test(refused_by_the_kernel_all_handles_are_read_here_and_a_writer_may_come),
+        cmocka_unit_test(a_writer_is_sent_to_look_again_only_where_the_name_has_a_fresh_nodeid),
         cmocka_unit_test(a_mount_that_ends_gives_the_file_back),
         cmocka_unit_test(readers_and_writers_of_many_threads_never_meet_in_one_inode),
     };
