@@ -8,7 +8,6 @@
 #include "util/str.h"
 
 #include <assert.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 
@@ -17,29 +16,9 @@
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
 /* libcurl copies headers and bodies, which may hold secrets: nothing of them stays in memory that it gives back. */
-static void wiping_free(void *p)
-{
-    if (p)
-        secret_wipe(p, malloc_usable_size(p));
-    free(p);
-}
-
-static void *wiping_realloc(void *p, size_t size)
-{
-    size_t had = p ? malloc_usable_size(p) : 0;
-    if (p && size <= had && size > had / 2)
-        return p;
-    void *fresh = malloc(size);
-    if (fresh && p) {
-        memcpy(fresh, p, had < size ? had : size);
-        wiping_free(p);
-    }
-    return fresh;
-}
-
 static void init_curl(void)
 {
-    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc, strdup, calloc);
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, secret_wiping_free, secret_wiping_realloc, strdup, calloc);
 }
 
 void engine_unref(struct http_engine *h)

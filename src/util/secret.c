@@ -11,7 +11,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -53,6 +55,26 @@ void secret_wipe(void *p, size_t len)
 {
     if (len)
         explicit_bzero(p, len);
+}
+
+void secret_wiping_free(void *p)
+{
+    if (p)
+        secret_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+void *secret_wiping_realloc(void *p, size_t size)
+{
+    size_t had = p ? malloc_usable_size(p) : 0;
+    if (p && size <= had && size > had / 2)
+        return p;
+    void *fresh = malloc(size);
+    if (fresh && p) {
+        memcpy(fresh, p, had < size ? had : size);
+        secret_wiping_free(p);
+    }
+    return fresh;
 }
 
 /* Not instrumented: the address sanitizer would put the bytes elsewhere. */

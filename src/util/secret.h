@@ -28,6 +28,10 @@ char *secret_dup(const char *s, size_t len);
 /* Zeroes so that the compiler cannot drop it. */
 void secret_wipe(void *p, size_t len);
 
+/* For libraries that copy secrets into memory of their own: free() and realloc() of what malloc() gave, which leave none of it behind. */
+void secret_wiping_free(void *p);
+void *secret_wiping_realloc(void *p, size_t size);
+
 /* Zeroes at least so much of the calling thread's stack below its own frames: what calls that have returned left there. printf's
  * own buffers are among it, and vector registers that the dynamic linker saved while it resolved a function for the first time. */
 void secret_wipe_stack(size_t bytes);

@@ -1,6 +1,7 @@
 #include "util/xml.h"
 
 #include "util/buf.h"
+#include "util/secret.h"
 
 #include <libxml/SAX2.h>
 #include <libxml/parser.h>
@@ -202,6 +203,13 @@ static xmlDoc *refuse(struct err *e, const char *why)
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 
 /* NULL with the error, a reader's excepted. */
+/* It copies the reply and makes nodes of it: those of STS have keys. */
+static void init_library(void)
+{
+    xmlMemSetup(secret_wiping_free, malloc, secret_wiping_realloc, strdup);
+    xmlInitParser();
+}
+
 static xmlDoc *parse(const char *p, size_t len, struct limits *limits, struct err *e)
 {
     if (len == 0)
@@ -212,7 +220,7 @@ static xmlDoc *parse(const char *p, size_t len, struct limits *limits, struct er
     if (why)
         return refuse(e, why);
 
-    pthread_once(&library_once, xmlInitParser);
+    pthread_once(&library_once, init_library);
     xmlParserCtxt *ctxt = xmlNewParserCtxt();
     if (!ctxt) {
         err_set(e, ERR_NOMEM, "out of memory");
