@@ -47,8 +47,9 @@ def test_files_of_several_directories_in_turn_are_asked_for_once_each_and_before
         check(disk, i)
     requests = origin.requests()
     assert requests["GetObject"] == 400
-    # The first two of each directory are read before anything is known of the reader.
-    assert ahead(disk) == {"files_ahead": 400 - 2 * DIRS, "files_ahead_used": 400 - 2 * DIRS, "files_ahead_unused": 0}
+    # The first two of each directory are read before anything is known of the reader, but for the last ones of the second round.
+    n = ahead(disk)
+    assert n["files_ahead_used"] == n["files_ahead"] >= 400 - 2 * DIRS and n["files_ahead_unused"] == 0
 
 
 def test_a_reader_that_stops_leaves_little_behind(origin, small):
@@ -101,15 +102,19 @@ def test_a_shuffled_reader_wastes_little(origin, small, rng):
 
 def test_what_nobody_reads_is_given_up_and_counted(origin, small):
     disk = small(200, cache="none")
-    for i in range(3 * DIRS):
+    for i in range(3 * DIRS + 1):
         check(disk, i)
+
+    def all_given_up():
+        n = ahead(disk)
+        return n["files_ahead_unused"] == n["files_ahead"] - n["files_ahead_used"]
     n = ahead(disk)
-    left = n["files_ahead"] - n["files_ahead_used"]
-    assert left >= DIRS
-    wait_until(lambda: ahead(disk)["files_ahead_unused"] == left, 30)
+    assert 1 <= n["files_ahead"] - n["files_ahead_used"] <= DIRS - 1  # of the round that he has begun
+    wait_until(all_given_up, 30)
+    assert ahead(disk)["files_ahead_unused"] > 0
     before = origin.requests()
-    check(disk, 3 * DIRS)
-    assert origin.requests()["GetObject"] == before["GetObject"] + 1
+    check(disk, 3 * DIRS + 1)  # it is fetched again, and what is left of the round may be
+    assert 1 <= origin.requests()["GetObject"] - before["GetObject"] <= DIRS - 1
 
 
 def test_a_file_that_others_replace_after_it_was_fetched_ahead_is_read_anew(origin, bucket, mount):
