@@ -186,6 +186,7 @@ def test_a_newline_that_is_not_stored_does_not_count_for_the_limit(tree):
     (disk / "p").write_text("x" * 4096 + "\n")
     assert disk.parameters.get("p") == "x" * 4096
     assert errno_of((disk / "q").write_text, "x" * 4097 + "\n") == errno.EFBIG
+    wait_until(lambda: os.listdir(disk.path) == ["p"], 10)  # its RELEASE comes after the close: until then the file is open
 
 
 # What the API would refuse: name or path, bytes, the errnos that are precise.
