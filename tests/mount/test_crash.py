@@ -95,7 +95,7 @@ class Torture:
         self.disk.start()
         # The daemon's socket comes a moment after the mount.
         wait_until(lambda: subprocess.run([program(), "flush", self.disk.path], env=environment("flush"), timeout=60,
-                                          check=False).returncode == 0, what="a flush")
+                                          check=False).returncode == 0, seconds=60, what="a flush")
         self.origin.clear_faults()
         for name, worker in workers.items():
             in_store, (in_mount, folders) = seen_in_store(self.disk.witness, name), seen_in_mount(self.disk, name)

@@ -36,7 +36,7 @@ def entries(disk):
 
 def flush(disk):
     wait_until(lambda: subprocess.run([program(), "flush", disk.path], env=environment("flush"), timeout=60, check=False,
-                                      capture_output=True).returncode == 0, what="a flush")
+                                      capture_output=True).returncode == 0, seconds=60, what="a flush")
 
 
 def hits(origin):

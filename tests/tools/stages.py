@@ -91,7 +91,7 @@ class Tests(Run):
         self.forget(junit)
         marks = list(marks) + (["not long"] if self.options.long == "no" else [])
         command = [self.python, "-m", "pytest", "-p", "no:cacheprovider", "-rfEs", "--durations=20", "--durations-min=3",
-                   "--timeout=" + os.environ.get("AWSFS_TEST_TIMEOUT", "180"), "--junitxml=" + junit]
+                   "--timeout=" + os.environ.get("AWSFS_TEST_TIMEOUT", "600"), "--junitxml=" + junit]
         command += ["-m", " and ".join(marks)] if marks else []
         names = " and ".join("(%s)" % one for one in (names, self.options.expr) if one)
         command += ["-k", names] if names else []
