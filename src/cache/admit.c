@@ -331,15 +331,25 @@ static enum err_code put_group(struct cache *c, const struct cache_entry *n, uin
     return db_step(c->db, s, NULL, e);
 }
 
+/* What its file takes: more than what is held where a killed process did not record what it wrote, and where chunks were found bad. */
+static uint64_t disk_bytes(const struct cache_entry *n)
+{
+    struct stat st;
+    uint64_t held = held_bytes(n), all = rounded(n->size);
+    uint64_t disk = fstat(n->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : all;
+    disk = disk > held ? disk : held;
+    return disk < all ? disk : all;
+}
+
 static enum err_code record_one_locked(struct cache *c, struct cache_entry *n, struct err *e)
 {
-    if (n->state != CONTENT_PART)
+    if (n->state != CONTENT_PART || !n->writer)
         return ERR_OK;
     entry_watch_locked(n);
     bool all = n->n_checked == n->n_held;
     struct db_stmt *s = db_use(c->db, SQL_RECORD);
     db_bind_int(s, 1, n->content);
-    db_bind_int(s, 2, (int64_t)held_bytes(n));
+    db_bind_int(s, 2, (int64_t)disk_bytes(n));
     db_bind_blob(s, 3, all ? &n->seen : NULL, sizeof(n->seen));
     enum err_code code = db_step(c->db, s, NULL, e);
     if (code)
@@ -347,8 +357,7 @@ static enum err_code record_one_locked(struct cache *c, struct cache_entry *n, s
     if (db_changes(c->db) == 0) { /* its row went before it had a file: nobody else knows the file */
         char path[PATH_LEN];
         path_part(c, n->content, path);
-        if (n->writer)
-            unlinkat(c->dirfd, path, 0);
+        unlinkat(c->dirfd, path, 0);
         entry_forget_locked(n);
         return ERR_OK;
     }

@@ -42,11 +42,20 @@ struct bad_chunk_job {
     uint64_t chunk;
 };
 
-/* What was remembered of a WHOLE is not believed again: the next one to open it checks it all. */
+/* What was remembered of a WHOLE is not believed again: the next one to open it checks it all. Of a PART, which another process may
+ * be writing, the chunk's sum is forgotten and no other. */
 static enum err_code bad_chunk_in(struct cache *c, struct job *j, struct err *e)
 {
+    const struct bad_chunk_job *b = (struct bad_chunk_job *)j;
     struct db_stmt *s = db_use(c->db, SQL_STAMP);
-    db_bind_int(s, 1, ((struct bad_chunk_job *)j)->content);
+    db_bind_int(s, 1, b->content);
+    enum err_code code = db_step(c->db, s, NULL, e);
+    if (code)
+        return code;
+    s = db_use(c->db, SQL_FORGET_CHUNK);
+    db_bind_int(s, 1, b->content);
+    db_bind_int(s, 2, (int64_t)(b->chunk / GROUP_CHUNKS));
+    db_bind_int(s, 3, (int64_t)(1ull << (b->chunk % GROUP_CHUNKS)));
     return db_step(c->db, s, NULL, e);
 }
 
@@ -56,7 +65,7 @@ static void bad_chunk_after(struct cache *c, struct job *j, bool committed)
     struct bad_chunk_job *b = (struct bad_chunk_job *)j;
     lock_take(&b->entry->lock);
     struct group *g = b->entry->content == b->content && b->entry->groups ? b->entry->groups[b->chunk / GROUP_CHUNKS] : NULL;
-    if (g && b->entry->state == CONTENT_PART) {
+    if (g && b->entry->state == CONTENT_PART && b->entry->writer) {
         g->dirty = true;
         entry_dirty_locked(b->entry);
     }

@@ -93,6 +93,8 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_PUT_ORIGIN] = "INSERT OR IGNORE INTO origin(id, name) VALUES(?1, ?2)",
     [SQL_PUT_GROUP] = "INSERT OR REPLACE INTO chunks(content, part, mask, sums) VALUES(?1, ?2, ?3, ?4)",
     [SQL_DROP_GROUPS] = "DELETE FROM chunks WHERE content = ?1",
+    [SQL_FORGET_CHUNK] = "UPDATE chunks SET mask = mask & ~?3 WHERE content = ?1 AND part = ?2"
+                         " AND (SELECT state FROM content WHERE id = ?1) = 0",
     [SQL_RESERVE] = "UPDATE content SET disk = disk + ?2 WHERE id = ?1 AND state = 0",
     [SQL_RECORD] = "UPDATE content SET disk = ?2, seen = ?3 WHERE id = ?1 AND state = 0",
     [SQL_STAMP] = "UPDATE content SET seen = ?2 WHERE id = ?1 AND state = 2",

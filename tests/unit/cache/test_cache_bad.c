@@ -235,6 +235,63 @@ static void a_spoilt_part_is_checked_too(void **state)
     repaired(c);
 }
 
+/* Another process goes on with the PART: what it has recorded since is not undone by who finds a chunk of it bad. */
+static void who_finds_a_chunk_of_a_part_bad_forgets_no_other(void **state)
+{
+    char path[512];
+    v = version_of("a", "e1", CHUNKS * CACHE_CHUNK);
+    struct cache *c = open_cache(SIZE), *other = open_cache(SIZE);
+    struct cache_entry *n = cache_entry_get(c, &v), *m = cache_entry_get(other, &v);
+    fill_chunks(c, &v, 1, 0, 10);
+    settle(c);
+    assert_int_equal(held_chunks(other, &v, 1), 10); /* and keeps it open, with what is recorded so far */
+    fill_chunks(c, &v, 1, 10, 20);
+    settle(c);
+    find_file("part", path);
+    spoil(path, 3 * CACHE_CHUNK);
+    assert_int_equal(held_chunks(other, &v, 1), 9);
+    settle(other);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(sql("SELECT disk FROM content") >= st.st_blocks * 512);
+    cache_entry_unref(m);
+    close_cache(other);
+    other = open_cache(SIZE);
+    assert_int_equal(held_chunks(other, &v, 1), 19);
+    close_cache(other);
+    cache_entry_unref(n);
+    repaired(c);
+}
+
+/* What a killed process wrote and did not record is not held, but takes room. */
+static void what_is_on_the_disk_and_not_held_is_counted(void **state)
+{
+    char path[512];
+    struct stat st;
+    v = version_of("a", "e1", CHUNKS * CACHE_CHUNK);
+    struct cache *c = open_cache(SIZE);
+    fill_chunks(c, &v, 1, 0, 4);
+    close_cache(c);
+    find_file("part", path);
+    int fd = open(path, O_WRONLY);
+    static const char some[6 * CACHE_CHUNK] = {1};
+    assert_int_equal(pwrite(fd, some, sizeof(some), 4 * CACHE_CHUNK), sizeof(some));
+    assert_int_equal(fsync(fd), 0);
+    close(fd);
+    (void)sql("UPDATE content SET disk = disk + 6 * 65536 RETURNING 1");
+    c = open_cache(SIZE);
+    fill_chunks(c, &v, 1, 20, 21);
+    close_cache(c);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 >= 11 * (int64_t)CACHE_CHUNK);
+    assert_true(sql("SELECT disk FROM content") >= st.st_blocks * 512);
+    c = open_cache(SIZE);
+    assert_int_equal(held_chunks(c, &v, 1), 5);
+    fill(c, &v, 1);
+    close_cache(c);
+    assert_int_equal(sql("SELECT disk FROM content"), CHUNKS * CACHE_CHUNK);
+}
+
 static void small_contents_are_checked_in_the_database(void **state)
 {
     struct cache *c = open_cache(SIZE);
@@ -414,6 +471,8 @@ int main(void)
         T(two_files_that_were_swapped_are_each_the_wrong_one),
         T(a_clock_that_jumps_costs_another_check),
         T(a_spoilt_part_is_checked_too),
+        T(who_finds_a_chunk_of_a_part_bad_forgets_no_other),
+        T(what_is_on_the_disk_and_not_held_is_counted),
         T(small_contents_are_checked_in_the_database),
         T(a_row_that_names_the_wrong_content_is_not_believed),
         T(a_database_that_cannot_be_used_is_made_anew),
