@@ -1,5 +1,6 @@
 """One mount of awsfs under test: started in the foreground, so that its process is known, and always taken down."""
 import glob
+import json
 import os
 import pathlib
 import re
@@ -146,6 +147,13 @@ class Mount:
 
     def output(self):
         return self.output_file.read_text(errors="replace")
+
+    def status(self):
+        """What `awsfs status` tells of it."""
+        result = subprocess.run([self.binary, "status", "--json", self.path], capture_output=True, text=True, timeout=120, check=False,
+                                env=environment(self.who, self.env))
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
