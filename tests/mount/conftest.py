@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support import buckets, mounts, recorder as recording, servers
+from support import buckets, caches, mounts, recorder as recording, servers
 
 
 def pytest_configure(config):
@@ -176,6 +176,24 @@ def on_origin(origin, mount):
     def make(values=(), **options):
         origin.parameters(gets_per_s=0)
         disk = mount(buckets.Parameters(origin).plant(values), **{"ssm_rate": 1000, **options})
+        origin.reset_counts()
+        return disk
+    return make
+
+
+@pytest.fixture
+def cached(origin, bucket, mount):
+    """cached({key: body}, reads=times, option=...): a mount of tests/origin whose files were all read and are all in the cache; the
+    server's counts are at zero."""
+    def make(files=None, reads=1, **options):
+        files, witness = caches.FILES if files is None else files, bucket(origin)
+        for key, body in files.items():
+            witness.put(key, body)
+        disk = mount(witness, **options)
+        for _ in range(reads):
+            for key, body in files.items():
+                assert (disk / key).read_bytes() == body
+            caches.idle(disk)
         origin.reset_counts()
         return disk
     return make

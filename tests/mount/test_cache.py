@@ -1,5 +1,4 @@
 """The disk cache: what is downloaded once is not downloaded again, whatever becomes of the mount, and never served wrong."""
-import json
 import os
 import pathlib
 import sqlite3
@@ -9,69 +8,21 @@ import pytest
 
 from support import servers
 from support.buckets import Parameters
+from support.caches import FILES, MIB, assert_holds, gets, idle, read
 from support.mounts import program
 from support.work import pattern, wait_until
 
-MIB = 1024 * 1024
-
-
-def status(disk):
-    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)
-
-
-def idle(disk):
-    """Waits until the cache has written, hashed and recorded what it was given; its counters."""
-    wait_until(lambda: status(disk)["cache"]["pending"] == 0, 60)
-    return status(disk)["cache"]
-
-
-def read(path):
-    """Past the kernel's pages."""
-    with open(path, "rb") as f:
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return f.read()
-
-
-def gets(origin):
-    return origin.requests().get("GetObject", 0)
-
-
-FILES = {"large": pattern(5 * MIB + 77, 1), "medium": pattern(300_000, 2), "small": pattern(4096, 3), "one": b"x"}
-
-
-@pytest.fixture
-def filled(origin, bucket, mount):
-    """A mount whose files were all read and are all in the cache; the server's counts are at zero."""
-    def make(files=None, **options):
-        witness = bucket(origin)
-        for key, body in (FILES if files is None else files).items():
-            witness.put(key, body)
-        disk = mount(witness, **options)
-        for key, body in (FILES if files is None else files).items():
-            assert (disk / key).read_bytes() == body
-        idle(disk)
-        origin.reset_counts()
-        return disk
-    return make
-
-
-def all_right(disk, files=None):
-    for key, body in (files or FILES).items():
-        assert read(disk / key) == body
-
-
 @pytest.mark.parametrize("how", ["umount", "kill"])
-def test_after_a_remount_nothing_is_downloaded_again(origin, filled, how):
-    disk = filled()
+def test_after_a_remount_nothing_is_downloaded_again(origin, cached, how):
+    disk = cached()
     if how == "kill":
         disk.kill9()
         disk.start()
     else:
         disk.remount()
-    all_right(disk)
+    assert_holds(disk)
     assert gets(origin) == 0
-    assert status(disk)["cache"]["bad"] == 0
+    assert disk.status()["cache"]["bad"] == 0
 
 
 def test_a_mount_that_ends_at_once_first_writes_what_was_fetched(origin, bucket, mount):
@@ -98,27 +49,27 @@ def test_a_prefix_of_the_bucket_finds_what_the_whole_bucket_cached(origin, bucke
     assert gets(origin) == 0
 
 
-def test_the_same_bytes_under_another_key_or_put_again_cost_no_download(origin, filled):
-    disk = filled(ttl="0")
+def test_the_same_bytes_under_another_key_or_put_again_cost_no_download(origin, cached):
+    disk = cached(ttl="0")
     for key, body in FILES.items():
         disk.bucket.put("copy-" + key, body)
         disk.bucket.put(key, body)
     origin.reset_counts()
-    all_right(disk)
-    all_right(disk, {"copy-" + key: body for key, body in FILES.items()})
+    assert_holds(disk)
+    assert_holds(disk, {"copy-" + key: body for key, body in FILES.items()})
     assert gets(origin) == 0
 
 
-def test_another_version_is_fetched_and_no_byte_of_the_old_one_shows(origin, filled):
-    disk = filled(ttl="0")
+def test_another_version_is_fetched_and_no_byte_of_the_old_one_shows(origin, cached):
+    disk = cached(ttl="0")
     other = {key: bytes(255 - b for b in body) for key, body in FILES.items()}
     for key, body in other.items():
         disk.bucket.put(key, body)
-    all_right(disk, other)
+    assert_holds(disk, other)
     idle(disk)
     disk.remount()
     origin.reset_counts()
-    all_right(disk, other)
+    assert_holds(disk, other)
     assert gets(origin) == 0
 
 
@@ -126,9 +77,9 @@ def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
     disk = mount(bucket(origin))
     for key, body in FILES.items():
         (disk / key).write_bytes(body)
-    wait_until(lambda: status(disk)["cache"]["bytes_filled"] == sum(map(len, FILES.values())), 30)
+    wait_until(lambda: disk.status()["cache"]["bytes_filled"] == sum(map(len, FILES.values())), 30)
     disk.remount()
-    all_right(disk)
+    assert_holds(disk)
     assert gets(origin) == 0
 
 
@@ -158,14 +109,14 @@ def test_a_large_file_sent_while_it_was_written_is_in_the_cache(origin, bucket, 
     assert gets(origin) == 0
 
 
-def test_a_rename_takes_the_cached_bytes_along(origin, filled):
-    disk = filled()
+def test_a_rename_takes_the_cached_bytes_along(origin, cached):
+    disk = cached()
     for key in FILES:
         os.rename(disk / key, disk / ("new-" + key))
-    all_right(disk, {"new-" + key: body for key, body in FILES.items()})
+    assert_holds(disk, {"new-" + key: body for key, body in FILES.items()})
     idle(disk)
     disk.remount()
-    all_right(disk, {"new-" + key: body for key, body in FILES.items()})
+    assert_holds(disk, {"new-" + key: body for key, body in FILES.items()})
     assert gets(origin) == 0
 
 
@@ -173,8 +124,8 @@ def cache_files(disk):
     return sorted(p for name in ("content", "part") for p in (disk.cache / name).rglob("*") if p.is_file())
 
 
-def test_a_flipped_bit_never_reaches_a_reader_and_costs_one_block(origin, filled):
-    disk = filled({"large": FILES["large"]})
+def test_a_flipped_bit_never_reaches_a_reader_and_costs_one_block(origin, cached):
+    disk = cached({"large": FILES["large"]})
     disk.umount()
     (file,) = cache_files(disk)
     with open(file, "r+b") as f:
@@ -185,7 +136,7 @@ def test_a_flipped_bit_never_reaches_a_reader_and_costs_one_block(origin, filled
     disk.start()
     assert read(disk / "large") == FILES["large"]
     assert gets(origin) == 1
-    assert status(disk)["cache"]["bad"] >= 1
+    assert disk.status()["cache"]["bad"] >= 1
     idle(disk)
     disk.remount()
     origin.reset_counts()
@@ -194,8 +145,8 @@ def test_a_flipped_bit_never_reaches_a_reader_and_costs_one_block(origin, filled
 
 
 @pytest.mark.parametrize("what", ["truncated", "deleted", "zeros", "database"])
-def test_whatever_becomes_of_the_files_the_bytes_are_right(filled, what):
-    disk = filled()
+def test_whatever_becomes_of_the_files_the_bytes_are_right(cached, what):
+    disk = cached()
     disk.umount()
     if what == "database":
         (disk.cache / "index.db").write_bytes(b"garbage" * 1000)
@@ -206,21 +157,21 @@ def test_whatever_becomes_of_the_files_the_bytes_are_right(filled, what):
             os.truncate(file, 1000 if what == "truncated" else 0)
             os.truncate(file, 1000 if what == "truncated" else 5 * MIB + 77)
     disk.start()
-    all_right(disk)
+    assert_holds(disk)
     idle(disk)
-    all_right(disk)
+    assert_holds(disk)
     assert what != "database" or "moved to index.db.bad" in disk.log()
 
 
-def test_the_cache_can_be_lost_under_a_running_mount(filled):
-    disk = filled()
+def test_the_cache_can_be_lost_under_a_running_mount(cached):
+    disk = cached()
     for file in cache_files(disk):
         file.unlink()
     for name in ("index.db", "index.db-wal", "index.db-shm"):
         (disk.cache / name).unlink(missing_ok=True)
-    all_right(disk)
+    assert_holds(disk)
     disk.remount()
-    all_right(disk)
+    assert_holds(disk)
 
 
 def niceness(pid):
@@ -232,8 +183,8 @@ def niceness(pid):
     return found
 
 
-def test_what_fills_and_checks_the_cache_has_a_lower_priority_than_readers(filled):
-    disk = filled({"one": b"x"})
+def test_what_fills_and_checks_the_cache_has_a_lower_priority_than_readers(cached):
+    disk = cached({"one": b"x"})
     threads = niceness(disk.pid)
     own = threads["awsfs"]
 
@@ -250,7 +201,7 @@ def test_cache_none_keeps_nothing(origin, bucket, mount):
     witness.put("f", FILES["medium"])
     disk = mount(witness, cache="none")
     assert (disk / "f").read_bytes() == FILES["medium"]
-    assert "cache" not in status(disk)
+    assert "cache" not in disk.status()
     disk.remount()
     origin.reset_counts()
     assert (disk / "f").read_bytes() == FILES["medium"]
@@ -306,8 +257,8 @@ def test_a_directory_of_something_else_is_left_as_it_is(origin, bucket, tmp_path
     assert place.stat().st_mode & 0o777 == 0o755 and [p.name for p in place.iterdir()] == ["passwd"]
 
 
-def test_two_mounts_share_one_cache(origin, filled, mount):
-    disk = filled()
+def test_two_mounts_share_one_cache(origin, cached, mount):
+    disk = cached()
     other = mount(disk.bucket, cache=disk.cache)
-    all_right(other)
+    assert_holds(other)
     assert gets(origin) == 0

@@ -1,36 +1,14 @@
 """Whatever happens to the cache's files under a running mount, or to an object while it is fetched: right bytes, and a line in the log."""
-import json
 import os
 import signal
 import subprocess
 
 import pytest
 
+from support.caches import MIB, assert_holds, gets, idle, read
 from support.work import pattern, wait_until
 
-MIB = 1024 * 1024
-FILES = {"large": pattern(5 * MIB + 77, 1), "other": pattern(5 * MIB + 77, 2), "medium": pattern(300_000, 3), "small": pattern(4096, 4)}
-
-
-def cache(disk):
-    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)["cache"]
-
-
-def idle(disk):
-    wait_until(lambda: cache(disk)["pending"] == 0, 60)
-
-
-def read(path):
-    """Past the kernel's pages."""
-    with open(path, "rb") as f:
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return f.read()
-
-
-def all_right(disk):
-    for key, body in FILES.items():
-        assert read(disk / key) == body
+BODIES = {"large": pattern(5 * MIB + 77, 1), "other": pattern(5 * MIB + 77, 2), "medium": pattern(300_000, 3), "small": pattern(4096, 4)}
 
 
 def contents(disk):
@@ -38,19 +16,11 @@ def contents(disk):
 
 
 @pytest.fixture
-def filled(origin, bucket, mount):
+def filled(cached):
     """A mount with all files whole in its cache; they were opened, so that the daemon and the kernel know them."""
     def make(**options):
-        witness = bucket(origin)
-        for key, body in FILES.items():
-            witness.put(key, body)
-        disk = mount(witness, **options)
-        for _ in range(2):
-            for key, body in FILES.items():
-                assert (disk / key).read_bytes() == body
-            idle(disk)
+        disk = cached(BODIES, reads=2, **options)
         assert len(contents(disk)) == 3
-        origin.reset_counts()
         return disk
     return make
 
@@ -100,54 +70,54 @@ def swap(disk):
 def test_damage_under_a_running_mount_never_reaches_a_reader(origin, filled, damage):
     disk = filled()
     damage(disk)
-    all_right(disk)
+    assert_holds(disk, BODIES)
     idle(disk)
-    all_right(disk)
+    assert_holds(disk, BODIES)
     disk.remount()
-    all_right(disk)
+    assert_holds(disk, BODIES)
     idle(disk)
     assert damage in (swap, delete, replace) or "fetched again" in disk.log()
-    fetched = origin.requests().get("GetObject", 0)
+    fetched = gets(origin)
     disk.remount()
-    all_right(disk)
-    assert origin.requests().get("GetObject", 0) == fetched
-    assert cache(disk)["bad"] == 0
+    assert_holds(disk, BODIES)
+    assert gets(origin) == fetched
+    assert disk.status()["cache"]["bad"] == 0
 
 
 def test_what_is_damaged_while_it_is_passed_through_is_right_for_who_opens_it_next(origin, filled):
     disk = filled()
     with open(disk / "large", "rb") as held:
-        assert held.read(MIB) == FILES["large"][:MIB]
+        assert held.read(MIB) == BODIES["large"][:MIB]
         flip(disk)
-        assert read(disk / "large") == FILES["large"]
-        assert cache(disk)["bad"] >= 1
-        assert origin.requests()["GetObject"] >= 1
+        assert read(disk / "large") == BODIES["large"]
+        assert disk.status()["cache"]["bad"] >= 1
+        assert gets(origin) >= 1
     idle(disk)
-    assert read(disk / "large") == FILES["large"]
+    assert read(disk / "large") == BODIES["large"]
 
 
 def test_damage_found_under_one_key_is_right_under_every_other(origin, bucket, mount):
     witness = bucket(origin)
     for key in "abc":
-        witness.put(key, FILES["large"])
+        witness.put(key, BODIES["large"])
     disk = mount(witness)
     for _ in range(2):
         for key in "abc":
-            assert (disk / key).read_bytes() == FILES["large"]
+            assert (disk / key).read_bytes() == BODIES["large"]
         idle(disk)
     assert len(contents(disk)) == 1
     flip(disk)
     with open(disk / "c", "rb"):
         for key in "abc":
-            assert read(disk / key) == FILES["large"]
+            assert read(disk / key) == BODIES["large"]
     idle(disk)
-    assert cache(disk)["bad"] >= 1
+    assert disk.status()["cache"]["bad"] >= 1
     disk.remount()
     origin.reset_counts()
     for key in "abc":
-        assert read(disk / key) == FILES["large"]
-    assert origin.requests().get("GetObject", 0) == 0
-    assert cache(disk)["bad"] == 0
+        assert read(disk / key) == BODIES["large"]
+    assert gets(origin) == 0
+    assert disk.status()["cache"]["bad"] == 0
 
 
 def test_a_stopped_process_that_holds_the_index_delays_nobody(origin, filled, mount):
@@ -159,18 +129,18 @@ def test_a_stopped_process_that_holds_the_index_delays_nobody(origin, filled, mo
     try:
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGSTOP)
-        all_right(disk)
-        disk.bucket.put("new", FILES["medium"][::-1])
-        (disk / "written").write_bytes(FILES["medium"][1:])
+        assert_holds(disk, BODIES)
+        disk.bucket.put("new", BODIES["medium"][::-1])
+        (disk / "written").write_bytes(BODIES["medium"][1:])
         wait_until(lambda: (disk / "new").exists())
-        assert read(disk / "new") == FILES["medium"][::-1]
+        assert read(disk / "new") == BODIES["medium"][::-1]
     finally:
         holder.kill()
         holder.wait()
         holder.stdout.close()
     idle(disk)
-    all_right(disk)
-    assert read(disk / "written") == FILES["medium"][1:]
+    assert_holds(disk, BODIES)
+    assert read(disk / "written") == BODIES["medium"][1:]
 
 
 def test_a_directory_of_somebody_else_is_refused_by_name(origin, bucket, mount, tmp_path):
@@ -207,4 +177,4 @@ def test_an_object_that_changes_while_it_is_fetched_is_cached_as_neither(origin,
     assert read(disk / "f") == old
     witness.put("f", new)
     assert read(disk / "f") == new
-    assert cache(disk)["bad"] == 0
+    assert disk.status()["cache"]["bad"] == 0

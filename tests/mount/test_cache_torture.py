@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from support.caches import MIB
 from support.work import pattern, wait_until
 
-MIB = 1024 * 1024
 LIMIT = 40 * MIB
 SIZES = [1, 5000, 65536, 65537, 300_000, MIB, 2 * MIB + 1, 3 * MIB, 5 * MIB + 77]
 EXTENTS = 8192  # that a file system may take to remember where a file in pieces is
@@ -82,8 +82,7 @@ def on_disk(cache):
 
 
 def evicted(disk):
-    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)["cache"]["evicted"]
+    return disk.status()["cache"]["evicted"]
 
 
 def command(disk, *words):

@@ -1,7 +1,6 @@
 """Files that are whole in the cache are read from there by the kernel itself; who has one open so is never disturbed."""
 import errno
 import fcntl
-import json
 import mmap
 import os
 import shutil
@@ -10,25 +9,16 @@ import threading
 
 import pytest
 
+from support.caches import MIB, gets, idle
 from support.work import pattern, wait_until
 
-MIB = 1024 * 1024
 BODY = pattern(3 * MIB + 123, 1)
 OTHER = pattern(2 * MIB + 45, 2)
 
 
-def status(disk):
-    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)
-
-
-def idle(disk):
-    wait_until(lambda: status(disk)["cache"]["pending"] == 0, 60)
-
-
 def passed(disk):
     """Opens that the kernel serves by itself, and bytes that the daemon gave, since the mount."""
-    now = status(disk)
+    now = disk.status()
     return now["kernel"]["passthrough_opens"], now["files"]["bytes_read"]
 
 
@@ -45,17 +35,12 @@ def read_all(fd):
 
 
 @pytest.fixture
-def disk(origin, bucket, mount):
+def disk(cached):
     """disk(): "f" with BODY was read once and is whole in the cache; skips where the kernel or the user may not."""
     def make(**options):
-        witness = bucket(origin)
-        witness.put("f", BODY)
-        disk = mount(witness, **options)
-        assert (disk / "f").read_bytes() == BODY
-        idle(disk)
-        if not status(disk)["kernel"]["passthrough"]:
+        disk = cached({"f": BODY}, **options)
+        if not disk.status()["kernel"]["passthrough"]:
             pytest.skip("no passthrough: " + disk.log())
-        origin.reset_counts()
         return disk
     return make
 
@@ -94,7 +79,7 @@ def test_what_is_whole_in_the_cache_is_read_without_the_daemon(origin, disk):
     opens, given = passed(disk)
     assert (disk / "f").read_bytes() == BODY
     assert passed(disk) == (opens + 1, given)
-    assert origin.requests().get("GetObject", 0) == 0
+    assert gets(origin) == 0
 
 
 def test_with_the_option_off_the_daemon_gives_all(origin, bucket, mount):
@@ -104,7 +89,7 @@ def test_with_the_option_off_the_daemon_gives_all(origin, bucket, mount):
     for _ in range(2):
         assert (disk / "f").read_bytes() == BODY
         idle(disk)
-    now = status(disk)["kernel"]
+    now = disk.status()["kernel"]
     assert (now["passthrough"], now["passthrough_opens"]) == (0, 0)
 
 
@@ -126,14 +111,14 @@ def test_from_a_cache_that_the_kernel_refuses_files_are_copied_and_the_log_says_
     for name in "fg":
         witness.put(name, BODY)
     disk = mount(witness, cache=overlay / "cache")
-    if not status(disk)["kernel"]["passthrough"]:
+    if not disk.status()["kernel"]["passthrough"]:
         pytest.skip("no passthrough: " + disk.log())
     for name in "fgfg":
         assert (disk / name).read_bytes() == BODY
         idle(disk)
-    assert status(disk)["kernel"]["passthrough_opens"] == 0
+    assert disk.status()["kernel"]["passthrough_opens"] == 0
     assert disk.log().count("no passthrough") == 1
-    assert origin.requests().get("GetObject", 0) > 0
+    assert gets(origin) > 0
 
 
 def test_small_files_and_those_written_here_are_not_passed_through(disk):
@@ -234,7 +219,7 @@ def test_what_is_open_so_is_not_evicted_and_a_cache_that_is_deleted_disturbs_nob
     reader.check()
     origin.reset_counts()
     assert (disk / "f").read_bytes() == BODY
-    assert origin.requests().get("GetObject", 0) == 0
+    assert gets(origin) == 0
     subprocess.run(["find", disk.cache, "-type", "f", "-delete"], check=True)
     reader.close()
     assert (disk / "f").read_bytes() == BODY
@@ -266,7 +251,7 @@ def test_what_programs_do_with_a_file_works_on_one_that_is_passed_through(origin
     subprocess.run(["cp", disk / "f", tmp_path / "out"], check=True)
     assert (tmp_path / "out").read_bytes() == BODY
     reader.close()
-    assert origin.requests().get("GetObject", 0) == 1 # the one above, of the copy
+    assert gets(origin) == 1 # the one above, of the copy
 
 
 def test_a_program_runs_from_a_file_that_is_passed_through(disk):

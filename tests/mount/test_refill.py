@@ -1,29 +1,17 @@
 """What a fast read leaves in the kernel's page cache comes from there to the disk cache: fetched once, whatever ends the mount."""
 import hashlib
-import json
 import os
-import subprocess
 
 import pytest
 
-from support.work import run, wait_until
+from support.caches import MIB, drop_pages, gets, idle
+from support.work import run
 
-MIB = 1024 * 1024
 SIZE = 96 * MIB + 12345
 MEMORY = "16M"  # of which 2 may wait for the cache
 
 
-def status(disk):
-    result = subprocess.run([disk.binary, "status", "--json", disk.path], capture_output=True, text=True, check=True)
-    return json.loads(result.stdout)
-
-
-def idle(disk, seconds=90):
-    wait_until(lambda: status(disk)["cache"]["pending"] == 0, seconds)
-    return status(disk)["cache"]
-
-
-def read(path):
+def digest_of(path):
     """The SHA-512 of all bytes. Not from pages that an earlier read left."""
     digest = hashlib.sha512()
     with open(path, "rb", buffering=0) as f:
@@ -31,11 +19,6 @@ def read(path):
         while piece := f.read(MIB):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def drop_pages(path):
-    with open(path, "rb") as f:
-        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def undisturbed(check):
@@ -63,17 +46,13 @@ def big(origin, bucket, mount):
     return make
 
 
-def fetched(origin):
-    return origin.requests().get("GetObject", 0)
-
-
 @pytest.mark.parametrize("how", ["umount", "kill"])
 def test_a_file_larger_than_memory_is_fetched_once(origin, big, how):
     disk, expected = big()
 
     def check(key):
-        before = status(disk)["cache"]
-        assert read(disk / key) == expected
+        before = disk.status()["cache"]
+        assert digest_of(disk / key) == expected
         cache = idle(disk)
         assert cache["bytes_dropped"] == before["bytes_dropped"]
         assert cache["bytes_filled"] == before["bytes_filled"] + SIZE
@@ -83,9 +62,9 @@ def test_a_file_larger_than_memory_is_fetched_once(origin, big, how):
         else:
             disk.remount()
         origin.reset_counts()
-        assert read(disk / key) == expected
-        assert fetched(origin) == 0
-        assert status(disk)["cache"]["bad"] == 0
+        assert digest_of(disk / key) == expected
+        assert gets(origin) == 0
+        assert disk.status()["cache"]["bad"] == 0
 
     undisturbed(check)
 
@@ -95,7 +74,7 @@ def test_a_mount_that_is_told_to_end_takes_the_kernels_pages_along(origin, big, 
     disk, expected = big(size=40 * MIB)
 
     def check(key):
-        assert read(disk / key) == expected
+        assert digest_of(disk / key) == expected
         if how == "SIGTERM":
             assert disk.terminate() == 0
         else:
@@ -103,8 +82,8 @@ def test_a_mount_that_is_told_to_end_takes_the_kernels_pages_along(origin, big, 
             assert disk.wait() == 0
         disk.start()
         origin.reset_counts()
-        assert read(disk / key) == expected
-        assert fetched(origin) == 0
+        assert digest_of(disk / key) == expected
+        assert gets(origin) == 0
 
     undisturbed(check)
 
@@ -113,61 +92,61 @@ def test_a_file_that_is_renamed_before_its_pages_were_taken_is_held_under_its_ne
     disk, expected = big(size=40 * MIB)
 
     def check(key):
-        before = status(disk)["cache"]
-        assert read(disk / key) == expected
+        before = disk.status()["cache"]
+        assert digest_of(disk / key) == expected
         os.rename(disk / key, disk / ("new-" + key))
         cache = idle(disk)
         assert cache["bytes_dropped"] == before["bytes_dropped"]
         disk.remount()
         origin.reset_counts()
-        assert read(disk / ("new-" + key)) == expected
-        assert fetched(origin) == 0
+        assert digest_of(disk / ("new-" + key)) == expected
+        assert gets(origin) == 0
 
     undisturbed(check)
 
 
 def test_pages_that_the_kernel_has_dropped_are_fetched_again_when_they_are_read(origin, big):
     disk, expected = big()
-    assert read(disk / "big0") == expected
+    assert digest_of(disk / "big0") == expected
     drop_pages(disk / "big0")
     cache = idle(disk)
     lost = cache["bytes_dropped"]
     assert cache["bytes_filled"] + lost == SIZE
     disk.remount()
-    assert read(disk / "big0") == expected
-    assert status(disk)["files"]["bytes_fetched"] == lost
+    assert digest_of(disk / "big0") == expected
+    assert disk.status()["files"]["bytes_fetched"] == lost
     cache = idle(disk)
     assert cache["bytes_filled"] + cache["bytes_dropped"] == lost
 
 
 def test_what_is_written_over_the_pages_is_never_taken_for_the_old_version(origin, big):
     disk, expected = big(size=40 * MIB)
-    old = read(disk / "big0")
+    old = digest_of(disk / "big0")
     assert old == expected
     with open(disk / "big0", "r+b") as f:
         for at in range(0, 40 * MIB, 128 * 1024):
             f.seek(at + 1000)
             f.write(b"another byte or two")
         f.flush()
-        new = read(disk / "big0")
+        new = digest_of(disk / "big0")
         assert new != old
     idle(disk)
-    assert read(disk / "big0") == new
+    assert digest_of(disk / "big0") == new
     disk.remount()
-    assert read(disk / "big0") == new
-    assert status(disk)["cache"]["bad"] == 0
+    assert digest_of(disk / "big0") == new
+    assert disk.status()["cache"]["bad"] == 0
 
 
 def test_a_file_that_others_replace_meanwhile_is_not_mixed(origin, big):
     disk, expected = big(ttl="0")
-    assert read(disk / "big0") == expected
+    assert digest_of(disk / "big0") == expected
     origin.synthetic(bucket=disk.bucket.name, key="big0", size=SIZE, seed=12)
-    other = read(disk / "big0")
+    other = digest_of(disk / "big0")
     assert other != expected
     idle(disk)
     disk.remount()
-    assert read(disk / "big0") == other
-    assert status(disk)["cache"]["bad"] == 0
+    assert digest_of(disk / "big0") == other
+    assert disk.status()["cache"]["bad"] == 0
 
 
 @pytest.mark.quiet
@@ -178,7 +157,7 @@ def test_1_gib_as_fast_as_it_comes_is_fetched_once(origin_released, bucket, moun
 
     def check(key):
         origin_released.synthetic(bucket=witness.name, key=key, size=1 << 30, seed=7)
-        before = status(disk)["cache"]["bytes_dropped"]
+        before = disk.status()["cache"]["bytes_dropped"]
         run("dd", "if=%s" % (disk / key), "of=/dev/null", "bs=1M", timeout=60)
         assert idle(disk)["bytes_dropped"] == before
         if how == "kill":
@@ -188,6 +167,6 @@ def test_1_gib_as_fast_as_it_comes_is_fetched_once(origin_released, bucket, moun
             disk.remount()
         origin_released.reset_counts()
         run("dd", "if=%s" % (disk / key), "of=/dev/null", "bs=1M", timeout=60)
-        assert fetched(origin_released) == 0
+        assert gets(origin_released) == 0
 
     undisturbed(check)
