@@ -296,7 +296,9 @@ enum err_code body_check(const struct body *body, struct err *e)
     bool there = fstatat(body->owner->dir, body->file, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (there && S_ISREG(st.st_mode) && (uint64_t)st.st_size == body->size)
         return ERR_OK;
-    return err_set(e, ERR_IO, "%s/%s is %s", body->owner->path, body->file, there ? "not as long as the journal says" : "not there");
+    if (!there && errno != ENOENT)
+        return durable_failed(e, errno, "look at", body->file);
+    return err_set(e, ERR_PROTO, "%s/%s is %s", body->owner->path, body->file, there ? "not as long as the journal says" : "not there");
 }
 
 struct body *body_take(struct bodies *b, const struct store_body *from, struct err *e)

@@ -29,7 +29,7 @@ struct body *body_take(struct bodies *b, const struct store_body *from, struct e
 struct body *body_of_bytes(struct bodies *b, const void *p, size_t len, struct err *e);
 /* A file that a record names, which need not be there: the record's operation may have ended. */
 struct body *body_of_file(struct bodies *b, const char *name, uint64_t size, struct err *e);
-/* ERR_IO unless it is there, with its size. */
+/* ERR_PROTO unless it is there, with its size. ERR_IO, ERR_NOMEM: that is not known. */
 enum err_code body_check(const struct body *b, struct err *e) MUST_CHECK;
 /* Its file, if there is one, goes to the directory above, as NAME.damaged. */
 void body_set_aside(const struct body *b);

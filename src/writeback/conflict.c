@@ -207,9 +207,9 @@ static void put_beside(struct writeback *w, struct op *o, const struct err *why)
     sender_failed(w, o, &err);
 }
 
-/* What a later put or removal replaces need not be kept: that one has the condition now. */
-static bool hand_on_locked(struct writeback *w, struct op *o)
+bool conflict_hand_on_locked(struct writeback *w, struct op *o)
 {
+    lock_assert_held(&w->lock);
     struct op *next = TAILQ_NEXT(o, link);
     const struct op *r;
     TAILQ_FOREACH(r, &o->node->readers, from_link)
@@ -263,7 +263,7 @@ void conflict_put(struct writeback *w, struct op *o, struct err *e)
         done(w, o, &now.version);
     } else {
         lock_take(&w->lock);
-        bool handed_on = hand_on_locked(w, o);
+        bool handed_on = conflict_hand_on_locked(w, o);
         lock_drop(&w->lock);
         if (!handed_on)
             put_beside(w, o, e);

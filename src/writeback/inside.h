@@ -263,6 +263,14 @@ enum err_code send_copy(struct writeback *w, const struct op *o, const char *key
 void conflict_put(struct writeback *w, struct op *o, struct err *e);
 void conflict_copy(struct writeback *w, struct op *o, struct err *e);
 void conflict_remove(struct writeback *w, struct op *o);
+/* Ends a put whose bytes a later put or removal of its key replaces, so that they need not be kept: that one has the condition now.
+ * False: there is none, or a copy is to read these bytes. With the lock. */
+bool conflict_hand_on_locked(struct writeback *w, struct op *o);
+
+/* ---- damage.c: as send.c */
+
+/* Whether a put may be sent: false where its bytes are not known to be those that were journaled, and then it has failed or ended. */
+bool damage_none(struct writeback *w, struct op *o);
 
 /* ---- change.c, look.c, list.c: the calls of the store */
 

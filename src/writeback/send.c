@@ -232,6 +232,8 @@ void send_op(struct writeback *w, struct op *o)
     const struct store_cond cond = {.kind = o->cond, .etag = o->cond_etag};
     struct store_version version;
     struct err err = ERR_INIT;
+    if (o->kind == OP_PUT && !damage_none(w, o))
+        return;
     enum err_code code = o->kind == OP_PUT ? send_put(w, o, o->node->key, &cond, &version, &err)
                                            : send_copy(w, o, o->node->key, &cond, &version, &err);
     bool gone = o->kind == OP_COPY && code == ERR_NOT_FOUND;

@@ -233,7 +233,7 @@ static void check_bodies(struct writeback *w)
     for (o = TAILQ_FIRST(&w->all); o; o = next) {
         struct err err = ERR_INIT;
         next = TAILQ_NEXT(o, all_link);
-        if (!o->body || body_check(o->body, &err) == ERR_OK)
+        if (!o->body || body_check(o->body, &err) != ERR_PROTO)
             continue;
         LOG_ERROR("writeback", "what was written to \"%s\" cannot be sent: %s", o->node->key, err.msg);
         body_set_aside(o->body);

@@ -91,6 +91,19 @@ def test_a_journal_that_a_mount_has_is_not_touched_and_told_to_go_on(left, origi
     assert left.witness.get("large") == LARGE and journal.entries() == []
 
 
+def test_bytes_that_the_disk_has_changed_are_kept_and_hold_nothing_else_up(left):
+    body, = left.state.glob("*/unsent/bodies/*")
+    data = bytearray(body.read_bytes())
+    data[200_000] ^= 1
+    body.write_bytes(data)
+    left.start()
+    left.umount()
+    assert left.witness.keys() == ["dir/", "dir/small", "new"]
+    entry = Journal(left).one("unreadable")
+    assert entry["size"] == 300_000 and Journal(left).entries() == [entry]
+    assert '"large" cannot be sent: the bytes in' in left.log()
+
+
 def test_a_journal_of_a_newer_version_is_told_and_left_alone(left):
     segments = list(left.state.glob("*/unsent/*.wal"))
     for segment in segments:

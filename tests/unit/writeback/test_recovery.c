@@ -204,23 +204,6 @@ static void a_torn_end_costs_what_was_torn_only(void **state)
     fixture_remove(&f);
 }
 
-static void a_body_that_is_gone_is_said_and_keeps_nothing_else_back(void **state)
-{
-    struct fixture f = {.linger_ms = 60000};
-    CLEANUP(free) char *big = large(200000, 'b');
-    char command[160];
-    fixture_make(&f);
-    put_ok(f.s, "large", big, "");
-    put_ok(f.s, "small", "x", "");
-    fixture_close(&f);
-    (void)snprintf(command, sizeof(command), "rm %s/" WRITEBACK_BODIES "/*", f.dir);
-    assert_int_equal(system(command), 0);
-    fixture_open(&f);
-    drain_ok(&f);
-    assert_listing(f.inner, "", false, "small");
-    fixture_remove(&f);
-}
-
 static void what_is_sent_leaves_no_file(void **state)
 {
     struct fixture f = {0};
@@ -403,7 +386,6 @@ int main(void)
         cmocka_unit_test(a_second_opening_is_refused),
         cmocka_unit_test(a_journal_of_something_else_is_refused_and_left_as_it_is),
         cmocka_unit_test(a_torn_end_costs_what_was_torn_only),
-        cmocka_unit_test(a_body_that_is_gone_is_said_and_keeps_nothing_else_back),
         cmocka_unit_test(what_is_sent_leaves_no_file),
         cmocka_unit_test(what_others_have_changed_is_kept_beside_theirs),
         cmocka_unit_test(only_the_last_of_several_contents_is_kept_beside),
