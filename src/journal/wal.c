@@ -245,6 +245,7 @@ void wal_stats(struct wal *w, struct wal_stats *out)
         .bytes = w->free_bytes,
         .appends = w->appends,
         .syncs = w->syncs,
+        .failed = w->failure.code != ERR_OK,
         .damaged = w->damaged,
     };
     const struct wal_segment *s;

@@ -19,6 +19,7 @@
 #include "awsfs/err.h"
 #include "util/cleanup.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,7 @@ struct wal_stats {
     uint64_t oldest;  /* of the first record of the oldest segment */
     uint64_t bytes;   /* of all segments, free ones counted */
     uint64_t appends, syncs; /* since the opening; syncs of the disk, which several callers may have shared */
+    bool failed;      /* a sync: nothing more is taken until the log is opened anew */
     uint64_t damaged; /* places that the opening moved aside although they had been durable: records may be missing */
 };
 void wal_stats(struct wal *w, struct wal_stats *out);

@@ -142,6 +142,14 @@ static bool is_left(const struct writeback *w, uint64_t until)
     return first && first->number <= until;
 }
 
+/* Nothing is begun any more: only a journal that is opened anew goes on from here. */
+static bool is_at_its_end(const struct writeback *w)
+{
+    struct wal_stats log;
+    wal_stats(w->wal, &log);
+    return log.failed && w->in_flight == 0;
+}
+
 static enum err_code give_up(const struct writeback *w, const struct left *left, struct err *e)
 {
     const char *why = left->first->error ? left->first->error : w->trouble.msg;
@@ -198,7 +206,7 @@ enum err_code writeback_drain(struct writeback *w, bool for_ever, struct cancel 
         struct left left = count_left(w, until);
         if (cancel && cancel_fired(cancel))
             code = err_set(e, ERR_CANCELED, "%llu operations are unsent and stay in the journal", (unsigned long long)left.n);
-        else if (!for_ever && (left.refused || now - last > w->patience_ms))
+        else if (is_at_its_end(w) || (!for_ever && (left.refused || now - last > w->patience_ms)))
             code = give_up(w, &left, e);
         if (code)
             break;

@@ -41,7 +41,8 @@ bool writeback_has_journal(const char *dir);
 
 /* Waits until everything that was there when it began is in the inner store; progress(arg, operations, bytes left) about once a second, on
  * the caller's thread. Gives up when nothing succeeded for patience_ms, or once everything left has been refused: ERR_IO with the number and
- * the first error; ERR_CANCELED. With `for_ever` it does not give up but for `cancel` (may be NULL). Any thread. */
+ * the first error; ERR_CANCELED. With `for_ever` it does not give up but for `cancel` (may be NULL), and where the journal failed
+ * so that it takes nothing until it is opened anew. Any thread. */
 enum err_code writeback_drain(struct writeback *w, bool for_ever, struct cancel *cancel,
                               void (*progress)(void *arg, uint64_t operations, uint64_t bytes), void *arg, struct err *e) MUST_CHECK;
 
