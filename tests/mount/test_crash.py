@@ -93,18 +93,24 @@ class Torture:
 
     def recover(self, workers):
         self.disk.start()
-        # The daemon's socket comes a moment after the mount.
-        wait_until(lambda: subprocess.run([program(), "flush", self.disk.path], env=environment("flush"), timeout=60,
-                                          check=False).returncode == 0, seconds=60, what="a flush")
+        self.flush()
         self.origin.clear_faults()
         for name, worker in workers.items():
             in_store, (in_mount, folders) = seen_in_store(self.disk.witness, name), seen_in_mount(self.disk, name)
-            assert in_mount == in_store
             worker.check(in_store, folders)
+            assert in_mount == in_store
             self.files[name], self.folders[name] = worker.files, folders
+        self.nothing_is_left()
+        assert mounted(self.disk.path)
+
+    def flush(self):
+        # The daemon's socket comes a moment after the mount.
+        wait_until(lambda: subprocess.run([program(), "flush", self.disk.path], env=environment("flush"), timeout=300,
+                                          check=False).returncode == 0, seconds=120, what="a flush")
+
+    def nothing_is_left(self):
         wait_until(lambda: no_upload_left(self.disk), what="uploads that were cut off to be aborted")
         assert "conflict" not in " ".join(self.disk.witness.keys())
-        assert mounted(self.disk.path)
 
 
 @pytest.mark.parametrize("mode, kills", [("through", 10), ("back", 10), pytest.param("through", 1000, marks=pytest.mark.long),

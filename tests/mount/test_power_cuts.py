@@ -22,6 +22,7 @@ FAR = 1 << 40   # changes: until patience is at its end
 
 @pytest.fixture
 def power(request, tmp_path):
+    """To be asked for before `mount`, so that it is there until the mount that has its state on it has ended."""
     who = name_of(request.node) + "-power"
     disk = Disk(tmp_path / "power", who)
     try:
@@ -86,7 +87,7 @@ class Cuts(Torture):
 @pytest.mark.parametrize("mode, cuts", [("through", 10), ("back", 10), pytest.param("through", 300, marks=pytest.mark.long),
                                         pytest.param("back", 300, marks=pytest.mark.long)])
 @pytest.mark.timeout(5400)
-def test_whenever_the_power_goes_nothing_that_was_synced_is_lost(origin, bucket, mount, rng, power, mode, cuts):
+def test_whenever_the_power_goes_nothing_that_was_synced_is_lost(origin, bucket, power, mount, rng, mode, cuts):
     power.cut("none")
     disk = mount(bucket(origin), write=mode, ttl=1, timeout=20, state=power / "state")
     disk.state = power / "state"
@@ -104,14 +105,21 @@ def test_whenever_the_power_goes_nothing_that_was_synced_is_lost(origin, bucket,
                       disk.log()) == []
 
 
-def test_that_nothing_was_synced_is_found_out(origin, bucket, mount, rng, power):
+class Lies(Cuts):
+    """On a disk that does nothing for fsync, which loses what is known of uploads, too. Only lost states count."""
+
+    def nothing_is_left(self):
+        pass
+
+
+def test_that_nothing_was_synced_is_found_out(origin, bucket, power, mount, rng):
     """The same workers, cuts and checks on a disk that does nothing for fsync: so they would fail for a daemon that forgets one."""
     power.cut("none")
     disk = mount(bucket(origin), write="back", ttl=1, timeout=20, state=power / "state")
     disk.state = power / "state"
-    torture = Cuts(disk, origin, random.Random(rng.random()), power, "back")
+    torture = Lies(disk, origin, random.Random(rng.random()), power, "back")
     power.lie()
-    with pytest.raises(AssertionError, match="of [0-9]+ states that there may be|are missing|a flush did not come true"):
+    with pytest.raises(AssertionError, match="of [0-9]+ states that there may be|are missing; after"):
         for _ in range(20):
             torture.round()
 
@@ -162,7 +170,7 @@ def change_some(disk, contents, rng):
 
 @pytest.mark.parametrize("cuts", [8, pytest.param(200, marks=pytest.mark.long)])
 @pytest.mark.timeout(5400)
-def test_after_a_loss_of_power_the_cache_serves_no_wrong_byte(origin, bucket, mount, rng, power, cuts):
+def test_after_a_loss_of_power_the_cache_serves_no_wrong_byte(origin, bucket, power, mount, rng, cuts):
     witness, contents = bucket(origin), {}
     for k in range(3 * len(SIZES)):
         contents["f%d" % k] = rng.randbytes(SIZES[k % len(SIZES)])
@@ -200,7 +208,7 @@ REFUSED = {"status": 403, "code": "AccessDenied"}
 
 
 @pytest.mark.parametrize("how", ["all", "some", "none"])
-def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, bucket, mount, power, tmp_path, how):
+def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, bucket, power, mount, tmp_path, how):
     """The first mount of its state directory, whose power goes: all that leads to the journal has to be durable too."""
     witness = bucket(origin)
     disk = mount(witness, write="back", timeout=3, state=power / "deep/er/state")
@@ -226,7 +234,7 @@ def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, buc
 
 
 @pytest.mark.parametrize("how", ["all", "some"])
-def test_what_could_not_be_uploaded_is_there_with_its_bytes(origin, bucket, mount, power, how):
+def test_what_could_not_be_uploaded_is_there_with_its_bytes(origin, bucket, power, mount, how):
     """write=through: the error of close says that the bytes are kept, so they are."""
     witness = bucket(origin)
     disk = mount(witness, timeout=3, state=power / "deep/state")
@@ -247,7 +255,7 @@ def test_what_could_not_be_uploaded_is_there_with_its_bytes(origin, bucket, moun
     assert {key: witness.get(key) for key in witness.keys()} == contents
 
 
-def test_what_was_discarded_does_not_come_back_to_be_sent(origin, bucket, mount, power):
+def test_what_was_discarded_does_not_come_back_to_be_sent(origin, bucket, power, mount):
     disk = mount(bucket(origin), write="back", timeout=3, state=power / "state")
     disk.state = power / "state"
     origin.fault(REFUSED, kind="PutObject")
