@@ -1,6 +1,5 @@
 """write=back: what was written is in the local journal when close returns, and in the store soon after, whatever happens."""
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -20,12 +19,8 @@ def back(mount):
     return make
 
 
-def status(disk):
-    return json.loads(run(program(), "status", disk.path, "--json"))
-
-
 def unsent(disk):
-    return status(disk)["write_back"]["operations"]
+    return disk.status()["write_back"]["operations"]
 
 
 def flush(disk):
@@ -68,11 +63,11 @@ def test_200_new_files_cost_nothing_until_they_are_sent_and_are_durable(origin, 
     flush(disk)
     origin.reset_counts()
     origin.fault("hang", kind="PutObject")
-    before = status(disk)["write_back"]
+    before = disk.status()["write_back"]
     for k in range(200):
         (disk / "d" / ("f%03d" % k)).write_bytes(b"x" * 4096)
     counts = origin.requests()
-    after = status(disk)["write_back"]
+    after = disk.status()["write_back"]
     assert not set(counts) - {"PutObject"}, counts  # what is begun meanwhile hangs
     assert 200 <= after["journal_records"] - before["journal_records"] <= 202
     assert 200 <= after["journal_syncs"] - before["journal_syncs"] <= 320
@@ -207,11 +202,11 @@ def test_refusals_pause_the_sending_are_said_once_and_end_by_themselves(origin, 
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="PutObject")
     for k in range(50):
         (disk / ("f%d" % k)).write_bytes(b"x")
-    wait_until(lambda: status(disk)["write_back"]["paused"])
+    wait_until(lambda: disk.status()["write_back"]["paused"])
     assert origin.requests()["PutObject"] < 50 + 10
     result = subprocess.run([program(), "flush", disk.path], capture_output=True, text=True, check=False)
     assert result.returncode != 0 and "AccessDenied" in result.stderr
-    told = status(disk)
+    told = disk.status()
     assert len(told["dirty"]) == 50 and any("AccessDenied" in f["error"] for f in told["dirty"])
     assert disk.log().count("sending is paused") == 1
     origin.heal()
@@ -274,7 +269,7 @@ def test_what_others_changed_meanwhile_stays_and_ours_is_beside_it(server, bucke
     assert witness.get("doc") == b"theirs"
     copies = conflict_copies(witness, "doc")
     assert len(copies) == 1 and witness.get(copies[0]) == b"base mine"
-    assert [c["kept"] for c in status(disk)["conflicts"]] == copies
+    assert [c["kept"] for c in disk.status()["conflicts"]] == copies
     wait_until(lambda: (disk / "doc").read_bytes() == b"theirs")
 
 

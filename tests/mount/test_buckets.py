@@ -444,7 +444,7 @@ def test_status_counts_the_requests_of_all_buckets(on_origin, bucket, mount):
     for name in names:
         assert (disk / name / "f").read_bytes() == name.encode()
         assert not os.path.exists(disk / account.name("none"))
-    status = json.loads(run(mounts.program(), "status", disk.path, "--json", env=mounts.environment("status")))
+    status = disk.status()
     assert status["source"] == "s3://"
     assert status["requests"]["GetObject"] == 2
     sent = account.server.requests()

@@ -1,6 +1,5 @@
 """When the server fails: an error is never an absence, nothing hangs for ever, and what is known stays available."""
 import errno
-import json
 import os
 import signal
 import threading
@@ -8,8 +7,7 @@ import time
 
 import pytest
 
-from support import mounts
-from support.work import Script, errno_of, pattern, run, stuck_in_kernel, wait_until
+from support.work import Script, errno_of, pattern, stuck_in_kernel, wait_until
 
 # Short deadlines for everything that must fail.
 QUICK = {"timeout": 4}
@@ -328,7 +326,7 @@ def test_a_failed_upload_keeps_its_staged_file_logs_its_path_and_is_not_replayed
     wait_until(lambda: "its bytes are in" in disk.log(), what="the path in the log")
     staged = [p for p in disk.state_files() if p.read_bytes() == b"precious bytes"]
     assert staged and staged[0].name in disk.log()
-    status = json.loads(run(mounts.program(), "status", disk.path, "--json"))
+    status = disk.status()
     assert [(f["path"], f["file"], f["bytes"]) for f in status["failed"]] == [("/f", str(staged[0]), 14)]
     assert status["failed"][0]["error"]
     origin.clear_faults()

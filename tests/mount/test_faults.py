@@ -1,14 +1,12 @@
 """A program that works while the server fails: what it was told and what the bucket has agree on every file."""
 import errno
-import json
 import os
 import random
 import re
 
 import pytest
 
-from support.mounts import program
-from support.work import errno_of, run, wait_until
+from support.work import errno_of, wait_until
 
 KINDS = ["PutObject", "CopyObject", "DeleteObject", "UploadPart", "CompleteMultipartUpload", "CreateMultipartUpload", "HeadObject"]
 FAULTS = [({"status": 503, "code": "SlowDown"}, 0.10), ("reset", 0.03), ("execute_then_reset", 0.03)]
@@ -148,24 +146,20 @@ def test_a_file_over_5_tib_and_a_key_too_long_are_refused_at_once(origin, bucket
 # ---- What status tells
 
 
-def status(disk):
-    return json.loads(run(program(), "status", disk.path, "--json"))
-
-
 def test_status_lists_what_is_not_in_s3_with_age_attempts_and_error(origin, bucket, mount):
     disk = mount(bucket(origin), timeout=3)
     fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o644)
     os.write(fd, b"bytes")
-    told = wait_until(lambda: [f for f in status(disk)["dirty"] if f.get("age_ms")])
+    told = wait_until(lambda: [f for f in disk.status()["dirty"] if f.get("age_ms")])
     assert [(f["path"], f["bytes"], f["attempts"], f["error"]) for f in told] == [("/f", 5, 0, "")]
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="PutObject")
     assert errno_of(os.fsync, fd) == errno.EACCES and errno_of(os.fsync, fd) == errno.EACCES
-    told = status(disk)["failed"]
+    told = disk.status()["failed"]
     assert [(f["path"], f["attempts"]) for f in told] == [("/f", 2)] and "AccessDenied" in told[0]["error"]
     origin.clear_faults()
     os.fsync(fd)
     os.close(fd)
-    assert status(disk)["failed"] == [] and status(disk)["dirty"] == []
+    assert disk.status()["failed"] == [] and disk.status()["dirty"] == []
 
 
 def test_status_lists_conflicts_and_where_the_bytes_are(origin, bucket, mount):
@@ -175,6 +169,6 @@ def test_status_lists_conflicts_and_where_the_bytes_are(origin, bucket, mount):
     os.write(fd, b"mine")
     witness.put("f", b"theirs")
     assert errno_of(os.close, fd) == errno.ESTALE
-    told = status(disk)["conflicts"]
+    told = disk.status()["conflicts"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told[0]["time"])
     assert [c["path"] for c in told] == ["/f"] and witness.get(told[0]["kept"]) == b"mine"

@@ -186,8 +186,7 @@ def test_a_mount_that_is_alive_lists_what_failed_and_retries_it(origin, bucket, 
         journal("retry", disk.source)
         assert journal.entries() == []
     assert disk.witness.get("f") == b"mine" and (disk / "writing").read_bytes() == b"not yet"
-    assert json.loads(subprocess.run([mounts.program(), "status", disk.path, "--json"], capture_output=True, text=True, check=True,
-                                     env=mounts.environment("status")).stdout)["failed"] == []
+    assert disk.status()["failed"] == []
 
 
 def test_what_a_daemon_was_killed_over_is_exported_and_its_uploads_are_aborted_by_discard(origin, bucket, mount, tmp_path):

@@ -1,12 +1,10 @@
 """Read-ahead across the files of a directory, counted by the server."""
 import concurrent.futures
-import json
 import os
 
 import pytest
 
-from support import mounts
-from support.work import pattern, run, wait_until
+from support.work import pattern, wait_until
 
 DIRS = 20
 
@@ -37,7 +35,7 @@ def check(disk, i):
 
 
 def ahead(disk):
-    status = json.loads(run(mounts.program(), "status", disk.path, "--json", env=mounts.environment("status")))
+    status = disk.status()
     return {k: v for k, v in status["files"].items() if k.startswith("files_ahead")}
 
 

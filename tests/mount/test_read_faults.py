@@ -4,15 +4,14 @@ the right bytes, or an error by the deadline that says what it was; afterwards e
 The faults strike all at the same time, a file each: together they take as long as the slowest of them."""
 import concurrent.futures
 import errno
-import json
 import os
 import random
 import time
 
 import pytest
 
-from support import families, mounts
-from support.work import run, wait_until
+from support import families
+from support.work import wait_until
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZE = 5 * MIB
@@ -74,7 +73,7 @@ def read(path, want, way, seed):
 
 
 def memory_in_use(disk):
-    files = json.loads(run(mounts.program(), "status", disk.path, "--json", env=mounts.environment("status")))["files"]
+    files = disk.status()["files"]
     return files["parked_reads"], files["memory_used"]
 
 

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from support.buckets import Parameters
 from support.work import errno_of, wait_until
 
 

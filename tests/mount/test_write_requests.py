@@ -1,12 +1,10 @@
 """What writing costs: requests to the store, and requests of the kernel. Counted."""
-import json
 import os
 import threading
 
 import pytest
 
-from support.mounts import program
-from support.work import run, shell
+from support.work import shell
 
 BLOCK = 4096
 
@@ -85,7 +83,7 @@ def test_rm_r_of_a_bucket_without_posix_metadata_sends_a_list_a_directory(origin
 
 
 def kernel_requests(disk):
-    return json.loads(run(program(), "status", disk.path, "--json"))["kernel"]["requests"]
+    return disk.status()["kernel"]["requests"]
 
 
 def test_a_block_written_is_one_request_of_the_kernel(disk):
