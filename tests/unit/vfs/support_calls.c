@@ -5,6 +5,8 @@ static enum err_code make(struct call *c, struct err *e)
 {
     struct rig *r = c->r;
     switch (c->kind) {
+    case CALL_LOOKUP:
+        return vfs_lookup(r->v, VFS_ROOT, c->a, &r->who, &(struct vfs_entry){0}, e);
     case CALL_FLUSH:
         return vfs_flush(r->v, c->h, &r->who, e);
     case CALL_UNLINK:
