@@ -1,4 +1,5 @@
 """kill -9 at any moment: every path is then as the program's calls that returned have left it, or as the one under way may have."""
+import contextlib
 import ctypes
 import errno
 import json
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+from support.caches import gets
 from support.mounts import environment, mounted, program, threads_of
 from support.torture import Worker
 from support.work import Script, errno_of, run, wait_until
@@ -139,60 +141,69 @@ def abort(disk):
     ctypes.CDLL(None).umount2(os.fsencode(str(disk.path)), 1)
 
 
-def test_a_daemon_killed_with_a_name_to_tell_of_frees_who_waits_in_its_directory(origin, bucket, mount):
-    """The kernel takes the directory's lock to forget a name; a program whose request is not answered has it."""
-    witness = bucket(origin)
-    for name in ("d/moved", "d/changed"):
-        witness.put(name, b"base")
-    disk = mount(witness, ttl=60)
-    changed = os.open(disk / "d/changed", os.O_RDWR | os.O_APPEND)
-    os.write(changed, b" mine")
-    wait_until(lambda: origin.requests().get("GetObject", 0) >= 1, what="the rest of a small object to be fetched")
-    witness.put("d/changed", b"theirs")
-    origin.fault("hang", kind="CopyObject")
+@contextlib.contextmanager
+def freed(disk, *scripts):
+    """Who still waits for the daemon at the end of the block does not wait for ever."""
+    try:
+        yield
+    finally:
+        for script in scripts:
+            if script.process.poll() is None:
+                abort(disk)
+            script.close()
+
+
+@pytest.fixture
+def telling(origin, bucket, mount):
+    """telling(ttl): a mount, and a descriptor of its d/changed, which others have changed, too: at its fsync the kernel is told of the
+    name. Copies never end, so a move of d/moved keeps the directory's lock."""
+    def make(ttl):
+        witness = bucket(origin)
+        for name in ("d/moved", "d/changed", "d/other"):
+            witness.put(name, b"base")
+        disk = mount(witness, ttl=ttl)
+        changed = os.open(disk / "d/changed", os.O_RDWR | os.O_APPEND)
+        os.write(changed, b" mine")
+        wait_until(lambda: gets(origin) >= 1, what="the rest of a small object to be fetched")
+        witness.put("d/changed", b"theirs")
+        origin.fault("hang", kind="CopyObject")
+        return disk, changed
+    return make
+
+
+def moving(origin, disk):
+    """A program that waits in the move of d/moved."""
     script = Script("print('go'); os.rename(sys.argv[1] + '/moved', sys.argv[1] + '/to')", disk / "d")
     script.line()
     wait_until(lambda: origin.requests().get("CopyObject", 0) >= 1)
-    assert errno_of(os.fsync, changed) == errno.ESTALE
-    time.sleep(0.3)
-    try:
+    return script
+
+
+def test_a_daemon_killed_with_a_name_to_tell_of_frees_who_waits_in_its_directory(origin, telling):
+    """The kernel takes the directory's lock to forget a name; a program whose request is not answered has it."""
+    disk, changed = telling(ttl=60)
+    mover = moving(origin, disk)
+    with freed(disk, mover):
+        assert errno_of(os.fsync, changed) == errno.ESTALE
+        time.sleep(0.3)
         disk.kill9()
-        script.process.wait(10)
-    finally:
-        if script.process.poll() is None:
-            abort(disk)
-        script.close()
+        mover.process.wait(10)
     errno_of(os.close, changed)
 
 
-def test_a_daemon_killed_while_it_tells_of_a_name_frees_who_waits_in_its_directory(origin, bucket, mount):
+def test_a_daemon_killed_while_it_tells_of_a_name_frees_who_waits_in_its_directory(origin, telling):
     """Where requests come and go all the time, names are told although one waits. The daemon's thread then waits for the kernel's lock
     of the directory, and no signal ends that."""
-    witness = bucket(origin)
-    for name in ("d/moved", "d/changed", "d/other"):
-        witness.put(name, b"base")
-    disk = mount(witness, ttl=0)
-    changed = os.open(disk / "d/changed", os.O_RDWR | os.O_APPEND)
-    os.write(changed, b" mine")
-    wait_until(lambda: origin.requests().get("GetObject", 0) >= 1, what="the rest of a small object to be fetched")
-    witness.put("d/changed", b"theirs")
-    origin.fault("hang", kind="CopyObject")
+    disk, changed = telling(ttl=0)
     looker = Script("os.stat(sys.argv[1])\nprint('go')\nwhile True:\n    os.stat(sys.argv[1])", disk / "d/other")
     looker.line()  # what is looked up for the first time waits for the directory's lock, what is only asked for again does not
-    mover = Script("print('go'); os.rename(sys.argv[1] + '/moved', sys.argv[1] + '/to')", disk / "d")
-    mover.line()
-    wait_until(lambda: origin.requests().get("CopyObject", 0) >= 1)
-    assert errno_of(os.fsync, changed) == errno.ESTALE
-    try:
+    mover = moving(origin, disk)
+    with freed(disk, mover, looker):
+        assert errno_of(os.fsync, changed) == errno.ESTALE
         wait_until(lambda: stuck_in_the_kernel(disk.pid), what="a thread that tells the kernel of the name")
         disk.kill9()
         mover.process.wait(10)
         looker.process.wait(10)
-    finally:
-        for script in (mover, looker):
-            if script.process.poll() is None:
-                abort(disk)
-            script.close()
     errno_of(os.close, changed)
 
 
