@@ -50,87 +50,92 @@ static void is_whole_and_right(void)
     assert_int_equal(sql("SELECT count(*) FROM content"), 1);
 }
 
+/* A version of which parts come, and the entry that is told of them. */
+struct part {
+    struct cache *c;
+    struct cache_version v;
+    struct cache_entry *n;
+};
+
+static struct part begin(const char *etag)
+{
+    struct part p = {.c = open_cache(SIZE), .v = version_of("a", etag, BYTES)};
+    p.n = cache_entry_get(p.c, &p.v);
+    return p;
+}
+
+static void end(struct part *p)
+{
+    cache_entry_unref(p->n);
+    close_cache(p->c);
+}
+
+/* These chunks, to the end of what the cache does with them. */
+static void come(struct part *p, unsigned from, unsigned to)
+{
+    fill_chunks(p->c, &p->v, 1, from, to);
+    settle(p->c);
+}
+
 static void it_is_begun_when_half_is_here_and_goes_on_from_there(void **state)
 {
-    struct cache *c = open_cache(SIZE);
-    struct cache_version v = version_of("a", "e1", BYTES);
-    struct cache_entry *n = cache_entry_get(c, &v);
-    fill_chunks(c, &v, 1, 0, 150);
-    settle(c);
-    assert_int_equal(summed(n), 0);
-    fill_chunks(c, &v, 1, 150, 170);
-    settle(c);
-    assert_summed(n, 170);
-    fill_chunks(c, &v, 1, 170, 315);
-    settle(c);
-    assert_summed(n, 315);
-    fill_chunks(c, &v, 1, 315, CHUNKS);
-    settle(c);
+    struct part p = begin("e1");
+    come(&p, 0, 150);
+    assert_int_equal(summed(p.n), 0);
+    come(&p, 150, 170);
+    assert_summed(p.n, 170);
+    come(&p, 170, 315);
+    assert_summed(p.n, 315);
+    come(&p, 315, CHUNKS);
     is_whole_and_right();
-    assert_int_equal(stats_of(c).verified_bytes, 0); /* what was written by this process is not hashed twice */
-    cache_entry_unref(n);
-    close_cache(c);
+    assert_int_equal(stats_of(p.c).verified_bytes, 0); /* what was written by this process is not hashed twice */
+    end(&p);
 }
 
 static void what_comes_in_another_order_is_summed_in_order(void **state)
 {
     char etag[2 * DIGEST_MAX + 1], text[200];
     sum_of(DIGEST_MD5, etag);
-    struct cache *c = open_cache(SIZE);
-    struct cache_version v = version_of("a", etag, BYTES);
-    struct cache_entry *n = cache_entry_get(c, &v);
-    fill_chunks(c, &v, 1, 140, CHUNKS);
-    settle(c);
-    assert_int_equal(summed(n), 0);
-    fill_chunks(c, &v, 1, 0, 130);
-    settle(c);
-    assert_summed(n, 130);
-    fill_chunks(c, &v, 1, 130, 140);
-    settle(c);
+    struct part p = begin(etag);
+    come(&p, 140, CHUNKS);
+    assert_int_equal(summed(p.n), 0);
+    come(&p, 0, 130);
+    assert_summed(p.n, 130);
+    come(&p, 130, 140);
     is_whole_and_right();
     snprintf(text, sizeof(text), "SELECT count(*) FROM content WHERE lower(hex(md5)) = '%s'", etag);
     assert_int_equal(sql(text), 1);
-    cache_entry_unref(n);
-    close_cache(c);
+    end(&p);
 }
 
 static void what_turns_bad_behind_it_is_summed_anew(void **state)
 {
     char path[512], buf[1000];
-    struct cache *c = open_cache(SIZE);
-    struct cache_version v = version_of("a", "e1", BYTES);
-    struct cache_entry *n = cache_entry_get(c, &v);
-    fill_chunks(c, &v, 1, 0, 200);
-    settle(c);
-    assert_summed(n, 200);
+    struct part p = begin("e1");
+    come(&p, 0, 200);
+    assert_summed(p.n, 200);
     find_file("part", path);
     spoil(path, 20 * CACHE_CHUNK + 5);
-    assert_false(cache_read(n, 20 * CACHE_CHUNK, buf, sizeof(buf)));
-    assert_int_equal(summed(n), 0);
-    fill_chunks(c, &v, 1, 0, CHUNKS);
-    settle(c);
-    assert_true(holds(c, &v, 1));
+    assert_false(cache_read(p.n, 20 * CACHE_CHUNK, buf, sizeof(buf)));
+    assert_int_equal(summed(p.n), 0);
+    come(&p, 0, CHUNKS);
+    assert_true(holds(p.c, &p.v, 1));
     is_whole_and_right();
-    assert_int_equal(stats_of(c).bad, 1);
-    cache_entry_unref(n);
-    close_cache(c);
+    assert_int_equal(stats_of(p.c).bad, 1);
+    end(&p);
 }
 
 static void what_was_begun_ends_with_the_content(void **state)
 {
-    struct cache *c = open_cache(SIZE);
-    struct cache_version v = version_of("a", "e1", BYTES);
-    struct cache_entry *n = cache_entry_get(c, &v);
-    fill_chunks(c, &v, 1, 0, 200);
-    settle(c);
-    assert_summed(n, 200);
-    lock_take(&n->lock);
-    entry_forget_locked(n);
-    n->looked = false;
-    lock_drop(&n->lock);
-    assert_int_equal(summed(n), 0);
-    cache_entry_unref(n);
-    close_cache(c);
+    struct part p = begin("e1");
+    come(&p, 0, 200);
+    assert_summed(p.n, 200);
+    lock_take(&p.n->lock);
+    entry_forget_locked(p.n);
+    p.n->looked = false;
+    lock_drop(&p.n->lock);
+    assert_int_equal(summed(p.n), 0);
+    end(&p);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
