@@ -183,7 +183,7 @@ def test_what_was_unsent_when_the_daemon_was_killed_is_sent_by_the_next(origin, 
 
 def test_a_mount_that_cannot_send_what_write_back_has_left_says_what_to_do(origin, bucket, back):
     witness = bucket(origin)
-    disk = back(witness, timeout=1)
+    disk = back(witness, timeout=4)
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="PutObject")
     (disk / "f").write_bytes(b"text")
     disk.kill9()
@@ -226,7 +226,7 @@ def test_sigterm_sends_what_is_due(server, bucket, back):
 
 def test_sigterm_without_a_server_says_what_stays_in_the_journal(origin, bucket, back):
     witness = bucket(origin)
-    disk = back(witness, timeout=1)
+    disk = back(witness, timeout=4)
     origin.fault({"status": 503, "code": "SlowDown"}, kind="PutObject")
     (disk / "f").write_bytes(b"text")
     assert disk.terminate() != 0
@@ -238,11 +238,11 @@ def test_sigterm_without_a_server_says_what_stays_in_the_journal(origin, bucket,
 
 
 def test_after_an_unmount_a_signal_ends_the_wait_for_the_server(origin, bucket, back):
-    disk = back(bucket(origin), timeout=1)
+    disk = back(bucket(origin), timeout=3)
     origin.fault({"status": 503, "code": "SlowDown"}, kind="PutObject")
     (disk / "f").write_bytes(b"text")
     subprocess.run(["fusermount3", "-u", disk.path], check=True)
-    time.sleep(3)
+    time.sleep(5)
     assert disk.process.poll() is None
     disk.process.send_signal(signal.SIGTERM)
     assert disk.wait() != 0

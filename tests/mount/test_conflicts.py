@@ -137,7 +137,7 @@ def test_a_412_after_our_own_unanswered_attempt_is_no_conflict(origin, bucket, m
 @pytest.mark.parametrize("size, kind", [(1000, "PutObject"), (20 << 20, "CompleteMultipartUpload")])
 def test_an_fsync_after_one_that_was_done_and_never_answered_is_no_conflict(origin, bucket, mount, size, kind):
     witness = bucket(origin)
-    disk = mount(witness, timeout=1)
+    disk = mount(witness, timeout=5)
     data = pattern(size)
     fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o640)
     try:
@@ -161,7 +161,7 @@ def test_an_fsync_after_one_that_was_done_and_never_answered_is_no_conflict(orig
 
 def test_an_answer_that_was_lost_does_not_hide_what_others_put_since(origin, bucket, mount):
     witness = bucket(origin)
-    disk = mount(witness, timeout=1)
+    disk = mount(witness, timeout=5)
     fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o640)
     os.write(fd, b"mine")
     origin.fault("execute_then_reset", kind="PutObject", key=witness.name + "/f")

@@ -15,7 +15,7 @@ def counted(origin, bucket, mount):
         witness = bucket(origin)
         for key, body in dict(objects).items():
             witness.put(key, body)
-        disk = mount(witness, **options)
+        disk = mount(witness, **{"ttl": 60, **options})
         os.listdir(disk.path)
         origin.reset_counts()
         return disk

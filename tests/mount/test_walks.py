@@ -12,12 +12,13 @@ LATENCY_MS = 10
 
 @pytest.fixture
 def tree(origin, bucket, mount):
-    """make(name, each): a mount of a bucket with files of 4 KiB of these names, its connections warm, 10 ms a request."""
+    """make(name, each): a mount of a bucket with files of 4 KiB of these names, its connections warm, 10 ms a request. What is listed
+    stays so for as long as a test takes."""
     def make(name, each, **options):
         witness = bucket(origin)
         origin.family(witness.name, Family(name, each, 4096))
         witness.put_many({"warm/w%02d" % i: b"x" for i in range(16)})
-        disk = mount(witness, **options)
+        disk = mount(witness, **{"ttl": 600, **options})
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda i: (disk / "warm" / ("w%02d" % i)).read_bytes(), range(16)))
         origin.network(latency_ms=LATENCY_MS)
