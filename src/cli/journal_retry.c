@@ -6,10 +6,10 @@
 #include "cli/stack.h"
 #include "journal/conflict.h"
 #include "journal/uploads.h"
+#include "store/fetch.h"
 #include "store/meta.h"
 #include "util/clock.h"
 #include "util/digest.h"
-#include "util/lock.h"
 #include "util/log.h"
 #include "util/private_dir.h"
 #include "util/pool.h"
@@ -97,11 +97,6 @@ struct journal_store *journal_store_open(const struct journal_mount *m, const ch
 struct fetch {
     int fd;
     uint64_t at;
-    struct lock lock;
-    struct cond changed;
-    bool ended;
-    enum err_code code;
-    struct err err;
 };
 
 static bool fetched(void *arg, const void *p, size_t len)
@@ -118,36 +113,14 @@ static bool fetched(void *arg, const void *p, size_t len)
     return true;
 }
 
-static void fetch_ended(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
-{
-    struct fetch *f = arg;
-    LOCK_SCOPE(&f->lock);
-    f->code = code;
-    if (code)
-        (void)err_copy(&f->err, e);
-    f->ended = true;
-    cond_broadcast(&f->changed);
-}
-
 /* They go into the file: it stays as described, whatever happens. */
 static enum err_code fetch_range(struct journal_store *s, const struct journal_entry *entry, const struct left_range *range, int fd,
                                  struct err *e)
 {
     struct fetch f = {.fd = fd, .at = range->offset};
     const struct store_get get = {.key = entry->key, .etag = entry->about.etag, .offset = range->offset, .length = range->length,
-                                  .data = fetched, .done = fetch_ended, .arg = &f};
-    lock_init(&f.lock, "fetch", LOCK_LEAF);
-    cond_init(&f.changed);
-    enum err_code code = store_get(s->stack.store, &get, e);
-    if (!code) {
-        lock_take(&f.lock);
-        while (!f.ended)
-            (void)cond_wait(&f.changed, &f.lock, UINT64_MAX);
-        lock_drop(&f.lock);
-        code = f.code ? err_copy(e, &f.err) : ERR_OK;
-    }
-    cond_release(&f.changed);
-    lock_release(&f.lock);
+                                  .data = fetched, .arg = &f};
+    enum err_code code = store_fetch(s->stack.store, &get, NULL, e);
     return code == ERR_NOT_FOUND ? err_set(e, ERR_CONFLICT, "the version it changes is not there any more") : code;
 }
 

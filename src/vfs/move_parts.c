@@ -1,8 +1,6 @@
 /* What renames on a store are made of: a copy, a comparison, metadata in their record. */
+#include "store/fetch.h"
 #include "store/meta.h"
-#include "util/cancel.h"
-#include "util/digest.h"
-#include "util/lock.h"
 #include "util/str.h"
 #include "vfs/move.h"
 
@@ -42,68 +40,11 @@ enum err_code move_copy(struct store *store, const struct store_copy *copy, cons
 
 /* ---- A comparison */
 
-struct hashing {
-    struct lock lock; /* LOCK_LEAF */
-    struct cond changed;
-    struct digest *digest;
-    bool ended;
-    enum err_code code;
-    struct err err;
-};
-
-static bool hash_data(void *arg, const void *p, size_t len)
-{
-    struct hashing *h = arg;
-    return digest_update(h->digest, p, len, NULL) == ERR_OK;
-}
-
-static void hash_done(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
-{
-    struct hashing *h = arg;
-    LOCK_SCOPE(&h->lock);
-    h->code = code;
-    if (code)
-        (void)err_copy(&h->err, e);
-    h->ended = true;
-    cond_broadcast(&h->changed);
-}
-
-static enum err_code hash_object(const struct move *m, const char *key, const struct store_version *v, uint8_t out[DIGEST_MAX],
-                                 struct err *e)
-{
-    CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_SHA256, e);
-    if (!d)
-        return ERR_NOMEM;
-    struct hashing h = {.digest = d};
-    lock_init(&h.lock, "hashing", LOCK_LEAF);
-    cond_init(&h.changed);
-    const struct store_get get = {.key = key, .etag = v->etag, .length = v->size, .whole = true, .call = {.cancel = m->cancel},
-                                  .data = hash_data, .done = hash_done, .arg = &h};
-    enum err_code code = store_get(m->store, &get, e);
-    if (!code) {
-        lock_take(&h.lock);
-        while (!h.ended)
-            (void)cond_wait(&h.changed, &h.lock, UINT64_MAX);
-        lock_drop(&h.lock);
-        code = h.code ? err_copy(e, &h.err) : ERR_OK;
-    }
-    cond_release(&h.changed);
-    lock_release(&h.lock);
-    return code ? code : digest_final(d, out, e);
-}
-
 enum err_code move_same(const struct move *m, const char *a_key, const struct store_version *a, const char *b_key,
                         const struct store_version *b, bool *same, struct err *e)
 {
-    uint8_t a_sum[DIGEST_MAX], b_sum[DIGEST_MAX];
-    *same = a->size == b->size && (a->size == 0 || strcmp(a->etag, b->etag) == 0);
-    if (*same || a->size != b->size)
-        return ERR_OK;
-    enum err_code code = hash_object(m, a_key, a, a_sum, e);
-    if (!code)
-        code = hash_object(m, b_key, b, b_sum, e);
-    *same = !code && memcmp(a_sum, b_sum, digest_size(DIGEST_SHA256)) == 0;
-    return code;
+    *same = a->size == b->size && strcmp(a->etag, b->etag) == 0;
+    return *same ? ERR_OK : store_same_bytes(m->store, a_key, a, b_key, b, m->cancel, same, e);
 }
 
 /* ---- Metadata */

@@ -3,9 +3,9 @@
  * done it already. What is there tells which: our own bytes are no conflict. Else what was written here is put beside.
  */
 #include "journal/conflict.h"
+#include "store/fetch.h"
 #include "util/buf.h"
 #include "util/clock.h"
-#include "util/digest.h"
 #include "util/log.h"
 #include "util/str.h"
 #include "writeback/inside.h"
@@ -17,13 +17,9 @@
 /* ---- Is it ours? */
 
 struct comparison {
-    struct lock lock; /* LOCK_LEAF */
-    struct cond changed;
     const struct body *body;
     int fd;
     uint64_t at;
-    bool ended;
-    enum err_code code;
     char *buf; /* CHUNK bytes */
 };
 
@@ -42,15 +38,6 @@ static bool compare_data(void *arg, const void *p, size_t len)
     return true;
 }
 
-static void compare_done(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
-{
-    struct comparison *c = arg;
-    LOCK_SCOPE(&c->lock);
-    c->code = code;
-    c->ended = true;
-    cond_broadcast(&c->changed);
-}
-
 /* Byte by byte: rare, and the only answer that is always right. */
 static enum err_code compare_bytes(struct writeback *w, const char *key, const char *etag, const struct body *body, bool *same,
                                    struct err *e)
@@ -60,71 +47,13 @@ static enum err_code compare_bytes(struct writeback *w, const char *key, const c
     if (fd == -2 || !buf)
         return buf ? ERR_IO : err_set(e, ERR_NOMEM, "out of memory");
     struct comparison c = {.body = body, .fd = fd, .buf = buf};
-    lock_init(&c.lock, "comparison", LOCK_LEAF);
-    cond_init(&c.changed);
     const struct store_get get = {.key = key, .etag = etag, .length = body->size, .whole = true, .call = {.cancel = w->end},
-                                  .data = compare_data, .done = compare_done, .arg = &c};
-    enum err_code code = store_get(w->inner, &get, e);
-    if (!code) {
-        lock_take(&c.lock);
-        while (!c.ended)
-            (void)cond_wait(&c.changed, &c.lock, UINT64_MAX);
-        lock_drop(&c.lock);
-        *same = c.code == ERR_OK && c.at == body->size;
-        bool decided = *same || c.code == ERR_CANCELED || c.code == ERR_CONFLICT || c.code == ERR_NOT_FOUND;
-        if (!decided || (c.code == ERR_CANCELED && cancel_fired(w->end)))
-            code = err_set(e, c.code, "\"%s\" could not be compared with what is to be stored", key);
-    }
-    cond_release(&c.changed);
-    lock_release(&c.lock);
-    return code;
-}
-
-struct hashing {
-    struct lock lock; /* LOCK_LEAF */
-    struct cond changed;
-    struct digest *digest;
-    bool ended;
-    enum err_code code;
-};
-
-static bool hash_data(void *arg, const void *p, size_t len)
-{
-    struct hashing *h = arg;
-    return digest_update(h->digest, p, len, NULL) == ERR_OK;
-}
-
-static void hash_done(void *arg, enum err_code code, const struct store_object *object, const struct err *e)
-{
-    struct hashing *h = arg;
-    LOCK_SCOPE(&h->lock);
-    h->code = code;
-    h->ended = true;
-    cond_broadcast(&h->changed);
-}
-
-static enum err_code hash_object(struct writeback *w, const char *key, const struct store_version *v, uint8_t out[DIGEST_MAX], struct err *e)
-{
-    CLEANUP(digest_free) struct digest *d = digest_new(DIGEST_SHA256, e);
-    if (!d)
-        return e->code;
-    struct hashing h = {.digest = d};
-    lock_init(&h.lock, "hashing", LOCK_LEAF);
-    cond_init(&h.changed);
-    const struct store_get get = {.key = key, .etag = v->etag, .length = v->size, .whole = true, .call = {.cancel = w->end},
-                                  .data = hash_data, .done = hash_done, .arg = &h};
-    enum err_code code = store_get(w->inner, &get, e);
-    if (!code) {
-        lock_take(&h.lock);
-        while (!h.ended)
-            (void)cond_wait(&h.changed, &h.lock, UINT64_MAX);
-        lock_drop(&h.lock);
-        if (h.code)
-            code = err_set(e, h.code, "\"%s\" could not be compared with what it was copied from", key);
-    }
-    cond_release(&h.changed);
-    lock_release(&h.lock);
-    return code ? code : digest_final(d, out, e);
+                                  .data = compare_data, .arg = &c};
+    struct err why = ERR_INIT;
+    enum err_code code = store_fetch(w->inner, &get, NULL, &why);
+    *same = code == ERR_OK && c.at == body->size;
+    bool decided = code == ERR_OK || code == ERR_CONFLICT || code == ERR_NOT_FOUND || (code == ERR_CANCELED && !cancel_fired(w->end));
+    return decided ? ERR_OK : err_set(e, code, "\"%s\" could not be compared with what is to be stored: %s", key, why.msg);
 }
 
 /* Whether two objects have the same bytes. Their hashes came along with a copy; where they have none the bytes are fetched: rare, and
@@ -133,17 +62,12 @@ static enum err_code same_bytes(struct writeback *w, const char *a_key, const st
                                 const struct store_object *b, bool *same, struct err *e)
 {
     const char *a_told = store_meta_prop(a->meta, "sha512", NULL), *b_told = store_meta_prop(b->meta, "sha512", NULL);
-    uint8_t a_sum[DIGEST_MAX], b_sum[DIGEST_MAX];
-    *same = a->version.size == b->version.size;
-    if (!*same || a->version.size == 0 || (a_told && b_told)) {
-        *same = *same && (a->version.size == 0 || strcmp(a_told, b_told) == 0);
+    *same = a->version.size == b->version.size && (a->version.size == 0 || (a_told && b_told && strcmp(a_told, b_told) == 0));
+    if (*same || (a_told && b_told))
         return ERR_OK;
-    }
-    enum err_code code = hash_object(w, a_key, &a->version, a_sum, e);
-    if (!code)
-        code = hash_object(w, b_key, &b->version, b_sum, e);
-    *same = !code && memcmp(a_sum, b_sum, digest_size(DIGEST_SHA256)) == 0;
-    return code;
+    struct err why = ERR_INIT;
+    enum err_code code = store_same_bytes(w->inner, a_key, &a->version, b_key, &b->version, w->end, same, &why);
+    return code ? err_set(e, code, "\"%s\" could not be compared with what it was copied from: %s", b_key, why.msg) : ERR_OK;
 }
 
 static enum err_code is_ours(struct writeback *w, const struct op *o, const struct store_object *now, bool *ours, struct err *e)
