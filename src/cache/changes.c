@@ -1,5 +1,6 @@
 #include "cache/changes.h"
 
+#include "cache/cache_internal.h"
 #include "util/clock.h"
 #include "util/digest.h"
 #include "util/lock.h"
@@ -48,32 +49,6 @@ static int open_table(int dirfd, unsigned number, int flags)
     return openat(folder, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
 }
 
-static bool write_all(int fd, const void *p, size_t len, uint64_t offset)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = pwrite(fd, (const char *)p + done, len - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
-}
-
-static bool read_all(int fd, void *p, size_t len, uint64_t offset)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = pread(fd, (char *)p + done, len - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        done += (size_t)n;
-    }
-    return true;
-}
-
 static bool has_name(int fd)
 {
     struct stat st;
@@ -114,10 +89,10 @@ static bool take_over(struct changes *t, int fd)
     CLEANUP(free) uint64_t *when = malloc(CHANGES_SLOTS * sizeof(uint64_t));
     if (!when || fstat(fd, &st) != 0)
         return false;
-    bool good = read_all(fd, &old, sizeof(old), 0) && memcmp(old.magic, MAGIC, sizeof(old.magic)) == 0;
+    bool good = read_full(fd, &old, sizeof(old), 0) && memcmp(old.magic, MAGIC, sizeof(old.magic)) == 0;
     if (good && memcmp(old.boot, t->header.boot, sizeof(old.boot)) != 0)
         return true;
-    good = good && read_all(fd, when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(old));
+    good = good && read_full(fd, when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(old));
     uint64_t floor = good ? old.floor : st.st_size > 0 ? now : 0;
     t->header.floor = floor > t->header.floor ? floor : t->header.floor;
     for (unsigned i = 0; good && i < CHANGES_SLOTS; i++) {
@@ -130,8 +105,8 @@ static bool take_over(struct changes *t, int fd)
 static bool write_table(struct changes *t, int fd)
 {
     return ftruncate(fd, TABLE_BYTES) == 0 && (posix_fallocate(fd, 0, TABLE_BYTES), true) &&
-           write_all(fd, t->when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(t->header)) &&
-           write_all(fd, &t->header, sizeof(t->header), 0);
+           write_full(fd, t->when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(t->header), NULL) == ERR_OK &&
+           write_full(fd, &t->header, sizeof(t->header), 0, NULL) == ERR_OK;
 }
 
 /* What was under way in processes that are gone has come about, or has not. */
@@ -142,12 +117,12 @@ static void settle_others(struct changes *t)
     CLEANUP(free) uint64_t *when = malloc(CHANGES_SLOTS * sizeof(uint64_t));
     for (unsigned n = 0; when && n < TABLES; n++) {
         CLEANUP(close) int fd = n == t->number ? -1 : open_table(t->dirfd, n, O_RDWR);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || !read_all(fd, &h, sizeof(h), 0) ||
-            !read_all(fd, when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(h)))
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0 || !read_full(fd, &h, sizeof(h), 0) ||
+            !read_full(fd, when, CHANGES_SLOTS * sizeof(uint64_t), sizeof(h)))
             continue;
         for (unsigned i = 0; i < CHANGES_SLOTS; i++)
             if (when[i] == UNDERWAY)
-                (void)write_all(fd, &now, sizeof(now), offset_of(i));
+                (void)!write_full(fd, &now, sizeof(now), offset_of(i), NULL);
     }
 }
 
@@ -197,7 +172,7 @@ unsigned changes_slot(int64_t origin, const char *key, size_t len)
 /* Somebody may have removed the file: then there is another one, which has all that this one had. */
 static bool put_locked(struct changes *t, unsigned slot)
 {
-    if (t->fd >= 0 && write_all(t->fd, &t->when[slot], sizeof(uint64_t), offset_of(slot)) && has_name(t->fd))
+    if (t->fd >= 0 && write_full(t->fd, &t->when[slot], sizeof(uint64_t), offset_of(slot), NULL) == ERR_OK && has_name(t->fd))
         return true;
     if (t->fd >= 0)
         close(t->fd);
@@ -235,11 +210,11 @@ static enum told ask_table(struct changes *t, unsigned number, unsigned slot, ui
     CLEANUP(close) int fd = open_table(t->dirfd, number, O_RDONLY);
     if (fd < 0)
         return errno == ENOENT ? TOLD_NONE : TOLD_YES;
-    if (!read_all(fd, &h, sizeof(h), 0) || memcmp(h.magic, MAGIC, sizeof(h.magic)) != 0)
+    if (!read_full(fd, &h, sizeof(h), 0) || memcmp(h.magic, MAGIC, sizeof(h.magic)) != 0)
         return TOLD_YES;
     if (memcmp(h.boot, t->header.boot, sizeof(h.boot)) != 0)
         return TOLD_NO;
-    return !read_all(fd, &when, sizeof(when), offset_of(slot)) || when >= ms || h.floor >= ms ? TOLD_YES : TOLD_NO;
+    return !read_full(fd, &when, sizeof(when), offset_of(slot)) || when >= ms || h.floor >= ms ? TOLD_YES : TOLD_NO;
 }
 
 bool changes_since(struct changes *t, unsigned slot, uint64_t ms)
