@@ -77,7 +77,7 @@ def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
     disk = mount(bucket(origin))
     for key, body in FILES.items():
         (disk / key).write_bytes(body)
-    wait_until(lambda: disk.status()["cache"]["bytes_filled"] == sum(map(len, FILES.values())), 30)
+    wait_until(lambda: disk.status()["cache"]["bytes_filled"] == sum(map(len, FILES.values())))
     disk.remount()
     assert_holds(disk)
     assert gets(origin) == 0

@@ -102,7 +102,7 @@ def test_what_is_open_is_removed_when_it_is_closed_and_its_reader_notices_nothin
         assert command(disk, "clear") == contents(1)
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert first + f.read() == FILES["large"]
-    wait_until(lambda: not [p for p in disk.cache.glob("part/*") if p.is_file()] or disk.status()["cache"]["pending"] > 0, 30)
+    wait_until(lambda: not [p for p in disk.cache.glob("part/*") if p.is_file()] or disk.status()["cache"]["pending"] > 0)
     idle(disk)
     assert command(disk, "verify")["bad"] == 0
     assert (disk / "large").read_bytes() == FILES["large"]

@@ -142,7 +142,7 @@ def torture(origin, bucket, mount, rng, kills, seconds):
         for load in loads:
             load.ends.set()
         for load in loads:
-            load.join(60)
+            load.join(90)
     assert [load.wrong for load in loads] == [None] * len(loads)
     assert all(load.done > 0 for load in loads)
     first.umount()

@@ -444,7 +444,7 @@ def test_the_log_option_writes_lines_with_component_and_level(cli, witness):
     assert cli.mount(witness.source).returncode == 0
     os.listdir(cli.mnt)
     subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
-    wait_until(lambda: cli.daemon() is None, 20)
+    wait_until(lambda: cli.daemon() is None)
     text = (cli.directory / "log").read_text()
     assert servers.SECRET not in text
 
@@ -472,7 +472,7 @@ def test_a_second_mount_of_the_same_bucket_works_beside_the_first(moto, bucket, 
     first, second = mount(witness), mount(witness)
     (first / "f").write_bytes(b"1")
     assert first.process.poll() is None and second.process.poll() is None
-    wait_until(lambda: (second / "f").exists(), 10)
+    wait_until(lambda: (second / "f").exists())
 
 
 def test_a_new_mount_waits_for_the_daemon_of_the_same_state_that_is_still_sending(origin, bucket, mount):

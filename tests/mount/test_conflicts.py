@@ -191,7 +191,7 @@ def test_the_loser_of_a_conflict_reads_the_newer_content_afterwards(server, buck
     write_with_base(fd, b" mine")
     witness.put("f", b"theirs")
     assert close_errno(fd) == errno.ESTALE
-    wait_until(lambda: (disk / "f").read_bytes() == b"theirs", 5)
+    wait_until(lambda: (disk / "f").read_bytes() == b"theirs")
     assert any(CONFLICT.match(name) for name in os.listdir(disk.path))
 
 

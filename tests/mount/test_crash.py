@@ -85,7 +85,7 @@ class Torture:
         self.crash()
         for worker in workers.values():
             worker.stop.set()
-            worker.join(30)
+            worker.join(90)
             assert not worker.is_alive(), threads_of(os.getpid())
             self.calls += len(worker.done)
             self.cut_off += bool(worker.possible)

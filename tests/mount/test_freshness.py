@@ -174,9 +174,9 @@ def test_two_mounts_of_one_bucket_see_each_others_writes(server, bucket, mount):
     (a / "f").write_bytes(b"from a")
     assert wait_until(lambda: (b / "f").exists() and (b / "f").read_bytes()) == b"from a"
     (b / "f").write_bytes(b"from b, longer")
-    wait_until(lambda: bytes_of(a / "f") == b"from b, longer", 5)
+    wait_until(lambda: bytes_of(a / "f") == b"from b, longer")
     (b / "f").unlink()
-    wait_until(lambda: not (a / "f").exists(), 5)
+    wait_until(lambda: not (a / "f").exists())
 
 
 @pytest.mark.parametrize("size", [10, 3 << 20])

@@ -109,7 +109,7 @@ def test_within_ttl_what_others_changed_shows_after_it(origin, filled):
     disk.umount()
     disk.bucket.put("d0/new", b"x")
     disk.start()
-    wait_until(lambda: (disk / "d0" / "new").exists(), 30)
+    wait_until(lambda: (disk / "d0" / "new").exists())
 
 
 @pytest.mark.parametrize("options", [{"ttl": 0}, {"cache": "none"}])

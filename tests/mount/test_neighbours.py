@@ -108,7 +108,7 @@ def test_what_nobody_reads_is_given_up_and_counted(origin, small):
         return n["files_ahead_unused"] == n["files_ahead"] - n["files_ahead_used"]
     n = ahead(disk)
     assert 1 <= n["files_ahead"] - n["files_ahead_used"] <= DIRS - 1  # of the round that he has begun
-    wait_until(all_given_up, 30)
+    wait_until(all_given_up)
     assert ahead(disk)["files_ahead_unused"] > 0
     before = origin.requests()
     check(disk, 3 * DIRS + 1)  # it is fetched again, and what is left of the round may be

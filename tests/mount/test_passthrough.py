@@ -301,7 +301,7 @@ def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
                 theirs[0] += 1
                 disk.bucket.put("f", bodies[n])
                 theirs[0] += 1
-                wait_until(lambda: (disk / "f").stat().st_size == len(bodies[n]), 20)
+                wait_until(lambda: (disk / "f").stat().st_size == len(bodies[n]))
             else:
                 (disk / "new").write_bytes(bodies[n])
                 os.rename(disk / "new", disk / "f")

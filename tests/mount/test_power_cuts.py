@@ -153,7 +153,7 @@ class Readers:
 
     def join(self):
         for thread in self.threads:
-            thread.join(30)
+            thread.join(90)
             assert not thread.is_alive()
         assert self.wrong == []
 

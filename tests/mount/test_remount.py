@@ -146,7 +146,7 @@ def test_two_changes_of_one_second_are_told_apart(origin, bucket, mount):
     for _ in range(20):
         witness.put("d/f", b"x", **posix(0o600))
         first = witness.head("d/f")
-        wait_until(lambda: (disk / "d" / "f").exists(), 10)
+        wait_until(lambda: (disk / "d" / "f").exists())
         (disk / "d" / "f").stat()
         witness.s3.copy_object(Bucket=witness.name, Key="d/f", CopySource={"Bucket": witness.name, "Key": "d/f"},
                                MetadataDirective="REPLACE", **posix(0o444))

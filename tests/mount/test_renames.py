@@ -59,7 +59,7 @@ def killed_at(origin, disk, nth, action, call):
         time.sleep(0.01)
     hit = hits(origin) > 0
     disk.kill9()
-    caller.join(20)
+    caller.join(90)
     assert not caller.is_alive()
     if flushed:
         flushed.kill()
@@ -132,7 +132,7 @@ def cut_off(origin, disk, kind, skip=0):
     caller.start()
     wait_until(lambda: hits(origin) > 0)
     disk.kill9()
-    caller.join(20)
+    caller.join(90)
     origin.heal()
 
 
@@ -278,7 +278,7 @@ def test_a_copy_that_is_killed_before_its_upload_has_an_id_leaves_an_entry(origi
     caller.start()
     wait_until(witness.uploads)
     disk.kill9()
-    caller.join(20)
+    caller.join(90)
     origin.heal()
     assert {entry["kind"] for entry in entries(disk)} == {"unanswered", "rename"}
     disk.start()

@@ -38,7 +38,7 @@ def test_a_full_state_directory_is_enospc_named_in_the_log_and_over_when_there_i
     assert witness.get("after") == data[:1 << 20]
 
     # The cache copies what was stored from here out of its staging file, which takes room until then.
-    wait_until(lambda: os.statvfs(small_disk).f_bfree >= 0.9 * os.statvfs(small_disk).f_blocks, 30)
+    wait_until(lambda: os.statvfs(small_disk).f_bfree >= 0.9 * os.statvfs(small_disk).f_blocks)
     filler = small_disk / "filler"
     with pytest.raises(OSError), open(filler, "wb", buffering=0) as f:
         while True:

@@ -137,7 +137,7 @@ def test_append_and_truncate_change_the_value(tree):
         f.write(" two")
     assert disk.parameters.get("p") == "one two"
     os.truncate(disk / "p", 3)
-    wait_until(lambda: disk.parameters.get("p") == "one", 10)
+    wait_until(lambda: disk.parameters.get("p") == "one")
 
 
 NEWLINES = [("keep", "v\n", "v\n", "v\n"), ("keep", "v", "v", "v"), ("chomp", "v\n", "v", "v"), ("chomp", "v\n\n", "v\n", "v\n"),
@@ -174,7 +174,7 @@ def test_a_file_that_stays_open_agrees_with_what_is_stored(tree, newline, shown)
     fd = os.open(disk / "p", os.O_RDWR | os.O_CREAT, 0o600)
     os.write(fd, b"one" if newline == "add" else b"one\n")
     os.fsync(fd)
-    wait_until(lambda: os.fstat(fd).st_size == len(shown), 5)
+    wait_until(lambda: os.fstat(fd).st_size == len(shown))
     assert os.pread(fd, 100, 0) == shown.encode() == (disk / "p").read_bytes()
     os.write(fd, b"two\n")
     os.close(fd)
@@ -186,7 +186,7 @@ def test_a_newline_that_is_not_stored_does_not_count_for_the_limit(tree):
     (disk / "p").write_text("x" * 4096 + "\n")
     assert disk.parameters.get("p") == "x" * 4096
     assert errno_of((disk / "q").write_text, "x" * 4097 + "\n") == errno.EFBIG
-    wait_until(lambda: os.listdir(disk.path) == ["p"], 10)  # its RELEASE comes after the close: until then the file is open
+    wait_until(lambda: os.listdir(disk.path) == ["p"])  # its RELEASE comes after the close: until then the file is open
 
 
 # What the API would refuse: name or path, bytes, the errnos that are precise.
@@ -414,7 +414,7 @@ def test_a_denied_parameter_is_eacces_and_throttling_is_waited_out(tree, recorde
     assert errno_of((disk / "p").read_text) in (errno.EIO, errno.EAGAIN)
     assert time.monotonic() - start > 1
     recorder.failures.clear()
-    wait_until(lambda: errno_of((disk / "p").read_text) == 0, 30)
+    wait_until(lambda: errno_of((disk / "p").read_text) == 0)
     assert (disk / "p").read_text() == "v"
 
 

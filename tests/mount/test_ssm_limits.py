@@ -134,7 +134,7 @@ def test_two_mounts_that_write_one_parameter_lose_no_value_unseen(origin, mount)
         assert errno_of(other.close) == errno.ESTALE
     history = parameters.ssm.get_parameter_history(Name=parameters.root + "/p")["Parameters"]
     assert [p["Value"] for p in history] == ["base", "ONE "]
-    wait_until(lambda: "could not be stored" in disks[1].log(), 10)
+    wait_until(lambda: "could not be stored" in disks[1].log())
     assert disks[1].log().rstrip().endswith('"p" could not be stored and its bytes are lost: changed by others meanwhile')
 
 

@@ -165,7 +165,7 @@ def test_a_label_that_others_move_while_it_is_removed_is_removed_all_the_same(or
     origin.fault("hang", kind="UnlabelParameterVersion", count=1)
     removal = threading.Thread(target=os.removexattr, args=(disk / "p", "user.ssm.label.live"))
     removal.start()
-    wait_until(lambda: "UnlabelParameterVersion" in origin.requests(), 20)
+    wait_until(lambda: "UnlabelParameterVersion" in origin.requests())
     label(disk, "p", 2, "live")
     origin.release()
     removal.join()

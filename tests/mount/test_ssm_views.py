@@ -101,7 +101,7 @@ def test_what_others_write_shows_after_ttl(tree):
     assert json.loads((disk / "@json").read_text()) == {"a": "1"}
     disk.parameters.put("a", "2")
     disk.parameters.put("b", "3")
-    wait_until(lambda: json.loads((disk / "@json").read_text()) == {"a": "2", "b": "3"}, 10)
+    wait_until(lambda: json.loads((disk / "@json").read_text()) == {"a": "2", "b": "3"})
 
 
 def test_an_open_view_stays_what_it_was(tree):

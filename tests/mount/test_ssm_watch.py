@@ -49,7 +49,7 @@ def test_an_update_by_others_shows_at_once_although_the_ttl_never_ends(watched, 
     disk.parameters.put("d/p", "two longer")
     assert (disk / "d" / "p").read_text() == "one"
     disk.say("d/p", "Update", wrapped=wrapped)
-    wait_until(lambda: (disk / "d" / "p").read_text() == "two longer", 15)
+    wait_until(lambda: (disk / "d" / "p").read_text() == "two longer")
     assert os.stat(disk / "d" / "p").st_mtime_ns != before and os.stat(disk / "d" / "p").st_size == 10
     sqs, url = queue
     wait_until(lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"][
@@ -62,15 +62,15 @@ def test_what_others_make_and_delete_shows_in_listings(watched):
     assert errno_of(os.stat, disk / "d" / "new") == errno.ENOENT and errno_of(os.stat, disk / "e") == errno.ENOENT
     disk.parameters.put("d/new", "n")
     disk.say("d/new", "Create")
-    wait_until(lambda: sorted(os.listdir(disk / "d")) == ["new", "p"], 15)
+    wait_until(lambda: sorted(os.listdir(disk / "d")) == ["new", "p"])
     assert (disk / "d" / "new").read_text() == "n"
     disk.parameters.delete("d/p")
     disk.say("d/p", "Delete")
-    wait_until(lambda: os.listdir(disk / "d") == ["new"], 15)
+    wait_until(lambda: os.listdir(disk / "d") == ["new"])
     assert errno_of(os.stat, disk / "d" / "p") == errno.ENOENT
     disk.parameters.put("e/deep/er", "x")
     disk.say("e/deep/er", "Create")
-    wait_until(lambda: sorted(os.listdir(disk.path)) == ["d", "e"], 15)
+    wait_until(lambda: sorted(os.listdir(disk.path)) == ["d", "e"])
     assert (disk / "e" / "deep" / "er").read_text() == "x"
 
 
@@ -82,14 +82,14 @@ def test_what_is_no_event_is_taken_out_of_the_queue_and_does_no_harm(watched, qu
         sqs.send_message(QueueUrl=url, MessageBody=body)
     disk.parameters.put("p", "two")
     disk.say("p", "Update")
-    wait_until(lambda: (disk / "p").read_text() == "two", 15)
+    wait_until(lambda: (disk / "p").read_text() == "two")
 
 
 def test_a_queue_that_is_not_there_is_told_once_and_stops_nothing(moto, mount):
     witness = Parameters(moto)
     witness.put("p", "one")
     disk = mount(witness, ssm_watch=moto.endpoint + "/123456789012/none")
-    wait_until(lambda: "by ttl= only" in disk.log(), 10)
+    wait_until(lambda: "by ttl= only" in disk.log())
     assert (disk / "p").read_text() == "one"
     time.sleep(2.5)
     assert disk.log().count("by ttl= only") == 1 and servers.SECRET not in disk.log()

@@ -162,7 +162,7 @@ class Mount:
     def pid(self):
         return self.process.pid
 
-    def umount(self, patience=15):
+    def umount(self, patience=60):
         """A plain umount, then waits until the daemon has sent what is due and has ended, with status 0."""
         deadline = time.monotonic() + patience
         while mounted(self.path):
@@ -195,7 +195,7 @@ class Mount:
 
     def kill9(self):
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
         subprocess.run(["fusermount3", "-u", "-z", self.path], capture_output=True, check=False)
         assert not mounted(self.path)
 

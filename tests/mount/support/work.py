@@ -19,7 +19,7 @@ def shell(script, cwd, timeout=120):
     return run("bash", "-euc", script, cwd=cwd, timeout=timeout)
 
 
-def wait_until(condition, seconds=15, what="the condition"):
+def wait_until(condition, seconds=60, what="the condition"):
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
