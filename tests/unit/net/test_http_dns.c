@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define RESOLVER_MS 2500
+#define RESOLVER_MS 6000
 
 static _Atomic unsigned asked, answered;
 

@@ -103,7 +103,7 @@ static void a_held_get_waits_for_its_release(void **state)
     get(f.s, "k", 5, (struct store_call){0}, &held);
     get(f.s, "other", 5, (struct store_call){0}, &other);
     assert_int_equal(ended(&other), ERR_OK);
-    assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 2000));
+    assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 60000));
     assert_int_equal(__atomic_load_n(&held.code, __ATOMIC_ACQUIRE), ERR_COUNT);
     assert_false(mem_store_release_one(f.m, MEM_GET, "other"));
     assert_true(mem_store_release_one(f.m, MEM_GET, "k"));
@@ -159,7 +159,7 @@ static void any_call_can_be_held(void **state)
     pthread_t t;
     mem_store_hold(p.f.m, MEM_PUT, "k");
     assert_int_equal(pthread_create(&t, NULL, put_k, &p), 0);
-    assert_true(mem_store_wait_held(p.f.m, MEM_PUT, 1, 5000));
+    assert_true(mem_store_wait_held(p.f.m, MEM_PUT, 1, 60000));
     assert_int_equal(mem_store_objects(p.f.m), 0);
     mem_store_unhold(p.f.m, MEM_PUT);
     pthread_join(t, NULL);

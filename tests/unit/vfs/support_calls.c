@@ -39,7 +39,7 @@ void call_start_held(struct call *c, enum mem_op op, const char *key)
 {
     mem_store_hold(c->r->mem, op, key);
     call_start(c);
-    assert_true(mem_store_wait_held(c->r->mem, op, 1, 2000));
+    assert_true(mem_store_wait_held(c->r->mem, op, 1, 60000));
 }
 
 bool call_ended(void *call)

@@ -126,7 +126,7 @@ static void reads_that_wait_for_memory_go_in_order_of_arrival(void **state)
     for (unsigned i = 0; i < 8; i++)
         start_read(&r[i], f.c, 1, i * 4 * MIB, i == 7 ? MIB : 3 * MIB, NULL, NULL);
     for (unsigned i = 0; i < 7; i++) {
-        assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 5000));
+        assert_true(mem_store_wait_held(f.m, MEM_GET, 1, 60000));
         assert_int_equal(mem_store_held(f.m, MEM_GET), 1);
         assert_true(mem_store_release_one(f.m, MEM_GET, NULL));
         assert_int_equal(answer(&r[i]), ERR_OK);

@@ -69,7 +69,7 @@ static void a_drain_waits_for_what_was_put_off_before_it_began_and_for_nothing_l
     others_put(&r, "e/f", "x");
     mem_store_hold(r.mem, MEM_PUT, NULL);
     expect_ok(&r, try_unlink(&r, "d/f"));
-    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 5000));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
     struct late l = {.r = &r};
     expect_ok(&r, vfs_drain(r.v, put_off_another, &l, &r.err));
     assert_int_equal(l.calls, 1);

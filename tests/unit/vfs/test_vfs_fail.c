@@ -230,7 +230,7 @@ static void what_is_written_while_a_rewrite_is_put_replaces_only_that(void **sta
     mem_store_hold(r.mem, MEM_PUT, "doc");
     struct call sync = {.r = &r, .kind = CALL_FLUSH, .h = h};
     call_start(&sync);
-    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
     write_at(&r, h, 3, " two");
     mem_store_unhold(r.mem, MEM_PUT);
     expect_ok(&r, call_end(&sync));

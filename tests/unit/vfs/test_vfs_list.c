@@ -68,7 +68,7 @@ static void two_threads_that_list_one_directory_send_one_listing(void **state)
         l[k] = (struct listing){.r = &r};
         pthread_create(&t[k], NULL, list_root, &l[k]);
     }
-    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 60000));
     usleep(50 * 1000);
     assert_int_equal(mem_store_held(r.mem, MEM_LIST), 1);
     mem_store_unhold(r.mem, MEM_LIST);
@@ -87,7 +87,7 @@ static void during_a_listing(struct rig *r, void (*change)(struct rig *r))
     pthread_t t;
     mem_store_hold(r->mem, MEM_LIST, "");
     pthread_create(&t, NULL, list_root, &l);
-    assert_true(mem_store_wait_held(r->mem, MEM_LIST, 1, 2000));
+    assert_true(mem_store_wait_held(r->mem, MEM_LIST, 1, 60000));
     change(r);
     mem_store_unhold(r->mem, MEM_LIST);
     pthread_join(t, NULL);
@@ -248,11 +248,11 @@ static void a_directory_renamed_while_it_is_listed_keeps_its_names(void **state)
     pthread_t t;
     mem_store_hold(r.mem, MEM_LIST, "d/");
     pthread_create(&t, NULL, list_dir_of, &l);
-    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 60000));
     pthread_t u;
     void *bad;
     pthread_create(&u, NULL, rename_d_to_e, &r);
-    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 2, 2000)); /* and the listing of the tree that is to be moved */
+    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 2, 60000)); /* and the listing of the tree that is to be moved */
     mem_store_unhold(r.mem, MEM_LIST);
     pthread_join(u, &bad);
     assert_null(bad);

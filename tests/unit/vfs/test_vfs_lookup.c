@@ -408,7 +408,7 @@ static void an_interrupt_ends_a_lookup(void **state)
     struct interrupted x = {&r, cancel_new(), ERR_OK};
     pthread_t t;
     pthread_create(&t, NULL, look_and_wait, &x);
-    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_LIST, 1, 60000));
     cancel_fire(x.cancel);
     pthread_join(t, NULL);
     assert_int_equal(x.code, ERR_CANCELED);

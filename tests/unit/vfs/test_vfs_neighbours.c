@@ -70,7 +70,7 @@ static void *release_later(void *arg)
 static void read_late(struct rig *r, const char *dir, int k)
 {
     pthread_t thread;
-    assert_true(mem_store_wait_held(r->mem, MEM_GET, 1, 10000));
+    assert_true(mem_store_wait_held(r->mem, MEM_GET, 1, 60000));
     assert_int_equal(pthread_create(&thread, NULL, release_later, r), 0);
     read_file(r, dir, k);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -362,7 +362,7 @@ static void an_unmount_does_not_wait_for_what_nobody_reads(void **state)
     mem_store_hold(r.mem, MEM_GET, "d/f0002");
     read_file(&r, "d", 0);
     read_file(&r, "d", 1);
-    assert_true(mem_store_wait_held(r.mem, MEM_GET, 1, 10000));
+    assert_true(mem_store_wait_held(r.mem, MEM_GET, 1, 60000));
     rig_unmount(&r);
     assert_int_equal(mem_store_held(r.mem, MEM_GET), 0);
     rig_stop(&r);

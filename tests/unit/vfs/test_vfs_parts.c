@@ -54,7 +54,7 @@ static void a_large_file_is_sent_while_it_is_written_and_what_is_changed_again(v
     struct vfs_handle *h = create_at(&r, "big");
     rig_mark(&r);
     write_big(&r, h, text);
-    assert_true(within(20000, all_parts_sent, &r));
+    assert_true(within(60 * 1000, all_parts_sent, &r));
     assert_int_equal(state_files(&r, "uploads", ""), 1);
     memcpy(text + 20 * MIB, "changed", 7);
     write_at(&r, h, 20 * MIB, "changed");
@@ -150,7 +150,7 @@ static void parts_go_in_parallel_and_are_recorded_before_the_first(void **state)
     struct closing c = {&r, h, ERR_OK};
     pthread_t t;
     pthread_create(&t, NULL, close_it, &c);
-    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_PART, 4, 5000));
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_PART, 4, 60000));
     assert_int_equal(state_files(&r, "uploads", ""), 1);
     mem_store_unhold(r.mem, MEM_UPLOAD_PART);
     pthread_join(t, NULL);
@@ -226,7 +226,7 @@ static void attributes_changed_between_two_writes_are_no_conflict(void **state)
     h = open_at(&r, "big", O_RDWR);
     expect_ok(&r, try_chmod(&r, "big", 0600));
     mem_store_hold(r.mem, MEM_COPY, "big");
-    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 3000));
+    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 60000));
     write_at(&r, h, 0, "HERE");
     memcpy(text, "HERE", 4);
     mem_store_unhold(r.mem, MEM_COPY);
@@ -251,7 +251,7 @@ static bool are_left(void *arg)
 static void expect_left(struct rig *r, unsigned uploads, unsigned records)
 {
     struct left l = {r, uploads, records};
-    assert_true(within(10000, are_left, &l));
+    assert_true(within(60 * 1000, are_left, &l));
 }
 
 static void an_upload_that_a_dead_mount_left_is_aborted_and_no_other(void **state)
@@ -370,7 +370,7 @@ static void the_upload_of_a_copy_is_recorded_while_it_is_made(void **state)
     struct renaming n = {&r, ERR_OK};
     pthread_t t;
     pthread_create(&t, NULL, rename_it, &n);
-    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 5000));
+    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 60000));
     assert_int_equal(state_files(&r, "uploads", ""), 1);
     mem_store_unhold(r.mem, MEM_COPY);
     pthread_join(t, NULL);
@@ -391,7 +391,7 @@ static void the_upload_of_a_copy_that_failed_is_aborted_in_the_background(void *
     rig_fail(&r, MEM_COPY, "big", ERR_NET, 1);
     mem_store_hold(r.mem, MEM_UPLOAD_ABORT, NULL);
     expect_code(&r, ERR_NET, try_rename(&r, "big", "moved", 0));
-    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 5000));
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 60000));
     assert_int_equal(state_files(&r, "uploads", ""), 1);
     mem_store_unhold(r.mem, MEM_UPLOAD_ABORT);
     expect_left(&r, 0, 0);
@@ -400,7 +400,7 @@ static void the_upload_of_a_copy_that_failed_is_aborted_in_the_background(void *
     rig_fail(&r, MEM_COPY, "big", ERR_NET, 1);
     mem_store_hold(r.mem, MEM_UPLOAD_ABORT, NULL);
     expect_code(&r, ERR_NET, try_rename(&r, "big", "moved", 0));
-    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 5000));
+    assert_true(mem_store_wait_held(r.mem, MEM_UPLOAD_ABORT, 1, 60000));
     vfs_free(TAKE(r.v));
     mem_store_unhold(r.mem, MEM_UPLOAD_ABORT);
     assert_int_equal(state_files(&r, "uploads", ""), 1);

@@ -59,7 +59,7 @@ static void a_file_removed_during_its_put_does_not_come_back(void **state)
         mem_store_hold(r.mem, MEM_PUT, "f");
         struct call put = {.r = &r, .kind = CALL_FLUSH, .h = h}, removal = {.r = &r, .kind = CALL_UNLINK, .a = "f"};
         call_start(&put);
-        assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+        assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
         call_start(&removal);
         usleep(100 * 1000);
         mem_store_unhold(r.mem, MEM_PUT);
@@ -83,7 +83,7 @@ static void a_put_that_begins_during_a_removal_waits_for_it(void **state)
     mem_store_hold(r.mem, MEM_REMOVE, "f");
     struct call removal = {.r = &r, .kind = CALL_UNLINK, .a = "f"}, put = {.r = &r, .kind = CALL_FLUSH, .h = h};
     call_start(&removal);
-    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE, 1, 60000));
     write_at(&r, h, 0, "bytes");
     call_start(&put);
     usleep(200 * 1000);
@@ -237,7 +237,7 @@ static void a_marker_that_is_being_put_does_not_bring_a_removed_directory_back(v
     others_put(&r, "d/f", "x");
     mem_store_hold(r.mem, MEM_PUT, "d/");
     expect_ok(&r, try_unlink(&r, "d/f"));
-    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 3000));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
     struct call c = {.r = &r, .kind = CALL_RMDIR, .a = "d"};
     call_start(&c);
     usleep(200 * 1000);

@@ -415,7 +415,7 @@ static void a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_
     struct lookup l = {.r = &r, .path = "n5"};
     pthread_t t;
     pthread_create(&t, NULL, look_at, &l);
-    assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 10000));
+    assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 60000));
     while (rig_count(&r, MEM_LIST) < 2) /* it does not wait for the other */
         usleep(1000);
     mem_store_unhold(r.mem, MEM_STAT);

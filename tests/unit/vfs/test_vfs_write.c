@@ -370,7 +370,7 @@ static void a_write_during_an_upload_is_not_in_it_and_is_sent_after_it(void **st
     struct syncing s = {&r, h, ERR_OK};
     pthread_t t;
     pthread_create(&t, NULL, sync_it, &s);
-    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
     write_at(&r, h, 0, "TWO and more");
     expect_bytes(&r, h, "TWO and more");
     mem_store_unhold(r.mem, MEM_PUT);
@@ -394,7 +394,7 @@ static void stat_does_not_wait_for_an_upload(void **state)
     struct syncing s = {&r, h, ERR_OK};
     pthread_t t;
     pthread_create(&t, NULL, sync_it, &s);
-    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 2000));
+    assert_true(mem_store_wait_held(r.mem, MEM_PUT, 1, 60000));
     r.who.nowait = true;
     assert_int_equal(stat_of(&r, "f").st_size, 3);
     expect_bytes(&r, h, "one");

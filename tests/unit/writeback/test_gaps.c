@@ -233,7 +233,7 @@ static void a_flush_is_not_over_because_a_file_is_written_again(void **state)
     }
     struct store_version v = put_ok(f.s, "last", "one", "");
     assert_int_equal(pthread_create(&thread, NULL, drain, f.w), 0);
-    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 32, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 32, 60000));
     put_ok(f.s, "last", "two", v.etag);
     writeback_stats(f.w, &stats);
     assert_int_equal(stats.merged, 0);
@@ -324,7 +324,7 @@ static void what_fails_at_once_counts_once(void **state)
         (void)snprintf(key, sizeof(key), "k%d", k);
         put_ok(f.s, key, "x", "");
     }
-    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 32, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 32, 60000));
     break_calls(&f, MEM_PUT, ERR_NET, true);
     mem_store_unhold(f.mem, MEM_PUT);
     while (failed_calls() < 32)
@@ -359,7 +359,7 @@ static void a_change_of_attributes_does_not_hide_which_version_is_meant(void **s
     fixture_open(&f);
     mem_store_hold(f.mem, MEM_UPLOAD_FINISH, NULL);
     struct store_version v = put_ok(f.s, "k", big, "");
-    assert_true(mem_store_wait_held(f.mem, MEM_UPLOAD_FINISH, 1, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_UPLOAD_FINISH, 1, 60000));
     assert_int_equal(change_mode(f.s, "k", v.etag, S_IFREG | 0600, &v), ERR_OK);
     put_ok(f.s, "k", "edited", v.etag);
     mem_store_unhold(f.mem, MEM_UPLOAD_FINISH);

@@ -133,7 +133,7 @@ static void what_follows_an_operation_follows_it_after_a_kill_too(void **state)
     fixture_make(&f);
     mem_store_hold(f.mem, MEM_PUT, NULL);
     struct store_version v = put_ok(f.s, "a", one, "");
-    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 60000));
     v = put_ok(f.s, "a", two, v.etag);
     journal_save(&f);
     mem_store_unhold(f.mem, MEM_PUT);
@@ -249,7 +249,7 @@ static void only_the_last_of_several_contents_is_kept_beside(void **state)
     struct store_version old = put_ok(f.inner, "doc", "old", NULL);
     mem_store_hold(f.mem, MEM_PUT, "doc");
     struct store_version v = put_ok(f.s, "doc", "one", old.etag);
-    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 60000));
     put_ok(f.s, "doc", "two", v.etag);
     mem_store_unhold(f.mem, MEM_COPY);
     /* theirs comes before ours goes on */

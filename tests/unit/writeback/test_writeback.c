@@ -124,7 +124,7 @@ static void a_source_is_removed_after_it_was_copied(void **state)
     struct store_version v = put_ok(f.inner, "a", "text", NULL), c;
     mem_store_hold(f.mem, MEM_COPY, "a");
     assert_int_equal(rename_object(f.s, "a", v.etag, "b", "", &c), ERR_OK);
-    assert_true(mem_store_wait_held(f.mem, MEM_COPY, 1, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_COPY, 1, 60000));
     put_ok(f.s, "other", "x", "");
     while (sent(&f, MEM_PUT) < 2)
         usleep(1000);
@@ -144,7 +144,7 @@ static void operations_of_a_path_go_one_by_one_and_others_beside_them(void **sta
     fixture_make(&f);
     mem_store_hold(f.mem, MEM_PUT, "slow");
     struct store_version v = put_ok(f.s, "slow", "1", "");
-    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 10000));
+    assert_true(mem_store_wait_held(f.mem, MEM_PUT, 1, 60000));
     v = put_ok(f.s, "slow", "2", v.etag);
     assert_int_equal(unlink_object(f.s, "slow", v.etag), ERR_OK);
     v = put_ok(f.s, "slow", "3", "");
