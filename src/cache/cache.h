@@ -112,15 +112,26 @@ struct cache_sums {
  * dropped at once (counted): each that waits keeps its room on its own disk. */
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
 
+/* A checksum that the server computed: of all bytes, or (where `parts` is not 0) of the sums of that many parts. */
+enum cache_sum_kind { CACHE_SUM_CRC32, CACHE_SUM_CRC32C, CACHE_SUM_CRC64NVME, CACHE_SUM_SHA1, CACHE_SUM_SHA256, CACHE_SUM_MD5 };
+#define CACHE_SUM_MAX 32
+struct cache_sum {
+    enum cache_sum_kind kind;
+    unsigned parts;
+    uint8_t value[CACHE_SUM_MAX]; /* cache_sum_size(kind) bytes, a CRC's highest first */
+};
+size_t cache_sum_size(enum cache_sum_kind kind); /* pure */
+
 /* Looks for a content, held whole under another name, that has the version's bytes: by what is told of them. True: the entry holds
  * bytes. Blocks on the disk, and may read and hash what is held: as long as stop(arg) is false. */
 struct cache_claim {
-    const uint8_t *sha512;      /* 64 bytes that the server computed over the whole object; NULL: not told */
-    const uint8_t *said_sha512; /* that somebody stored with it, perhaps with other bytes: counts only where the CRC, or else an ETag
-                                   that is an MD5, says so of the held bytes too */
-    const uint64_t *crc64nvme;  /* that the server computed over the whole object */
-    bool guess;                 /* compute the MD5 of files of the same size, where the ETag may be one; each once */
-    bool (*stop)(void *arg);    /* NULL: never */
+    const uint8_t *sha512;       /* 64 bytes that the server computed over the whole object; NULL: not told */
+    const uint8_t *said_sha512;  /* that somebody stored with it, perhaps with other bytes: counts only where `sum`, or else an ETag
+                                    that is an MD5, says so of the held bytes too */
+    const struct cache_sum *sum; /* NULL: not told */
+    bool guess;                  /* compute the MD5 of files of the same size, where the ETag may be one; each once. Where `sum` is a SHA
+                                    of all bytes, that; each time */
+    bool (*stop)(void *arg);     /* NULL: never */
     void *arg;
 };
 bool cache_entry_claim(struct cache_entry *n, const struct cache_claim *claim);

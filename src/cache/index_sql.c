@@ -109,7 +109,8 @@ const char *const index_sql[SQL_COUNT] = {
     [SQL_SPACE] = "SELECT disk, once, again, clock, notes, listings FROM space",
     [SQL_TICK] = "UPDATE space SET clock = clock + 1",
     [SQL_BY_HASH] = "SELECT " CANDIDATE " WHERE c.hash = ?1 AND c.size = ?2 AND c.state IN (1, 2) LIMIT 1",
-    [SQL_BY_SIZE] = "SELECT " CANDIDATE " WHERE c.size = ?1 AND c.state = 2 AND iif(?2 = '', c.md5 IS NULL, v.etag = ?2)"
+    [SQL_BY_SIZE] = "SELECT " CANDIDATE " WHERE c.size = ?1 AND c.state = 2"
+                    " AND CASE WHEN ?2 IS NULL THEN 1 WHEN ?2 = '' THEN c.md5 IS NULL ELSE v.etag = ?2 END"
                     " GROUP BY c.id",
     [SQL_HAS_SIZE] = "SELECT 1 FROM content WHERE size = ?1 AND state = 2 LIMIT 1",
     [SQL_SET_MD5] = "UPDATE content SET md5 = ?2 WHERE id = ?1 AND md5 IS NULL AND state IN (1, 2)",

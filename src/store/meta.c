@@ -186,19 +186,23 @@ struct store_meta *store_meta_copy(const struct store_meta *m)
     return TAKE(copy);
 }
 
-static const char *const sums[] = {"sha512", "checksum-sha512", "checksum-crc64nvme"};
+bool store_meta_is_sum(const char *name)
+{
+    return strcmp(name, "sha512") == 0 || strncmp(name, "checksum-", sizeof("checksum-") - 1) == 0;
+}
 
 void store_meta_drop_sums(struct store_meta *m)
 {
-    for (size_t k = 0; k < sizeof(sums) / sizeof(sums[0]); k++)
-        (void)!store_meta_set_prop(m, sums[k], NULL, 0, NULL); /* what is removed takes no memory */
+    for (size_t k = m->n_props; k-- > 0;)
+        if (store_meta_is_sum(m->props[k].name))
+            (void)!store_meta_set_prop(m, m->props[k].name, NULL, 0, NULL); /* what is removed takes no memory */
 }
 
 bool store_meta_has_sums(const struct store_meta *m)
 {
     bool has = false;
-    for (size_t k = 0; k < sizeof(sums) / sizeof(sums[0]); k++)
-        has |= store_meta_prop(m, sums[k], NULL) != NULL;
+    for (size_t k = 0; m != NULL && k < m->n_props; k++)
+        has |= store_meta_is_sum(m->props[k].name);
     return has;
 }
 

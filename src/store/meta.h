@@ -20,7 +20,9 @@ enum err_code store_meta_set_xattr(struct store_meta *m, const char *name, const
                                    struct err *e) MUST_CHECK;
 enum err_code store_meta_set_prop(struct store_meta *m, const char *name, const void *value, size_t len,
                                   struct err *e) MUST_CHECK;
-/* Removes the properties that say something of the bytes: for those of a version that has others. */
+/* Whether a property of that name says something of the bytes. Pure. */
+bool store_meta_is_sum(const char *name);
+/* Removes those properties: for a version that has other bytes. */
 void store_meta_drop_sums(struct store_meta *m);
 /* Whether it has any of them. NULL has none. */
 bool store_meta_has_sums(const struct store_meta *m);

@@ -1,5 +1,5 @@
 /*
- * The checksums of util/digest.h. Both are reflected CRCs that start from and end with an inversion, so that a CRC of
+ * The checksums of util/digest.h. All are reflected CRCs that start from and end with an inversion, so that a CRC of
  * nothing is 0 and a running CRC is a CRC. Without an instruction for them, 16 (8 for CRC-32C) bytes are folded at a
  * time through tables: table[k][b] is the CRC of byte b followed by k zero bytes.
  */
@@ -12,33 +12,42 @@
 #include <nmmintrin.h>
 #endif
 
+#define POLY32   0xEDB88320U           /* 0x04C11DB7 with its bits reversed */
 #define POLY32C  0x82F63B78U           /* 0x1EDC6F41 with its bits reversed */
 #define POLY64   0x9A6C9329AC4BC9B5ULL /* 0xAD93D23594C93659 with its bits reversed */
 #define SLICES32 8
 #define SLICES64 16
 
-static uint32_t table32[SLICES32][256];
+static uint32_t table32[SLICES32][256]; /* of POLY32C */
+static uint32_t table32_ieee[SLICES32][256];
 static uint64_t table64[SLICES64][256];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
 
-static void build_tables(void)
+static void build_tables32(uint32_t poly, uint32_t t[SLICES32][256])
 {
     for (unsigned b = 0; b < 256; b++) {
-        uint32_t c32 = b;
+        t[0][b] = b;
+        for (int bit = 0; bit < 8; bit++)
+            t[0][b] = t[0][b] >> 1 ^ (t[0][b] & 1 ? poly : 0);
+    }
+    for (unsigned b = 0; b < 256; b++)
+        for (int k = 1; k < SLICES32; k++)
+            t[k][b] = t[k - 1][b] >> 8 ^ t[0][t[k - 1][b] & 255];
+}
+
+static void build_tables(void)
+{
+    build_tables32(POLY32, table32_ieee);
+    build_tables32(POLY32C, table32);
+    for (unsigned b = 0; b < 256; b++) {
         uint64_t c64 = b;
-        for (int bit = 0; bit < 8; bit++) {
-            c32 = c32 >> 1 ^ (c32 & 1 ? POLY32C : 0);
+        for (int bit = 0; bit < 8; bit++)
             c64 = c64 >> 1 ^ (c64 & 1 ? POLY64 : 0);
-        }
-        table32[0][b] = c32;
         table64[0][b] = c64;
     }
-    for (unsigned b = 0; b < 256; b++) {
-        for (int k = 1; k < SLICES32; k++)
-            table32[k][b] = table32[k - 1][b] >> 8 ^ table32[0][table32[k - 1][b] & 255];
+    for (unsigned b = 0; b < 256; b++)
         for (int k = 1; k < SLICES64; k++)
             table64[k][b] = table64[k - 1][b] >> 8 ^ table64[0][table64[k - 1][b] & 255];
-    }
 }
 
 static uint64_t load_le64(const unsigned char *p)
@@ -51,18 +60,23 @@ static uint64_t load_le64(const unsigned char *p)
     return word;
 }
 
-static uint32_t crc32c_tables(uint32_t crc, const unsigned char *p, size_t len)
+static uint32_t crc32_tables(const uint32_t t[SLICES32][256], uint32_t crc, const unsigned char *p, size_t len)
 {
     pthread_once(&tables_once, build_tables);
     for (; len >= 8; p += 8, len -= 8) {
         uint64_t word = load_le64(p) ^ crc;
         crc = 0;
         for (int k = 0; k < 8; k++)
-            crc ^= table32[7 - k][word >> (8 * k) & 255];
+            crc ^= t[7 - k][word >> (8 * k) & 255];
     }
     for (; len; p++, len--)
-        crc = crc >> 8 ^ table32[0][(crc ^ *p) & 255];
+        crc = crc >> 8 ^ t[0][(crc ^ *p) & 255];
     return crc;
+}
+
+uint32_t crc32_ieee(uint32_t crc, const void *p, size_t len)
+{
+    return ~crc32_tables(table32_ieee, ~crc, p, len);
 }
 
 #if defined(__x86_64__)
@@ -78,8 +92,8 @@ static uint32_t multiply_mod32(uint32_t a, uint32_t b)
     return product;
 }
 
-/* The instruction takes eight bytes a cycle and answers three cycles later, so three stretches of the buffer are worked on
- * at a time, and the CRC of each is moved over the stretch behind it: a multiplication by x^(8 * its length). */
+/* The instruction takes eight bytes a cycle and answers three cycles later, so three stretches of the buffer are worked
+ * on at a time, and the CRC of each is moved over the stretch behind it: a multiplication by x^(8 * its length). */
 static const size_t stretches[] = {4096, 256};
 static uint32_t moves[2][4][256]; /* of stretches[i]: of byte b of a CRC, the k-th from the low end */
 static pthread_once_t moves_once = PTHREAD_ONCE_INIT;
@@ -131,7 +145,7 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t len)
     if (__builtin_cpu_supports("sse4.2"))
         return ~crc32c_sse42(~crc, p, len);
 #endif
-    return ~crc32c_tables(~crc, p, len);
+    return ~crc32_tables(table32, ~crc, p, len);
 }
 
 static uint64_t crc64_tables(uint64_t crc, const unsigned char *at, size_t len)

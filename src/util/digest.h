@@ -34,6 +34,9 @@ CLEANUP_DEFINE(struct digest, digest_free)
 enum err_code digest_update(struct digest *d, const void *p, size_t len, struct err *e) MUST_CHECK;
 enum err_code digest_final(struct digest *d, uint8_t out[DIGEST_MAX], struct err *e) MUST_CHECK;
 
+/* CRC-32 (that of zip and Ethernet). Start with crc = 0. Check: "123456789" gives 0xCBF43926. */
+uint32_t crc32_ieee(uint32_t crc, const void *p, size_t len);
+
 /* CRC-32C (Castagnoli), hardware where there is any. Start with crc = 0. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t len);
 

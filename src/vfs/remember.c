@@ -15,21 +15,16 @@
 /* The first byte of a note. */
 enum { TOLD = 1, MADE = 2 };
 
-/* Properties that describe the bytes, or are shown without a look. */
-static const char *const kept[] = {"symlink-target", "sha512", "checksum-sha512", "checksum-crc64nvme"};
-
+/* The properties that describe the bytes, or are shown without a look. */
 static struct store_meta *part_of(const struct store_meta *m)
 {
-    CLEANUP(store_meta_unref) struct store_meta *all = store_meta_copy(m), *part = store_meta_copy(m);
-    if (!all || !part)
+    CLEANUP(store_meta_unref) struct store_meta *part = store_meta_copy(m);
+    if (!part)
         return NULL;
-    while (part->n_props > 0)
-        if (store_meta_set_prop(part, part->props[0].name, NULL, 0, NULL))
-            return NULL;
-    for (size_t k = 0; k < sizeof(kept) / sizeof(kept[0]); k++) {
-        size_t len;
-        const char *value = store_meta_prop(all, kept[k], &len);
-        if (value && store_meta_set_prop(part, kept[k], value, len, NULL))
+    for (size_t k = part->n_props; k-- > 0;) {
+        const char *name = part->props[k].name;
+        if (strcmp(name, "symlink-target") != 0 && !store_meta_is_sum(name) &&
+            store_meta_set_prop(part, name, NULL, 0, NULL))
             return NULL;
     }
     return TAKE(part);
@@ -93,7 +88,8 @@ static struct store_meta *read_note(struct vfs *v, const struct subject *s)
     size_t len;
     int64_t modified, now = s->version.mtime.tv_sec;
     CLEANUP(free) char *p = beside_noted(v->beside, s->key, &s->version, &modified, &len);
-    bool same = p && ((p[0] == TOLD && now == modified) || (p[0] == MADE && now <= modified && now >= modified - MADE_SLACK_S));
+    bool same =
+        p && ((p[0] == TOLD && now == modified) || (p[0] == MADE && now <= modified && now >= modified - MADE_SLACK_S));
     return same ? store_meta_unpack(p + 1, len - 1) : NULL;
 }
 
@@ -103,7 +99,8 @@ static bool take_locked(struct vfs *v, struct inode *i, const struct subject *s,
     struct store_version now;
     inode_version_locked(i, &now);
     bool same = !i->meta && i->changed_seq == s->seq && i->etag && strcmp(now.etag, s->version.etag) == 0 &&
-                now.size == s->version.size && now.mtime.tv_sec == s->version.mtime.tv_sec && inode_key_is_locked(i, s->key);
+                now.size == s->version.size && now.mtime.tv_sec == s->version.mtime.tv_sec &&
+                inode_key_is_locked(i, s->key);
     if (!same)
         return i->meta != NULL;
     struct store_object object = {.version = now, .meta = meta};

@@ -55,17 +55,38 @@ static bool sha512_of(const struct store_meta *m, const char *name, uint8_t out[
     return hex && strlen(hex) == 2 * CACHE_SHA512 && hex_decode(hex, out, CACHE_SHA512);
 }
 
-static bool crc_of(const struct store_meta *m, uint64_t *out)
+/* "BASE64" of all bytes or "BASE64-N" of the sums of N parts. */
+static bool sum_read(const char *text, enum cache_sum_kind kind, struct cache_sum *out)
 {
-    size_t len;
     BUF(raw, 64);
-    const char *text = store_meta_prop(m, "checksum-crc64nvme", &len);
-    if (!text || !base64_decode(&raw, text, len) || raw.len != 8)
+    uint64_t parts = 0;
+    const char *dash = strchr(text, '-');
+    size_t len = dash ? (size_t)(dash - text) : strlen(text);
+    if ((dash && (!str_parse_u64(dash + 1, &parts) || parts == 0 || parts > UINT32_MAX)) ||
+        !base64_decode(&raw, text, len) || raw.len != cache_sum_size(kind))
         return false;
-    *out = 0;
-    for (size_t k = 0; k < 8; k++)
-        *out = *out << 8 | (unsigned char)raw.data[k];
+    *out = (struct cache_sum){.kind = kind, .parts = (unsigned)parts};
+    memcpy(out->value, raw.data, raw.len);
     return true;
+}
+
+/* Of those that the server told the one that says most. */
+static bool sum_of(const struct store_meta *m, struct cache_sum *out)
+{
+    static const struct {
+        const char *prop;
+        enum cache_sum_kind kind;
+    } best[] = {{"checksum-sha256", CACHE_SUM_SHA256},
+                {"checksum-sha1", CACHE_SUM_SHA1},
+                {"checksum-crc64nvme", CACHE_SUM_CRC64NVME},
+                {"checksum-crc32c", CACHE_SUM_CRC32C},
+                {"checksum-crc32", CACHE_SUM_CRC32}};
+    for (size_t k = 0; k < sizeof(best) / sizeof(best[0]); k++) {
+        const char *text = store_meta_prop(m, best[k].prop, NULL);
+        if (text && sum_read(text, best[k].kind, out))
+            return true;
+    }
+    return false;
 }
 
 static bool canceled(void *arg)
@@ -78,11 +99,11 @@ static bool canceled(void *arg)
 static bool claim(struct cache_entry *n, const struct subject *s, const struct vfs_caller *c)
 {
     uint8_t told[CACHE_SHA512], said[CACHE_SHA512];
-    uint64_t crc;
+    struct cache_sum sum;
     struct cache_claim claim = {.guess = s->guess, .stop = canceled, .arg = (void *)c};
     claim.sha512 = sha512_of(s->meta, "checksum-sha512", told) ? told : NULL;
     claim.said_sha512 = sha512_of(s->meta, "sha512", said) ? said : NULL;
-    claim.crc64nvme = crc_of(s->meta, &crc) ? &crc : NULL;
+    claim.sum = sum_of(s->meta, &sum) ? &sum : NULL;
     return cache_entry_claim(n, &claim);
 }
 
@@ -100,8 +121,8 @@ static bool ask(struct vfs *v, struct inode *i, struct subject *s, const struct 
     return same;
 }
 
-static enum err_code look_for(struct vfs *v, struct inode *i, struct subject *s, struct cache_entry *n, const struct vfs_caller *c,
-                              struct err *e)
+static enum err_code look_for(struct vfs *v, struct inode *i, struct subject *s, struct cache_entry *n,
+                              const struct vfs_caller *c, struct err *e)
 {
     bool large = s->version.size > CONTENT_BLOCK, alike = large && beside_has_size(v->beside, s->version.size);
     if (!alike && (large || !store_meta_prop(s->meta, "sha512", NULL)))

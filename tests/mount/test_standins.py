@@ -74,6 +74,39 @@ def test_an_upload_in_other_parts_is_known_by_a_header_that_the_server_confirms(
     assert reads_without_download(held, "again")
 
 
+def copied(witness, key, body, checksum, **extra):
+    """An encrypted object, whose ETag says nothing, with a checksum that the server computes."""
+    witness.put("source", body)
+    witness.s3.copy_object(Bucket=witness.name, Key=key, CopySource={"Bucket": witness.name, "Key": "source"}, ChecksumAlgorithm=checksum,
+                           ServerSideEncryption="aws:kms", MetadataDirective="REPLACE", **extra)
+    assert witness.head(key)["ETag"] != witness.head("source")["ETag"]
+
+
+def uploaded(witness, key, body, checksum, **extra):
+    """The same by parts: with a checksum of the parts' checksums."""
+    upload(witness, key, body, 6, ChecksumAlgorithm=checksum, ServerSideEncryption="aws:kms", **extra)
+
+
+ENCRYPTED = [(copied, "CRC32"), (copied, "CRC32C"), (copied, "CRC64NVME"), (copied, "SHA1"), (copied, "SHA256"),
+             (uploaded, "CRC32"), (uploaded, "SHA256")]
+
+
+@pytest.mark.parametrize("make, checksum", ENCRYPTED)
+def test_every_checksum_of_the_server_confirms_a_header(held, make, checksum):
+    make(held.bucket, "again", BODY, checksum, **claimed(BODY))
+    make(held.bucket, "stale", OTHER, checksum, **claimed(BODY))
+    assert reads_without_download(held, "again")
+    before = fetched(held)
+    assert read(held / "stale") == OTHER
+    assert fetched(held) - before == len(OTHER)
+
+
+@pytest.mark.parametrize("checksum, found", [("CRC32C", False), ("SHA1", True), ("SHA256", True)])
+def test_without_a_header_a_sha_of_the_server_is_enough_and_a_crc_is_not(held, checksum, found):
+    copied(held.bucket, "again", BODY, checksum)
+    assert reads_without_download(held, "again") == found
+
+
 def test_without_a_header_or_a_sum_of_the_server_bytes_are_fetched_right(held):
     upload(held.bucket, "again", BODY, 6)
     assert read(held / "again") == BODY

@@ -7,7 +7,8 @@
  * presence says that the rest is known too sse, sse-kms-key-id, sse-bucket-key    encryption; sse is "c" for SSE-C and "none" where the
  * reply told none tagging-count, version-id sha512                 128 hex digits: x-amz-meta-awsimple-sha512, a hint,
  * or what the server computed checksum-sha512        128 hex digits that the server computed over the whole object
- *   checksum-crc64nvme     base64, of the whole object
+ *   checksum-crc32, checksum-crc32c, checksum-crc64nvme, checksum-sha1, checksum-sha256
+ *                          base64 of what the server computed over the whole object, or BASE64-N: over the sums of its N parts
  *   symlink-target         geesefs: the target of an empty object that is a symbolic link
  *   aws-posix              "1": carries the AWS family's POSIX attributes, which are kept up to date
  *   meta.NAME              other user metadata, decoded

@@ -179,11 +179,29 @@ static enum err_code read_user(const struct params *h, struct store_meta *m, str
     return ERR_OK;
 }
 
+/* Checksums of a reply with a part of the object may be those of that part. */
+static bool is_of_all(const struct params *h)
+{
+    const char *range = params_get(h, "content-range");
+    uint64_t first, last, total;
+    return range == NULL || (s3_content_range(range, &first, &last, &total) && first == 0 && last + 1 == total);
+}
+
 /* A checksum over parts ("...-3") says nothing about the whole. */
 static bool is_full_object(const struct params *h, const char *checksum)
 {
     const char *type = params_get(h, "x-amz-checksum-type");
-    return checksum != NULL && strchr(checksum, '-') == NULL && (type == NULL || str_ieq(type, "FULL_OBJECT"));
+    return checksum != NULL && strchr(checksum, '-') == NULL && (type == NULL || str_ieq(type, "FULL_OBJECT")) &&
+           is_of_all(h);
+}
+
+/* ... but where their number is told it may be computed again. */
+static bool is_composite(const struct params *h, const char *checksum)
+{
+    const char *type = params_get(h, "x-amz-checksum-type"), *dash = checksum != NULL ? strchr(checksum, '-') : NULL;
+    uint64_t parts;
+    return dash != NULL && str_parse_u64(dash + 1, &parts) && (type == NULL || str_ieq(type, "COMPOSITE")) &&
+           is_of_all(h);
 }
 
 static bool native_sha512(const struct params *h, char hex[129])
@@ -204,15 +222,22 @@ static bool is_hex_sha512(const char *v)
 static enum err_code read_checksums(const struct params *h, struct store_meta *m, struct err *e)
 {
     char native[129];
-    const char *claimed = meta_get(h, "awsimple-sha512"), *crc = params_get(h, "x-amz-checksum-crc64nvme");
+    static const char *const names[] = {"crc32", "crc32c", "crc64nvme", "sha1", "sha256"};
+    const char *claimed = meta_get(h, "awsimple-sha512");
     bool has_native = native_sha512(h, native);
     enum err_code code = ERR_OK;
     if (has_native || is_hex_sha512(claimed))
         code = set(m, "sha512", has_native ? native : claimed, e);
     if (code == ERR_OK && has_native)
         code = set(m, "checksum-sha512", native, e);
-    if (code == ERR_OK && is_full_object(h, crc))
-        code = set(m, "checksum-crc64nvme", crc, e);
+    for (size_t i = 0; code == ERR_OK && i < ARRAY_LEN(names); i++) {
+        char header[32], prop[32];
+        snprintf(header, sizeof(header), "x-amz-checksum-%s", names[i]);
+        snprintf(prop, sizeof(prop), "checksum-%s", names[i]);
+        const char *value = params_get(h, header);
+        if (is_full_object(h, value) || is_composite(h, value))
+            code = set(m, prop, value, e);
+    }
     return code;
 }
 

@@ -20,7 +20,7 @@
 
 static char *bytes; /* of object 1 */
 static uint8_t sha512[DIGEST_MAX];
-static uint64_t crc;
+static struct cache_sum crc; /* CRC-64/NVME of all */
 static char md5[2 * DIGEST_MAX + 1], by_8_mib[64], by_7_mib[64], by_9_mib[64];
 
 /* The ETag of an upload in parts of `part` bytes. */
@@ -37,13 +37,45 @@ static void parts_etag(uint64_t part, char out[64])
     snprintf(out + 32, 16, "-%u", n);
 }
 
+static const enum digest_alg algs[] = {
+    [CACHE_SUM_SHA1] = DIGEST_SHA1, [CACHE_SUM_SHA256] = DIGEST_SHA256, [CACHE_SUM_MD5] = DIGEST_MD5};
+
+static void sum_bytes(enum cache_sum_kind kind, const void *p, size_t len, uint8_t out[DIGEST_MAX])
+{
+    uint64_t v = kind == CACHE_SUM_CRC32    ? crc32_ieee(0, p, len)
+                 : kind == CACHE_SUM_CRC32C ? crc32c(0, p, len)
+                                            : crc64nvme(0, p, len);
+    size_t n = kind == CACHE_SUM_CRC64NVME ? 8 : 4;
+    if (kind > CACHE_SUM_CRC64NVME)
+        assert_int_equal(digest_once(algs[kind], p, len, out, NULL), ERR_OK);
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
+}
+
+/* As the server computes it, of all or of parts of that size. */
+static struct cache_sum sum_of(enum cache_sum_kind kind, uint64_t part)
+{
+    uint8_t sums[64][DIGEST_MAX], joined[64 * DIGEST_MAX], sum[DIGEST_MAX];
+    struct cache_sum s = {.kind = kind};
+    sum_bytes(kind, bytes, LEN, sum);
+    for (uint64_t at = 0; part > 0 && at < LEN; at += part, s.parts++) {
+        sum_bytes(kind, bytes + at, LEN - at < part ? LEN - at : part, sums[s.parts]);
+        memcpy(joined + s.parts * cache_sum_size(kind), sums[s.parts], cache_sum_size(kind));
+    }
+    if (part > 0)
+        sum_bytes(kind, joined, s.parts * cache_sum_size(kind), sum);
+    memcpy(s.value, sum, cache_sum_size(kind));
+    return s;
+}
+
 static int make_sums(void **state)
 {
     bytes = malloc(LEN);
     make_bytes(1, 0, bytes, LEN);
     assert_int_equal(digest_once(DIGEST_SHA512, bytes, LEN, sha512, NULL), ERR_OK);
     assert_int_equal(digest_hex(DIGEST_MD5, bytes, LEN, md5, NULL), ERR_OK);
-    crc = crc64nvme(0, bytes, LEN);
+    crc = sum_of(CACHE_SUM_CRC64NVME, 0);
     parts_etag(8 * MIB, by_8_mib);
     parts_etag(7 * MIB, by_7_mib);
     parts_etag(9 * MIB, by_9_mib); /* not among the sizes that are tried */
@@ -66,17 +98,25 @@ static struct cache *cache_with(const char *etag)
     return c;
 }
 
-/* Whether the claim finds object 1 for version `etag` of another key, and the next process sees that too. */
-static bool finds(struct cache **c, const char *etag, const struct cache_claim *claim)
+/* Whether the claim finds object 1 for version `etag` of a key that was not asked for before. */
+static bool claims(struct cache *c, const char *etag, const struct cache_claim *claim, char key[32])
 {
     static unsigned number;
-    char key[32];
-    snprintf(key, sizeof(key), "other%u", ++number);
+    snprintf(key, 32, "other%u", ++number);
     struct cache_version v = version_of(key, etag, LEN);
-    struct cache_entry *n = cache_entry_get(*c, &v);
+    struct cache_entry *n = cache_entry_get(c, &v);
     bool found = cache_entry_claim(n, claim);
     assert_int_equal(found, cache_held(n, 0, LEN) == LEN);
     cache_entry_unref(n);
+    return found;
+}
+
+/* The same, and the next process sees it too. */
+static bool finds(struct cache **c, const char *etag, const struct cache_claim *claim)
+{
+    char key[32];
+    bool found = claims(*c, etag, claim, key);
+    struct cache_version v = version_of(key, etag, LEN);
     assert_int_equal(holds(*c, &v, 1), found);
     if (found) {
         close_cache(*c);
@@ -89,19 +129,26 @@ static bool finds(struct cache **c, const char *etag, const struct cache_claim *
 static void a_header_counts_only_where_the_server_says_so_of_the_bytes_too(void **state)
 {
     static uint8_t other_sha[DIGEST_MAX] = {1};
-    const uint64_t other_crc = crc ^ 1;
+    struct cache_sum other_crc = crc;
+    other_crc.value[7] ^= 1;
     const struct {
         const char *etag;
         const uint8_t *sha, *said;
-        const uint64_t *crc;
+        const struct cache_sum *sum;
         bool found;
     } rows[] = {
-        {"opaque-1", sha512, NULL, NULL, true},          {"opaque-2", other_sha, NULL, NULL, false},
-        {"opaque-3", NULL, sha512, NULL, false},         {"opaque-4", NULL, sha512, &crc, true},
-        {"opaque-5", NULL, sha512, &other_crc, false},   {"opaque-6", NULL, other_sha, &crc, false},
-        {"opaque-7", NULL, NULL, &crc, false},           {md5, NULL, sha512, NULL, true},
-        {md5, NULL, sha512, &crc, true},                 {md5, NULL, other_sha, NULL, true},
-        {by_8_mib, NULL, sha512, NULL, true},            {by_9_mib, NULL, sha512, NULL, false},
+        {"opaque-1", sha512, NULL, NULL, true},
+        {"opaque-2", other_sha, NULL, NULL, false},
+        {"opaque-3", NULL, sha512, NULL, false},
+        {"opaque-4", NULL, sha512, &crc, true},
+        {"opaque-5", NULL, sha512, &other_crc, false},
+        {"opaque-6", NULL, other_sha, &crc, false},
+        {"opaque-7", NULL, NULL, &crc, false},
+        {md5, NULL, sha512, NULL, true},
+        {md5, NULL, sha512, &crc, true},
+        {md5, NULL, other_sha, NULL, true},
+        {by_8_mib, NULL, sha512, NULL, true},
+        {by_9_mib, NULL, sha512, NULL, false},
         {by_7_mib, NULL, sha512, NULL, true},
         {"0123456789abcdef0123456789abcdef", NULL, sha512, NULL, false},
         {"0123456789abcdef0123456789abcdef-3", NULL, sha512, NULL, false},
@@ -110,9 +157,50 @@ static void a_header_counts_only_where_the_server_says_so_of_the_bytes_too(void 
     };
     struct cache *c = cache_with("opaque");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct cache_claim claim = {.guess = true, .sha512 = rows[i].sha, .said_sha512 = rows[i].said, .crc64nvme = rows[i].crc};
+        struct cache_claim claim = {
+            .guess = true, .sha512 = rows[i].sha, .said_sha512 = rows[i].said, .sum = rows[i].sum};
         if (finds(&c, rows[i].etag, &claim) != rows[i].found)
             fail_msg("row %zu", i);
+    }
+    close_cache(c);
+}
+
+static void every_sum_that_the_server_computed_confirms_a_header(void **state)
+{
+    char key[32];
+    struct cache *c = cache_with("opaque");
+    for (enum cache_sum_kind kind = CACHE_SUM_CRC32; kind <= CACHE_SUM_SHA256; kind++) {
+        struct cache_sum all = sum_of(kind, 0), other = all, parts = sum_of(kind, 8 * MIB),
+                         strange = sum_of(kind, 9 * MIB);
+        other.value[cache_sum_size(kind) - 1] ^= 1;
+        struct cache_sum mislabelled = {.kind = kind, .parts = 3};
+        memcpy(mislabelled.value, all.value, sizeof(all.value));
+        const struct {
+            struct cache_sum *sum;
+            bool found;
+        } rows[] = {{&all, true}, {&other, false}, {&parts, true}, {&strange, false}, {&mislabelled, false}};
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+            if (claims(c, "opaque-1", &(struct cache_claim){.said_sha512 = sha512, .sum = rows[i].sum}, key) !=
+                rows[i].found)
+                fail_msg("kind %d row %zu", kind, i);
+        parts.parts = 4000; /* of a size that is no number of MiB */
+        assert_false(claims(c, "opaque-1", &(struct cache_claim){.said_sha512 = sha512, .sum = &parts}, key));
+    }
+    close_cache(c);
+}
+
+static void without_a_header_only_a_sha_of_all_bytes_finds_them_by_their_size(void **state)
+{
+    char key[32];
+    struct cache *c = cache_with("opaque");
+    for (enum cache_sum_kind kind = CACHE_SUM_CRC32; kind <= CACHE_SUM_SHA256; kind++) {
+        struct cache_sum all = sum_of(kind, 0), other = all, parts = sum_of(kind, 8 * MIB);
+        other.value[0] ^= 1;
+        assert_int_equal(claims(c, "opaque-1", &(struct cache_claim){.guess = true, .sum = &all}, key),
+                         kind >= CACHE_SUM_SHA1);
+        assert_false(claims(c, "opaque-1", &(struct cache_claim){.guess = true, .sum = &other}, key));
+        assert_false(claims(c, "opaque-1", &(struct cache_claim){.guess = true, .sum = &parts}, key));
+        assert_false(claims(c, "opaque-1", &(struct cache_claim){.sum = &all}, key));
     }
     close_cache(c);
 }
@@ -183,7 +271,7 @@ static void bytes_that_rot_stand_for_nothing(void **state)
     spoil(path, 5 * MIB);
     c = open_cache(SIZE);
     assert_false(finds(&c, md5, &(struct cache_claim){.guess = true}));
-    assert_false(finds(&c, "opaque-2", &(struct cache_claim){.said_sha512 = sha512, .crc64nvme = &crc}));
+    assert_false(finds(&c, "opaque-2", &(struct cache_claim){.said_sha512 = sha512, .sum = &crc}));
     assert_true(stats_of(c).bad > 0);
     close_cache(c);
 }
@@ -210,6 +298,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_header_counts_only_where_the_server_says_so_of_the_bytes_too),
+        T(every_sum_that_the_server_computed_confirms_a_header),
+        T(without_a_header_only_a_sha_of_all_bytes_finds_them_by_their_size),
         T(an_etag_of_parts_finds_what_was_uploaded_by_the_same_parts),
         T(an_etag_of_parts_that_is_no_md5_finds_nothing),
         T(the_md5_of_what_is_held_is_computed_once),

@@ -10,6 +10,7 @@
 #include "backends/s3/xattr.h"
 #include "store/meta.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -216,6 +217,38 @@ static void only_a_sha512_of_the_whole_is_one(void **state)
     }
 }
 
+static void the_server_s_sums_are_those_of_the_whole_or_of_a_known_number_of_parts(void **state)
+{
+    static const struct {
+        const char *value, *type, *range, *prop;
+    } rows[] = {
+        {"y/Q5Jg==", NULL, NULL, "y/Q5Jg=="},
+        {"y/Q5Jg==", "FULL_OBJECT", NULL, "y/Q5Jg=="},
+        {"y/Q5Jg==", "COMPOSITE", NULL, NULL},
+        {"y/Q5Jg==-3", "COMPOSITE", NULL, "y/Q5Jg==-3"},
+        {"y/Q5Jg==-3", NULL, NULL, "y/Q5Jg==-3"},
+        {"y/Q5Jg==-3", "FULL_OBJECT", NULL, NULL},
+        {"y/Q5Jg==-x", "COMPOSITE", NULL, NULL},
+        {"y/Q5Jg==-", "COMPOSITE", NULL, NULL},
+        {"y/Q5Jg==", "FULL_OBJECT", "bytes 0-99/100", "y/Q5Jg=="},
+        {"y/Q5Jg==", "FULL_OBJECT", "bytes 0-98/100", NULL}, /* perhaps a part's */
+        {"y/Q5Jg==", "FULL_OBJECT", "bytes 1-99/100", NULL},
+        {"y/Q5Jg==", "FULL_OBJECT", "bytes", NULL},
+    };
+    static const char *const names[] = {"crc32", "crc32c", "crc64nvme", "sha1", "sha256"};
+    for (size_t i = 0; i < ARRAY_LEN(rows) * ARRAY_LEN(names); i++) {
+        const char *name = names[i % ARRAY_LEN(names)], *type = rows[i / ARRAY_LEN(names)].type;
+        const char *range = rows[i / ARRAY_LEN(names)].range;
+        char header[64], prop[64];
+        snprintf(header, sizeof(header), "x-amz-checksum-%s", name);
+        snprintf(prop, sizeof(prop), "checksum-%s", name);
+        struct store_meta *m = READ("f", header, rows[i / ARRAY_LEN(names)].value, type ? "x-amz-checksum-type" : "x",
+                                    type ? type : "y", range ? "content-range" : "v", range ? range : "w");
+        assert_prop(m, prop, rows[i / ARRAY_LEN(names)].prop);
+        store_meta_unref(m);
+    }
+}
+
 static void the_sha512_is_sent_for_the_bytes_it_belongs_to(void **state)
 {
     uint8_t sha[64] = {0xab};
@@ -415,6 +448,7 @@ int main(void)
         cmocka_unit_test(the_best_family_wins_and_a_broken_value_does_not),
         cmocka_unit_test(what_is_not_understood_is_carried_along),
         cmocka_unit_test(only_a_sha512_of_the_whole_is_one),
+        cmocka_unit_test(the_server_s_sums_are_those_of_the_whole_or_of_a_known_number_of_parts),
         cmocka_unit_test(the_sha512_is_sent_for_the_bytes_it_belongs_to),
         cmocka_unit_test(what_an_object_has_no_room_for_is_refused_and_the_hint_left_out_first),
         cmocka_unit_test(other_extended_attributes_are_carried_and_not_shown),

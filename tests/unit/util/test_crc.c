@@ -22,15 +22,20 @@ static uint64_t slow_crc64(uint64_t crc, const uint8_t *p, size_t len)
     return ~crc;
 }
 
-static uint32_t slow_crc32c(uint32_t crc, const uint8_t *p, size_t len)
+static uint32_t slow_crc32(uint32_t poly, uint32_t crc, const uint8_t *p, size_t len)
 {
     crc = ~crc;
     for (size_t i = 0; i < len; i++) {
         crc ^= p[i];
         for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82F63B78U : 0);
+            crc = crc >> 1 ^ (crc & 1 ? poly : 0);
     }
     return ~crc;
+}
+
+static uint32_t slow_crc32c(uint32_t crc, const uint8_t *p, size_t len)
+{
+    return slow_crc32(0x82F63B78U, crc, p, len);
 }
 
 static void fill(uint8_t *p, size_t len)
@@ -44,6 +49,7 @@ static void fill(uint8_t *p, size_t len)
 
 static void the_check_values_are_right(void **state)
 {
+    assert_int_equal(crc32_ieee(0, "123456789", 9), 0xCBF43926);
     assert_int_equal(crc32c(0, "123456789", 9), 0xE3069283);
     assert_true(crc64nvme(0, "123456789", 9) == 0xAE8B14860A799888ULL);
     assert_int_equal(crc32c(0, "", 0), 0);
@@ -58,6 +64,7 @@ static void every_length_and_alignment_agrees_with_the_definition(void **state)
         for (size_t len = 0; len < 1380; len += 1 + len / 40) {
             assert_true(crc64nvme(7, data + start, len) == slow_crc64(7, data + start, len));
             assert_int_equal(crc32c(7, data + start, len), slow_crc32c(7, data + start, len));
+            assert_int_equal(crc32_ieee(7, data + start, len), slow_crc32(0xEDB88320U, 7, data + start, len));
         }
     }
 }
@@ -86,6 +93,7 @@ static void a_running_crc_is_the_crc_of_the_whole(void **state)
         assert_true(crc64nvme(crc64nvme(0, data, cut), data + cut, sizeof(data) - cut) ==
                     crc64nvme(0, data, sizeof(data)));
         assert_int_equal(crc32c(crc32c(0, data, cut), data + cut, sizeof(data) - cut), crc32c(0, data, sizeof(data)));
+        assert_int_equal(crc32_ieee(crc32_ieee(0, data, cut), data + cut, sizeof(data) - cut), crc32_ieee(0, data, sizeof(data)));
     }
 }
 
