@@ -169,34 +169,51 @@ unsigned changes_slot(int64_t origin, const char *key, size_t len)
     return crc32c(crc32c(0, &origin, sizeof(origin)), key, len) % CHANGES_SLOTS;
 }
 
-/* Somebody may have removed the file: then there is another one, which has all that this one had. */
-static bool put_locked(struct changes *t, unsigned slot)
+static bool put_locked(struct changes *t, unsigned slot, uint64_t when)
 {
-    if (t->fd >= 0 && write_full(t->fd, &t->when[slot], sizeof(uint64_t), offset_of(slot), NULL) == ERR_OK && has_name(t->fd))
-        return true;
+    t->when[slot] = when;
+    return t->fd >= 0 && write_full(t->fd, &t->when[slot], sizeof(uint64_t), offset_of(slot), NULL) == ERR_OK;
+}
+
+static bool begin_locked(struct changes *t, unsigned slot)
+{
+    t->ours[slot / 64] |= 1ull << (slot % 64);
+    return t->under_way[slot]++ > 0 || put_locked(t, slot, UNDERWAY);
+}
+
+static bool end_locked(struct changes *t, unsigned slot)
+{
+    return --t->under_way[slot] > 0 || put_locked(t, slot, clock_mono_ms());
+}
+
+/* Somebody may have removed the file: then there is another one, which has all that this one had. */
+static bool renew_locked(struct changes *t)
+{
     if (t->fd >= 0)
         close(t->fd);
     t->fd = find_table(t);
     return t->fd >= 0 && take_over(t, t->fd) && write_table(t, t->fd);
 }
 
-bool changes_begin(struct changes *t, unsigned slot)
+/* Of all directories that the key is in, whether the file still has its name is asked once: deep keys cost few system calls. */
+static bool note(struct changes *t, int64_t origin, const char *key, bool (*note_locked)(struct changes *t, unsigned slot))
 {
     LOCK_SCOPE(&t->lock);
-    t->ours[slot / 64] |= 1ull << (slot % 64);
-    if (t->under_way[slot]++ > 0)
-        return true;
-    t->when[slot] = UNDERWAY;
-    return put_locked(t, slot);
+    bool good = true;
+    for (size_t len = strlen(key) + 1; len-- > 0;)
+        if (len == 0 || key[len - 1] == '/')
+            good &= note_locked(t, changes_slot(origin, key, len));
+    return (good && has_name(t->fd)) || renew_locked(t);
 }
 
-bool changes_end(struct changes *t, unsigned slot)
+bool changes_begin(struct changes *t, int64_t origin, const char *key)
 {
-    LOCK_SCOPE(&t->lock);
-    if (--t->under_way[slot] > 0)
-        return true;
-    t->when[slot] = clock_mono_ms();
-    return put_locked(t, slot);
+    return note(t, origin, key, begin_locked);
+}
+
+bool changes_end(struct changes *t, int64_t origin, const char *key)
+{
+    return note(t, origin, key, end_locked);
 }
 
 /* ---- Asking */

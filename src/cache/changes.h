@@ -28,9 +28,10 @@ CLEANUP_DEFINE(struct changes, changes_close)
 /* The directory of that key (`len` bytes of it), in that origin. */
 unsigned changes_slot(int64_t origin, const char *key, size_t len);
 
-/* Any thread; a change may be under way several times. False: it could not be noted. */
-bool changes_begin(struct changes *t, unsigned slot);
-bool changes_end(struct changes *t, unsigned slot);
+/* A change of that key, or below it where it ends with '/': for each of its directories. Any thread; as many may be under way as begin.
+ * Writes to the page cache. False: it could not be noted. */
+bool changes_begin(struct changes *t, int64_t origin, const char *key);
+bool changes_end(struct changes *t, int64_t origin, const char *key);
 
 /* Whether something was changed at or after that time, is being changed, or may have been, by any process. Reads files. */
 bool changes_since(struct changes *t, unsigned slot, uint64_t ms);

@@ -75,16 +75,10 @@ static void drop_all(struct cache *c)
     (void)job_post(c, j);
 }
 
-static void note_change(struct cache *c, const char *origin, const char *key, bool (*note)(struct changes *t, unsigned slot))
+static void note_change(struct cache *c, const char *origin, const char *key,
+                        bool (*note)(struct changes *t, int64_t origin, const char *key))
 {
-    if (!c)
-        return;
-    int64_t id = origin_id(origin);
-    bool noted = c->changes != NULL;
-    for (size_t len = strlen(key) + 1; c->changes && len-- > 0;)
-        if (len == 0 || key[len - 1] == '/')
-            noted &= note(c->changes, changes_slot(id, key, len));
-    if (!noted)
+    if (c && !(c->changes && note(c->changes, origin_id(origin), key)))
         drop_all(c);
 }
 
