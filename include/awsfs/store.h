@@ -14,6 +14,7 @@
 #define AWSFS_STORE_H
 
 #include "awsfs/err.h"
+#include "awsfs/meta.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -80,25 +81,18 @@ struct store_version {
     struct timespec mtime;      /* Last-Modified */
 };
 
-enum { STORE_HAS_MODE = 1, STORE_HAS_UID = 2, STORE_HAS_GID = 4, STORE_HAS_MTIME = 8, STORE_HAS_ATIME = 16, STORE_HAS_CTIME = 32 };
-
-struct store_pair {
-    char *name;
-    void *value; /* with a NUL behind it that len does not count */
-    size_t len;
-};
-
-/* What is stored with an object beside its bytes. Immutable once shared; reference-counted; see store/meta.h. */
+/* What is stored with an object beside its bytes: the fields of awsfs/meta.h. Immutable once shared; reference-counted; see
+ * store/meta.h. */
 struct store_meta {
     unsigned refs;
-    unsigned has;               /* STORE_HAS_* that was really stored, in any of the formats known */
-    mode_t mode;                /* with file type: S_IFREG, S_IFDIR, S_IFLNK, ... */
+    unsigned has;               /* in any of the formats known */
+    mode_t mode;
     uid_t uid;
     gid_t gid;
     struct timespec mtime, atime, ctime;
-    struct store_pair *xattrs;  /* plain user.* attributes by full name */
+    struct meta_pair *xattrs;   /* in the order of their names; each value has a NUL behind it that len does not count */
     size_t n_xattrs;
-    struct store_pair *props;   /* the rest, to be carried along: "content-type", "cache-control", "meta.NAME", ... */
+    struct meta_pair *props;    /* as xattrs */
     size_t n_props;
     /* Of what a stat or a get told (else zero, as of a copy): Last-Modified, and whether that lay so far back, by the server's own
      * clock, that a change of these metadata that leaves the ETag must have another one. */

@@ -10,6 +10,7 @@
 #define JOURNAL_RECORD_H
 
 #include "awsfs/err.h"
+#include "awsfs/meta.h"
 #include "util/buf.h"
 #include "util/cleanup.h"
 
@@ -52,23 +53,6 @@ enum record_how {
 
 enum record_cond_kind { RECORD_ALWAYS = 0, RECORD_IF_ABSENT = 1, RECORD_IF_MATCH = 2 };
 
-struct record_pair {
-    const char *name;
-    const void *value;
-    size_t len;
-};
-
-/* Metadata as awsfs/store.h has them; `has` are its STORE_HAS_*. */
-struct record_meta {
-    unsigned has;
-    mode_t mode;
-    uid_t uid;
-    gid_t gid;
-    struct timespec mtime, atime, ctime;
-    const struct record_pair *xattrs, *props;
-    size_t n_xattrs, n_props;
-};
-
 struct record_part {
     unsigned number;
     uint64_t size;
@@ -88,7 +72,7 @@ struct record {
     enum record_cond_kind cond; /* PUT, FINISH; COPY, RENAME: on the target */
     const char *cond_etag;      /* with RECORD_IF_MATCH */
     uint64_t size;              /* PUT, FINISH; COPY, RENAME, MEMBER: of the source */
-    const struct record_meta *meta;    /* PUT, COPY, RENAME, UPLOAD, FINISH; or NULL */
+    const struct meta_fields *meta;    /* PUT, COPY, RENAME, UPLOAD, FINISH; or NULL */
     const struct timespec *mtime;      /* COPY, RENAME, MEMBER; or NULL */
     const uint8_t *sha512;             /* PUT, UPLOAD, FINISH: 64 bytes, or NULL */
     const uint64_t *crc64nvme;         /* PUT, FINISH: of all bytes, or NULL */

@@ -5,8 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define HAS_ALL 0x3fu /* STORE_HAS_* of awsfs/store.h */
-
 static const enum record_field fields[][RECORD_FIELDS_MAX] = {
     [RECORD_PUT] = {FIELD_WHEN, FIELD_KEY, FIELD_COND, FIELD_SIZE, FIELD_META, FIELD_SHA512, FIELD_CRC, FIELD_BODY},
     [RECORD_COPY] = {FIELD_WHEN, FIELD_KEY, FIELD_ETAG, FIELD_TO, FIELD_COND, FIELD_SIZE, FIELD_META, FIELD_MTIME},
@@ -70,7 +68,7 @@ static bool is_dir(const char *key)
     return str_ends(key, "/");
 }
 
-static bool pairs_fit(const struct record_pair *pairs, size_t n)
+static bool pairs_fit(const struct meta_pair *pairs, size_t n)
 {
     bool fit = n <= RECORD_PAIRS_MAX && (n == 0 || pairs);
     for (size_t i = 0; fit && i < n; i++)
@@ -78,9 +76,9 @@ static bool pairs_fit(const struct record_pair *pairs, size_t n)
     return fit;
 }
 
-static bool meta_fits(const struct record_meta *m)
+static bool meta_fits(const struct meta_fields *m)
 {
-    return !m || ((m->has & ~HAS_ALL) == 0 && is_time(&m->mtime) && is_time(&m->atime) && is_time(&m->ctime) &&
+    return !m || ((m->has & ~(unsigned)STORE_HAS_ALL) == 0 && is_time(&m->mtime) && is_time(&m->atime) && is_time(&m->ctime) &&
                   pairs_fit(m->xattrs, m->n_xattrs) && pairs_fit(m->props, m->n_props));
 }
 

@@ -20,8 +20,8 @@ struct reader {
 /* What record_decode() returns is the first member. */
 struct decoded {
     struct record record;
-    struct record_meta meta;
-    struct record_pair *xattrs, *props;
+    struct meta_fields meta;
+    struct meta_pair *xattrs, *props;
     struct record_part *parts;
     struct timespec mtime;
     uint64_t crc64nvme;
@@ -114,9 +114,9 @@ static void *take_array(struct reader *r, size_t *n, size_t max, size_t min_byte
     return array;
 }
 
-static struct record_pair *take_pairs(struct reader *r, size_t *n)
+static struct meta_pair *take_pairs(struct reader *r, size_t *n)
 {
-    struct record_pair *pairs = take_array(r, n, RECORD_PAIRS_MAX, PAIR_MIN, sizeof(*pairs));
+    struct meta_pair *pairs = take_array(r, n, RECORD_PAIRS_MAX, PAIR_MIN, sizeof(*pairs));
     for (size_t i = 0; i < *n; i++) {
         pairs[i].name = take_text(r);
         pairs[i].value = take_bytes(r, &pairs[i].len);
@@ -126,7 +126,7 @@ static struct record_pair *take_pairs(struct reader *r, size_t *n)
 
 static void take_meta(struct reader *r, struct decoded *d)
 {
-    struct record_meta *m = &d->meta;
+    struct meta_fields *m = &d->meta;
     if (!take_bool(r))
         return;
     m->has = take_u32(r);

@@ -48,7 +48,7 @@ static void put_text_if(struct buf *out, const char *s)
         put_text(out, s);
 }
 
-static void put_pairs(struct buf *out, const struct record_pair *pairs, size_t n)
+static void put_pairs(struct buf *out, const struct meta_pair *pairs, size_t n)
 {
     put_u32(out, (uint32_t)n);
     for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static void put_pairs(struct buf *out, const struct record_pair *pairs, size_t n
     }
 }
 
-static void put_meta(struct buf *out, const struct record_meta *m)
+static void put_meta(struct buf *out, const struct meta_fields *m)
 {
     put_u8(out, m != NULL);
     if (!m)

@@ -27,7 +27,7 @@ struct rename_plan {
     bool tree;                      /* `from` and `to` end with '/'; else they are the keys of one object */
     const char *from, *to;
     const char *replaced;           /* ETag of what stood at `to` itself; NULL: nothing */
-    const struct record_meta *meta; /* that the copy of a file gets; NULL: its own goes along */
+    const struct meta_fields *meta; /* that the copy of a file gets; NULL: its own goes along */
     bool keep_times;                /* of a tree: copies get the times of what they are made of, where they store none */
     struct rename_item *items;
     size_t n;

@@ -17,11 +17,11 @@ struct store_meta *store_meta_new(void)
     return m;
 }
 
-static void pairs_free(struct store_pair *pairs, size_t n)
+static void pairs_free(struct meta_pair *pairs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        free(pairs[i].name);
-        free(pairs[i].value);
+        free((char *)pairs[i].name);
+        free((void *)pairs[i].value);
     }
     free(pairs);
 }
@@ -43,7 +43,7 @@ void store_meta_unref(struct store_meta *m)
 }
 
 /* Where `name` is, or belongs: pairs are kept in the order of their names. */
-static size_t pair_position(const struct store_pair *pairs, size_t n, const char *name, bool *found)
+static size_t pair_position(const struct meta_pair *pairs, size_t n, const char *name, bool *found)
 {
     size_t lo = 0, hi = n;
     *found = false;
@@ -73,31 +73,31 @@ static void *value_dup(const void *value, size_t len)
     return copy;
 }
 
-static void pair_remove(struct store_pair *pairs, size_t *n, size_t at)
+static void pair_remove(struct meta_pair *pairs, size_t *n, size_t at)
 {
-    free(pairs[at].name);
-    free(pairs[at].value);
+    free((char *)pairs[at].name);
+    free((void *)pairs[at].value);
     memmove(pairs + at, pairs + at + 1, (*n - at - 1) * sizeof(*pairs));
     (*n)--;
 }
 
-static enum err_code pair_insert(struct store_pair **pairs, size_t *n, size_t at, const char *name, void **value,
+static enum err_code pair_insert(struct meta_pair **pairs, size_t *n, size_t at, const char *name, void **value,
                                  size_t len, struct err *e)
 {
     if (*n >= PAIRS_MAX)
         return err_set(e, ERR_TOO_BIG, "more than %d attributes", PAIRS_MAX);
     CLEANUP(free) char *own_name = strdup(name);
-    struct store_pair *more = own_name != NULL ? realloc(*pairs, (*n + 1) * sizeof(*more)) : NULL;
+    struct meta_pair *more = own_name != NULL ? realloc(*pairs, (*n + 1) * sizeof(*more)) : NULL;
     if (more == NULL)
         return err_set(e, ERR_NOMEM, "attribute %s", name);
     *pairs = more;
     memmove(more + at + 1, more + at, (*n - at) * sizeof(*more));
-    more[at] = (struct store_pair){TAKE(own_name), TAKE(*value), len};
+    more[at] = (struct meta_pair){TAKE(own_name), TAKE(*value), len};
     (*n)++;
     return ERR_OK;
 }
 
-static enum err_code pair_set(struct store_pair **pairs, size_t *n, const char *name, const void *value, size_t len,
+static enum err_code pair_set(struct meta_pair **pairs, size_t *n, const char *name, const void *value, size_t len,
                               struct err *e)
 {
     bool found;
@@ -112,7 +112,7 @@ static enum err_code pair_set(struct store_pair **pairs, size_t *n, const char *
         return err_set(e, ERR_NOMEM, "attribute %s", name);
     if (!found)
         return pair_insert(pairs, n, at, name, &copy, len, e);
-    free((*pairs)[at].value);
+    free((void *)(*pairs)[at].value);
     (*pairs)[at].value = TAKE(copy);
     (*pairs)[at].len = len;
     return ERR_OK;
@@ -130,7 +130,7 @@ enum err_code store_meta_set_prop(struct store_meta *m, const char *name, const 
     return pair_set(&m->props, &m->n_props, name, value, len, e);
 }
 
-static const char *pair_get(const struct store_pair *pairs, size_t n, const char *name, size_t *len)
+static const char *pair_get(const struct meta_pair *pairs, size_t n, const char *name, size_t *len)
 {
     bool found;
     size_t at = pair_position(pairs, n, name, &found);
@@ -151,39 +151,44 @@ const char *store_meta_prop(const struct store_meta *m, const char *name, size_t
     return m != NULL ? pair_get(m->props, m->n_props, name, len) : NULL;
 }
 
-static bool pairs_copy(const struct store_pair *from, size_t n, struct store_pair **to, size_t *to_n)
+void store_meta_fields(const struct store_meta *m, struct meta_fields *out)
 {
-    if (n == 0)
-        return true;
-    *to = calloc(n, sizeof(**to));
-    for (size_t i = 0; *to != NULL && i < n; i++) {
-        struct store_pair copy = {strdup(from[i].name), value_dup(from[i].value, from[i].len), from[i].len};
-        if (copy.name == NULL || copy.value == NULL) {
-            free(copy.name);
-            free(copy.value);
-            return false;
-        }
-        (*to)[(*to_n)++] = copy;
+    *out = (struct meta_fields){.has = m->has, .mode = m->mode, .uid = m->uid, .gid = m->gid, .mtime = m->mtime, .atime = m->atime,
+                                .ctime = m->ctime, .xattrs = m->xattrs, .n_xattrs = m->n_xattrs, .props = m->props,
+                                .n_props = m->n_props};
+}
+
+struct store_meta *store_meta_of(const struct meta_fields *f, struct err *e)
+{
+    CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
+    if (m == NULL) {
+        (void)err_set(e, ERR_NOMEM, "out of memory");
+        return NULL;
     }
-    return *to != NULL;
+    m->has = f->has;
+    m->mode = f->mode;
+    m->uid = f->uid;
+    m->gid = f->gid;
+    m->mtime = f->mtime;
+    m->atime = f->atime;
+    m->ctime = f->ctime;
+    enum err_code code = ERR_OK;
+    for (size_t i = 0; code == ERR_OK && i < f->n_xattrs + f->n_props; i++) {
+        bool xattr = i < f->n_xattrs;
+        const struct meta_pair *p = xattr ? &f->xattrs[i] : &f->props[i - f->n_xattrs];
+        const void *value = p->value != NULL ? p->value : "";
+        code = xattr ? store_meta_set_xattr(m, p->name, value, p->len, e) : store_meta_set_prop(m, p->name, value, p->len, e);
+    }
+    return code == ERR_OK ? TAKE(m) : NULL;
 }
 
 struct store_meta *store_meta_copy(const struct store_meta *m)
 {
-    CLEANUP(store_meta_unref) struct store_meta *copy = store_meta_new();
-    if (copy == NULL || m == NULL)
-        return TAKE(copy);
-    copy->has = m->has;
-    copy->mode = m->mode;
-    copy->uid = m->uid;
-    copy->gid = m->gid;
-    copy->mtime = m->mtime;
-    copy->atime = m->atime;
-    copy->ctime = m->ctime;
-    if (!pairs_copy(m->xattrs, m->n_xattrs, &copy->xattrs, &copy->n_xattrs) ||
-        !pairs_copy(m->props, m->n_props, &copy->props, &copy->n_props))
-        return NULL;
-    return TAKE(copy);
+    struct meta_fields f;
+    if (m == NULL)
+        return store_meta_new();
+    store_meta_fields(m, &f);
+    return store_meta_of(&f, NULL);
 }
 
 bool store_meta_is_sum(const char *name)

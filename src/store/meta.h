@@ -15,6 +15,10 @@ struct store_meta *store_meta_ref(struct store_meta *m); /* NULL gives NULL; ato
 void store_meta_unref(struct store_meta *m);
 CLEANUP_DEFINE(struct store_meta, store_meta_unref)
 
+/* As plain fields, which `out` borrows from `m`; and a meta of such, whose pairs may come in any order. NULL: ERR_NOMEM, ERR_TOO_BIG. */
+void store_meta_fields(const struct store_meta *m, struct meta_fields *out);
+struct store_meta *store_meta_of(const struct meta_fields *f, struct err *e);
+
 /* Only on a meta that nobody else has a reference to. `value` NULL removes. ERR_NOMEM. */
 enum err_code store_meta_set_xattr(struct store_meta *m, const char *name, const void *value, size_t len,
                                    struct err *e) MUST_CHECK;

@@ -23,7 +23,7 @@ static void put_time(struct buf *out, const struct timespec *t)
     put(out, (uint64_t)t->tv_nsec, 4);
 }
 
-static void put_pairs(struct buf *out, const struct store_pair *pairs, size_t n)
+static void put_pairs(struct buf *out, const struct meta_pair *pairs, size_t n)
 {
     put(out, n, 4);
     for (size_t i = 0; i < n; i++) {

@@ -74,7 +74,7 @@ static enum err_code work_init(struct work *w, struct err *e)
     const struct rename_plan *p = w->plan;
     w->objects = calloc(p->n + 1, sizeof(*w->objects));
     w->by_key = map_new(key_of);
-    w->meta = p->meta ? move_meta(p->meta) : NULL;
+    w->meta = p->meta ? store_meta_of(p->meta, e) : NULL;
     if (!w->objects || !w->by_key || (p->meta && !w->meta))
         return err_set(e, ERR_NOMEM, "no memory to go on with a rename");
     for (size_t k = 0; k < p->n; k++) {

@@ -37,11 +37,4 @@ enum err_code move_copy(struct store *store, const struct store_copy *copy, cons
 enum err_code move_same(const struct move *m, const char *a_key, const struct store_version *a, const char *b_key,
                         const struct store_version *b, bool *same, struct err *e) MUST_CHECK;
 
-/* Metadata of a record as a store has them, with a reference; NULL without memory. And the other way: pairs that `out` borrows are to be
- * freed with record_meta_free(). */
-struct store_meta *move_meta(const struct record_meta *m);
-struct record_meta *record_meta_of(const struct store_meta *m);
-void record_meta_free(struct record_meta *m);
-CLEANUP_DEFINE(struct record_meta, record_meta_free)
-
 #endif

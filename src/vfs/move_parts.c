@@ -1,4 +1,4 @@
-/* What renames on a store are made of: a copy, a comparison, metadata in their record. */
+/* What renames on a store are made of: a copy, a comparison. */
 #include "store/fetch.h"
 #include "store/meta.h"
 #include "util/str.h"
@@ -45,60 +45,4 @@ enum err_code move_same(const struct move *m, const char *a_key, const struct st
 {
     *same = a->size == b->size && strcmp(a->etag, b->etag) == 0;
     return *same ? ERR_OK : store_same_bytes(m->store, a_key, a, b_key, b, m->cancel, same, e);
-}
-
-/* ---- Metadata */
-
-static bool take_pairs(struct store_meta *m, const struct record_pair *pairs, size_t n, bool xattrs)
-{
-    enum err_code code = ERR_OK;
-    for (size_t i = 0; !code && i < n; i++)
-        code = xattrs ? store_meta_set_xattr(m, pairs[i].name, pairs[i].value, pairs[i].len, NULL)
-                      : store_meta_set_prop(m, pairs[i].name, pairs[i].value, pairs[i].len, NULL);
-    return code == ERR_OK;
-}
-
-struct store_meta *move_meta(const struct record_meta *from)
-{
-    CLEANUP(store_meta_unref) struct store_meta *m = store_meta_new();
-    if (!m)
-        return NULL;
-    m->has = from->has;
-    m->mode = from->mode;
-    m->uid = from->uid;
-    m->gid = from->gid;
-    m->mtime = from->mtime;
-    m->atime = from->atime;
-    m->ctime = from->ctime;
-    if (!take_pairs(m, from->xattrs, from->n_xattrs, true) || !take_pairs(m, from->props, from->n_props, false))
-        return NULL;
-    return TAKE(m);
-}
-
-static struct record_pair *pairs_of(const struct store_pair *from, size_t n)
-{
-    struct record_pair *to = calloc(n + 1, sizeof(*to));
-    for (size_t i = 0; to && i < n; i++)
-        to[i] = (struct record_pair){.name = from[i].name, .value = from[i].value, .len = from[i].len};
-    return to;
-}
-
-struct record_meta *record_meta_of(const struct store_meta *m)
-{
-    CLEANUP(record_meta_free) struct record_meta *out = calloc(1, sizeof(*out));
-    if (!out)
-        return NULL;
-    *out = (struct record_meta){.has = m->has, .mode = m->mode, .uid = m->uid, .gid = m->gid, .mtime = m->mtime, .atime = m->atime,
-                                .ctime = m->ctime, .xattrs = pairs_of(m->xattrs, m->n_xattrs), .n_xattrs = m->n_xattrs,
-                                .props = pairs_of(m->props, m->n_props), .n_props = m->n_props};
-    return out->xattrs && out->props ? TAKE(out) : NULL;
-}
-
-void record_meta_free(struct record_meta *m)
-{
-    if (!m)
-        return;
-    free((void *)m->xattrs);
-    free((void *)m->props);
-    free(m);
 }

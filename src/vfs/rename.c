@@ -122,11 +122,11 @@ static enum err_code note_begin(struct vfs *v, struct rename *r, const struct st
 {
     if (!v->renames_dir)
         return ERR_OK;
-    CLEANUP(record_meta_free) struct record_meta *meta = copy->meta ? record_meta_of(copy->meta) : NULL;
-    if (copy->meta && !meta)
-        return err_set(e, ERR_NOMEM, "out of memory");
+    struct meta_fields meta;
+    if (copy->meta)
+        store_meta_fields(copy->meta, &meta);
     struct rename_item item = {.key = r->from_key, .etag = copy->from_etag, .size = copy->size};
-    const struct rename_plan plan = {.from = r->from_key, .to = r->to_key, .replaced = copy->cond.etag, .meta = meta,
+    const struct rename_plan plan = {.from = r->from_key, .to = r->to_key, .replaced = copy->cond.etag, .meta = copy->meta ? &meta : NULL,
                                      .items = &item, .n = 1, .when = clock_now()};
     return renames_begin(v->renames_dir, &plan, false, &r->note, e);
 }

@@ -9,36 +9,6 @@
 
 static const enum record_kind kinds[] = {[OP_PUT] = RECORD_PUT, [OP_COPY] = RECORD_COPY, [OP_REMOVE] = RECORD_REMOVE};
 
-struct pairs {
-    struct record_pair *xattrs, *props;
-};
-
-static void pairs_release(struct pairs *p)
-{
-    free(p->xattrs);
-    free(p->props);
-}
-
-static struct record_pair *pairs_of(const struct store_pair *from, size_t n)
-{
-    struct record_pair *to = calloc(n + 1, sizeof(*to));
-    for (size_t i = 0; to && i < n; i++)
-        to[i] = (struct record_pair){.name = from[i].name, .value = from[i].value, .len = from[i].len};
-    return to;
-}
-
-static enum err_code meta_of(const struct store_meta *m, struct record_meta *out, struct pairs *pairs, struct err *e)
-{
-    pairs->xattrs = pairs_of(m->xattrs, m->n_xattrs);
-    pairs->props = pairs_of(m->props, m->n_props);
-    if (!pairs->xattrs || !pairs->props)
-        return err_set(e, ERR_NOMEM, "no memory for a record");
-    *out = (struct record_meta){.has = m->has, .mode = m->mode, .uid = m->uid, .gid = m->gid, .mtime = m->mtime, .atime = m->atime,
-                                .ctime = m->ctime, .xattrs = pairs->xattrs, .n_xattrs = m->n_xattrs, .props = pairs->props,
-                                .n_props = m->n_props};
-    return ERR_OK;
-}
-
 static enum err_code append_bytes(struct writeback *w, const void *p, size_t len, uint64_t *number, struct err *e)
 {
     enum err_code code = wal_append(w->wal, p, len, number, e);
@@ -82,13 +52,10 @@ bool note_is_behind(const struct writeback *w)
 enum err_code note_op(struct writeback *w, struct op *o, struct err *e)
 {
     lock_assert_held(&w->lock);
-    CLEANUP_RELEASE(pairs_release) struct pairs pairs = {0};
-    struct record_meta meta;
+    struct meta_fields meta;
     struct record r = {.kind = kinds[o->kind], .when = o->when, .size = o->size, .sha512 = o->sha512};
     if (o->meta) {
-        enum err_code code = meta_of(o->meta, &meta, &pairs, e);
-        if (code)
-            return code;
+        store_meta_fields(o->meta, &meta);
         r.meta = &meta;
     }
     switch (o->kind) {

@@ -8,33 +8,6 @@
 
 #include <string.h>
 
-static enum err_code take_pairs(struct store_meta *m, const struct record_pair *pairs, size_t n, bool xattrs, struct err *e)
-{
-    enum err_code code = ERR_OK;
-    for (size_t k = 0; !code && k < n; k++)
-        code = xattrs ? store_meta_set_xattr(m, pairs[k].name, pairs[k].value ? pairs[k].value : "", pairs[k].len, e)
-                      : store_meta_set_prop(m, pairs[k].name, pairs[k].value ? pairs[k].value : "", pairs[k].len, e);
-    return code;
-}
-
-static enum err_code take_meta(struct op *o, const struct record_meta *from, struct err *e)
-{
-    if (!from)
-        return ERR_OK;
-    struct store_meta *m = o->meta = store_meta_new();
-    if (!m)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    m->has = from->has;
-    m->mode = from->mode;
-    m->uid = from->uid;
-    m->gid = from->gid;
-    m->mtime = from->mtime;
-    m->atime = from->atime;
-    m->ctime = from->ctime;
-    enum err_code code = take_pairs(m, from->xattrs, from->n_xattrs, true, e);
-    return code ? code : take_pairs(m, from->props, from->n_props, false, e);
-}
-
 static enum err_code take_put(struct writeback *w, struct op *o, const struct record *r, struct err *e)
 {
     o->body = r->file ? body_of_file(w->bodies, r->file, r->size, e) : body_of_bytes(w->bodies, r->body, (size_t)r->size, e);
@@ -102,11 +75,9 @@ static enum err_code take(struct writeback *w, uint64_t number, const struct rec
               : r->cond == RECORD_IF_ABSENT ? STORE_IF_ABSENT : r->cond == RECORD_IF_MATCH ? STORE_IF_MATCH : STORE_ALWAYS;
     if (etag && !(o->cond_etag = strdup(etag)))
         return err_set(e, ERR_NOMEM, "out of memory");
-    enum err_code code = take_meta(o, r->meta, e);
-    if (!code && kind == OP_PUT)
-        code = take_put(w, o, r, e);
-    if (!code && kind == OP_COPY)
-        code = take_copy(w, o, r, e);
+    if (r->meta && !(o->meta = store_meta_of(r->meta, e)))
+        return ERR_NOMEM;
+    enum err_code code = kind == OP_PUT ? take_put(w, o, r, e) : kind == OP_COPY ? take_copy(w, o, r, e) : ERR_OK;
     if (code)
         return code;
     o->node = node_get(w, kind == OP_COPY ? r->to : r->key);

@@ -83,7 +83,7 @@ static void write_aws_posix(const struct store_meta *m, struct params *out)
 static void write_user(const struct store_meta *m, unsigned flags, struct params *out)
 {
     for (size_t i = 0; i < m->n_props; i++) {
-        const struct store_pair *p = &m->props[i];
+        const struct meta_pair *p = &m->props[i];
         char header[256 + 16];
         if (!str_starts(p->name, "meta.") || s3_meta_is_reserved(p->name + 5) ||
             (!(flags & S3_WRITE_SAME_BYTES) && describes_bytes(p->name)))

@@ -70,7 +70,7 @@ enum err_code s3_xattr_read(const char *value, struct store_meta *m, struct err 
     return code;
 }
 
-static void write_pair(struct buf *json, const char *name, const struct store_pair *pair)
+static void write_pair(struct buf *json, const char *name, const struct meta_pair *pair)
 {
     buf_addf(json, "%s\"%s\":\"", json->len > 1 ? "," : "", name);
     base64_encode(json, pair->value, pair->len);

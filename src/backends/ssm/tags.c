@@ -77,7 +77,7 @@ enum err_code tags_put(struct ssm *s, const char *name, const struct store_meta 
 {
     CLEANUP_RELEASE(ssm_tags_release) struct ssm_tags tags = {0};
     for (size_t i = 0; meta != NULL && i < meta->n_props && tags.n < SSM_TAGS_MAX; i++) {
-        const struct store_pair *p = &meta->props[i];
+        const struct meta_pair *p = &meta->props[i];
         if (!str_starts(p->name, ATTRS_NEW_PREFIX SSM_TAG_PREFIX))
             continue;
         struct ssm_tag *t = &tags.tags[tags.n++];

@@ -17,9 +17,9 @@ static const struct timespec long_ago = LONG_AGO;
 static const uint64_t crc = 0x1122334455667788;
 static uint8_t sha[64];
 static uint8_t inline_bytes[RECORD_INLINE_MAX];
-static const struct record_pair xattrs[] = {{"user.empty", "", 0}, {"user.zeros", "\0\0", 2}, {"user.\xff", "x", 1}};
-static const struct record_pair props[] = {{"content-type", "text/plain", 10}, {"meta.NAME", "v", 1}};
-static const struct record_meta meta = {
+static const struct meta_pair xattrs[] = {{"user.empty", "", 0}, {"user.zeros", "\0\0", 2}, {"user.\xff", "x", 1}};
+static const struct meta_pair props[] = {{"content-type", "text/plain", 10}, {"meta.NAME", "v", 1}};
+static const struct meta_fields meta = {
     .has = 0x3f, .mode = 0100644, .uid = UINT32_MAX, .gid = 7, .mtime = NOW, .atime = LONG_AGO, .ctime = NOW,
     .xattrs = xattrs, .n_xattrs = 3, .props = props, .n_props = 2,
 };
@@ -63,7 +63,7 @@ static void same_text(const char *a, const char *b)
         assert_string_equal(a, b);
 }
 
-static void same_pairs(const struct record_pair *a, size_t n, const struct record_pair *b, size_t m)
+static void same_pairs(const struct meta_pair *a, size_t n, const struct meta_pair *b, size_t m)
 {
     assert_int_equal(n, m);
     for (size_t i = 0; i < n; i++) {
@@ -73,7 +73,7 @@ static void same_pairs(const struct record_pair *a, size_t n, const struct recor
     }
 }
 
-static void same_meta(const struct record_meta *a, const struct record_meta *b)
+static void same_meta(const struct meta_fields *a, const struct meta_fields *b)
 {
     assert_int_equal(a == NULL, b == NULL);
     if (!a)
@@ -226,7 +226,7 @@ static void what_is_no_operation_is_not_encoded(void **state)
     static const struct record_part twice[] = {{1, 1, "a", 0, false}, {1, 1, "b", 0, false}};
     static const struct record_part nameless[] = {{1, 1, "", 0, false}}, high[] = {{10001, 1, "a", 0, false}};
     static const struct record_part huge[] = {{1, UINT64_MAX, "a", 0, false}, {2, 1, "b", 0, false}};
-    static const struct record_meta unknown_time = {.has = 0x40}, no_time = {.mtime = {.tv_nsec = 1000000000}};
+    static const struct meta_fields unknown_time = {.has = 0x40}, no_time = {.mtime = {.tv_nsec = 1000000000}};
     memset(long_key, 'k', sizeof(long_key) - 1);
     memset(long_id, 'i', sizeof(long_id) - 1);
     memset(long_etag, 'e', sizeof(long_etag) - 1);

@@ -99,7 +99,7 @@ static void a_file_has_its_metadata_and_what_it_replaces(void **state)
     struct scratch d;
     struct rename_note *n;
     struct rename_item file = {.key = "a", .etag = "e", .size = 9};
-    const struct record_meta meta = {.has = 1, .mode = 0100640};
+    const struct meta_fields meta = {.has = 1, .mode = 0100640};
     const struct rename_plan plan = {.from = "a", .to = "b", .items = &file, .n = 1, .meta = &meta};
     scratch_make(&d);
     rename_note_leave(begin(&d, &plan, false));

@@ -93,6 +93,35 @@ static void the_number_of_properties_is_bounded(void **state)
     store_meta_unref(m);
 }
 
+static void plain_fields_in_any_order_make_the_same_metadata(void **state)
+{
+    static const struct meta_pair xattrs[] = {{"user.z", "\0\0", 2}, {"user.a", NULL, 0}};
+    static const struct meta_pair props[] = {{"meta.b", "B", 1}, {"content-type", "text/plain", 10}};
+    const struct meta_fields f = {.has = STORE_HAS_ALL, .mode = 0100640, .uid = 1, .gid = 2, .mtime = {3, 4}, .atime = {5, 6},
+                                  .ctime = {7, 8}, .xattrs = xattrs, .n_xattrs = 2, .props = props, .n_props = 2};
+    struct err e = ERR_INIT;
+    struct meta_fields told;
+    struct store_meta *m = store_meta_of(&f, &e);
+    assert_non_null(m);
+    assert_string_equal(store_meta_xattr(m, "user.a", NULL), "");
+    assert_string_equal(store_meta_prop(m, "content-type", NULL), "text/plain");
+    store_meta_fields(m, &told);
+    assert_int_equal(told.has, f.has);
+    assert_int_equal(told.mode, f.mode);
+    assert_int_equal(told.uid, f.uid);
+    assert_int_equal(told.gid, f.gid);
+    assert_memory_equal(&told.mtime, &f.mtime, sizeof(f.mtime));
+    assert_memory_equal(&told.atime, &f.atime, sizeof(f.atime));
+    assert_memory_equal(&told.ctime, &f.ctime, sizeof(f.ctime));
+    assert_int_equal(told.n_xattrs, 2);
+    assert_string_equal(told.xattrs[1].name, "user.z");
+    assert_int_equal(told.xattrs[1].len, 2);
+    assert_memory_equal(told.xattrs[1].value, "\0\0", 3);
+    assert_int_equal(told.n_props, 2);
+    assert_string_equal(told.props[0].name, "content-type");
+    store_meta_unref(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +130,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_independent),
         cmocka_unit_test(nothing_is_found_in_no_metadata),
         cmocka_unit_test(the_number_of_properties_is_bounded),
+        cmocka_unit_test(plain_fields_in_any_order_make_the_same_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
