@@ -17,7 +17,8 @@
 #define YOUNG  64 /* transactions: within so many a new row gets its file */
 
 /* The file of a WHOLE takes its old name again: then the name by the hash is free for another file with these bytes. Where that
- * is rolled back, or the process killed, readers find it there (entry_look.c). */
+ * is rolled back, or the process killed, readers find it there (entry_look.c). Who has it open sees another ctime by it, and checks
+ * what he reads: the sums stay as long as the file. */
 enum err_code content_gone(struct cache *c, int64_t id, struct err *e)
 {
     char part[PATH_LEN], whole[PATH_LEN];
@@ -35,9 +36,7 @@ enum err_code content_gone(struct cache *c, int64_t id, struct err *e)
     db_reset(s);
     if (!code)
         code = index_do(c, SQL_GONE, id, 0, e);
-    if (!code)
-        code = index_do(c, SQL_DROP_VERSIONS, id, 0, e);
-    return code ? code : index_do(c, SQL_DROP_GROUPS, id, 0, e);
+    return code ? code : index_do(c, SQL_DROP_VERSIONS, id, 0, e);
 }
 
 struct space {
@@ -121,7 +120,8 @@ static enum err_code reap_one(struct cache *c, int64_t id, unsigned *reaped, str
     if (!remove_file(c, path))
         return ERR_OK;
     *reaped += 1;
-    return index_do(c, SQL_DROP_CONTENT, id, 0, e);
+    enum err_code code = index_do(c, SQL_DROP_GROUPS, id, 0, e);
+    return code ? code : index_do(c, SQL_DROP_CONTENT, id, 0, e);
 }
 
 void space_reap(struct cache *c)

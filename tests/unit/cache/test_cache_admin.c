@@ -133,6 +133,33 @@ static void verifying_tells_how_far_it_is(void **state)
     close_cache(c);
 }
 
+/* By another process, before who has it open has read any of it. */
+static void what_is_removed_while_it_is_open_is_read_to_its_end(void **state)
+{
+    static char buf[CACHE_CHUNK], want[CACHE_CHUNK];
+    struct cache_version v = large("a");
+    close_cache(open_filled(SIZE, &v));
+    struct cache *c = open_cache(SIZE), *other = open_cache(SIZE);
+    struct cache_entry *n = cache_entry_get(c, &v);
+    assert_int_equal(cache_held(n, 0, v.size), v.size);
+    assert_int_equal(apply(other, "", CACHE_CLEAR).changed, 1);
+    for (uint64_t at = 0; at < v.size; at += CACHE_CHUNK) {
+        make_bytes(1, at, want, sizeof(want));
+        assert_true(cache_read(n, at, buf, sizeof(buf)));
+        assert_memory_equal(buf, want, sizeof(want));
+    }
+    assert_int_equal(stats_of(c).bad, 0);
+    assert_int_equal(held_chunks(other, &v, 1), 0);
+    cache_entry_unref(n);
+    close_cache(other);
+    close_cache(c);
+    c = open_cache(SIZE);
+    (void)apply(c, "", CACHE_CLEAR);
+    close_cache(c);
+    assert_int_equal(sql("SELECT count(*) FROM content") + sql("SELECT count(*) FROM chunks"), 0);
+    assert_int_equal(count_files("content") + count_files("part"), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -143,6 +170,7 @@ int main(void)
         T(what_turns_out_to_be_the_same_bytes_is_pinned_too),
         T(what_was_damaged_and_fetched_again_stays_pinned),
         T(verifying_tells_how_far_it_is),
+        T(what_is_removed_while_it_is_open_is_read_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
