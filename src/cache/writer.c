@@ -279,8 +279,11 @@ static void mend_index(struct cache *c)
     lock_take(&c->index_lock);
     bool bad = c->index_bad;
     lock_drop(&c->index_lock);
-    if (c->db && !bad && index_is_ours(c))
+    bool ours = index_is_ours(c);
+    if (c->db && !bad && ours)
         return;
+    if (c->db && !ours)
+        LOG_WARN("cache", "%s/index.db was removed, or replaced by another: what only the old one knew is fetched again", c->dir);
     index_close(c);
     enum err_code code = index_open(c, &e);
     if (code) {
