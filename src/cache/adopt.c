@@ -48,10 +48,28 @@ static bool unwanted_locked(const struct cache *c)
     return c->stop || cache_in_trouble_locked(c);
 }
 
+/* One that waits for what `n` is a later version of: nobody asks for that any more. Off the queue, or NULL. */
+static struct adoption *take_earlier_locked(struct cache *c, const struct cache_entry *n)
+{
+    struct adoption **at = &c->adoptions, *a;
+    while ((a = *at) != NULL && (a->entry->origin != n->origin || strcmp(a->entry->key, n->key) != 0))
+        at = &a->next;
+    if (!a)
+        return NULL;
+    *at = a->next;
+    if (!a->next)
+        c->adoptions_end = at;
+    c->n_adoptions--;
+    c->adoption_bytes -= a->entry->size;
+    return a;
+}
+
 static bool queue(struct cache *c, struct adoption *a)
 {
+    CLEANUP(adoption_free) struct adoption *earlier = NULL;
     LOCK_SCOPE(&c->lock);
     uint64_t size = a->entry->size;
+    earlier = take_earlier_locked(c, a->entry);
     bool full = c->n_adoptions >= MAX_FILES || (c->n_adoptions > 0 && c->adoption_bytes + size > MAX_BYTES);
     if (full || unwanted_locked(c)) {
         c->stats.dropped_bytes += size;

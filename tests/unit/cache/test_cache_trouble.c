@@ -143,6 +143,29 @@ static void who_stored_files_does_not_wait_for_a_cache_that_takes_nothing(void *
     assert_int_equal(sql("SELECT count(*) FROM version WHERE origin = 0"), 0);
 }
 
+static void of_versions_of_one_file_that_wait_only_the_last_is_copied(void **state)
+{
+    struct cache *c = filled();
+    struct cache_version last = {0};
+    char etags[400][8];
+    size_t size = 2 * CACHE_CHUNK;
+    close_cache(c);
+    pid_t child = hold_lock();
+    c = open_cache(SIZE);
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(etags[i], sizeof(etags[i]), "e%u", i);
+        last = version_of("rewritten", etags[i], size);
+        cache_adopt(c, &last, staged(i, size), &(struct cache_sums){0});
+        assert_true(open_files() <= 3);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    settle(c);
+    assert_true(holds(c, &last, 399));
+    assert_int_equal(stats_of(c).dropped_bytes, 0);
+    close_cache(c);
+}
+
 static void in_trouble_what_was_stored_is_dropped_at_once_and_counted(void **state)
 {
     struct cache_stats s;
@@ -313,6 +336,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(a_lock_that_is_held_stops_no_reader),
         T(who_stored_files_does_not_wait_for_a_cache_that_takes_nothing),
+        T(of_versions_of_one_file_that_wait_only_the_last_is_copied),
         T(in_trouble_what_was_stored_is_dropped_at_once_and_counted),
         T(what_a_killed_process_was_copying_goes),
         T(a_stopped_process_that_holds_the_directory_costs_the_cache_and_not_the_mount),
