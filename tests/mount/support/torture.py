@@ -10,6 +10,9 @@ import os
 import threading
 
 
+NAMES, MOST = 60, 40   # of files, so that there is always a new name
+
+
 class Worker(threading.Thread):
     def __init__(self, top, rng, files, large=0.02, forgets=False):
         super().__init__(daemon=True)
@@ -24,13 +27,18 @@ class Worker(threading.Thread):
     def run(self):
         try:
             while not self.stop.is_set():
-                what = self.rng.choice([self.create, self.create, self.rewrite, self.append, self.overwrite, self.write_synced, self.rename,
-                                        self.rename, self.replace, self.unlink, self.unlink, self.mkdir, self.rename_new])
+                what = self.call()
                 self.done.append(what.__name__)
                 what()
                 self.possible = []
         except OSError as failure:
             self.failed = failure
+
+    def call(self):
+        if len(self.files) > MOST:
+            return self.unlink
+        return self.rng.choice([self.create, self.create, self.rewrite, self.append, self.overwrite, self.write_synced, self.rename,
+                                self.rename, self.replace, self.unlink, self.unlink, self.mkdir, self.rename_new])
 
     # ---- What a call may leave
 
@@ -65,7 +73,7 @@ class Worker(threading.Thread):
         return self.rng.choice(sorted(self.files)) if self.files else None
 
     def new(self):
-        return next(name for name in iter(lambda: "f%d" % self.rng.randrange(60), None) if name not in self.files)
+        return next(name for name in iter(lambda: "f%d" % self.rng.randrange(NAMES), None) if name not in self.files)
 
     def path(self, name):
         return os.path.join(self.top, name)
