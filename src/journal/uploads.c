@@ -5,6 +5,7 @@
 #include "journal/uploads.h"
 
 #include "journal/durable.h"
+#include "journal/spare.h"
 #include "util/buf.h"
 #include "util/digest.h"
 #include "util/json.h"
@@ -28,6 +29,7 @@
 
 struct uploads {
     char *dir;
+    struct spare *room; /* for records where the disk is full: only what is sent makes room there */
     struct lock lock; /* guards what follows; not held during I/O */
     char **left;      /* file names from before; those from `next` on are still to be looked at */
     size_t next, n;
@@ -87,6 +89,13 @@ struct uploads *uploads_open(const char *dir, struct err *e)
     return u;
 }
 
+void uploads_set_aside(struct uploads *u)
+{
+    CLEANUP(free) char *path = str_printf("%s.room", u->dir);
+    if (!u->room && path)
+        u->room = spare_open(path);
+}
+
 void uploads_free(struct uploads *u)
 {
     if (!u)
@@ -94,6 +103,7 @@ void uploads_free(struct uploads *u)
     for (size_t i = 0; i < u->n; i++)
         free(u->left[i]);
     free(u->left);
+    spare_free(u->room);
     lock_release(&u->lock);
     free(u->dir);
     free(u);
@@ -110,7 +120,7 @@ static char *path_of(const struct uploads *u, const char *upload_id, struct err 
     return path;
 }
 
-static enum err_code put_record(const char *path, const char *key, const char *upload_id, struct err *e)
+static enum err_code put_record(struct uploads *u, const char *path, const char *key, const char *upload_id, struct err *e)
 {
     BUF(record, RECORD_MAX);
     buf_add_str(&record, "{\"key\":");
@@ -121,7 +131,12 @@ static enum err_code put_record(const char *path, const char *key, const char *u
     }
     buf_add_str(&record, "}\n");
     enum err_code code = buf_check(&record, "the record of an upload", e);
-    return code ? code : durable_put(path, record.data, record.len, e);
+    if (code)
+        return code;
+    do
+        code = durable_put(path, record.data, record.len, e);
+    while (code == ERR_NOSPC && spare_give(u->room));
+    return code;
 }
 
 enum err_code uploads_intend(struct uploads *u, const char *key, char intent[UPLOADS_INTENT_SIZE], struct err *e)
@@ -130,7 +145,7 @@ enum err_code uploads_intend(struct uploads *u, const char *key, char intent[UPL
     random_bytes(random, sizeof(random));
     hex_encode(random, sizeof(random), intent);
     CLEANUP(free) char *path = str_printf("%s/%s" INTENT, u->dir, intent);
-    return path ? put_record(path, key, NULL, e) : err_set(e, ERR_NOMEM, "no memory for a path");
+    return path ? put_record(u, path, key, NULL, e) : err_set(e, ERR_NOMEM, "no memory for a path");
 }
 
 void uploads_answered(struct uploads *u, const char *intent)
@@ -168,7 +183,7 @@ enum err_code uploads_add(struct uploads *u, const char *key, const char *upload
     CLEANUP(free) char *path = path_of(u, upload_id, e);
     if (!path)
         return e->code;
-    return put_record(path, key, upload_id, e);
+    return put_record(u, path, key, upload_id, e);
 }
 
 void uploads_remove(struct uploads *u, const char *upload_id)
@@ -179,6 +194,12 @@ void uploads_remove(struct uploads *u, const char *upload_id)
         LOG_WARN("journal", "the record of a finished upload stays: %s", e.msg);
     else if (unlink(path) != 0 && errno != ENOENT)
         LOG_WARN("journal", "the record of a finished upload stays: %s: %s", path, strerrordesc_np(errno));
+    spare_refill(u->room);
+}
+
+bool uploads_give_room(struct uploads *u)
+{
+    return spare_give(u->room);
 }
 
 static enum err_code read_record(const char *path, char *text, size_t *len, struct err *e)

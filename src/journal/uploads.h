@@ -20,6 +20,12 @@ struct uploads *uploads_open(const char *dir, struct err *e);
 void uploads_free(struct uploads *u);
 CLEANUP_DEFINE(struct uploads, uploads_free)
 
+/* Keeps room for records beside the directory (DIR.room), for when the disk is full: what fills it could not be sent else, and nothing
+ * would make room. Best effort. Before other threads use it. */
+void uploads_set_aside(struct uploads *u);
+/* Gives a little of it up for others who must go on. False: there is none. */
+bool uploads_give_room(struct uploads *u);
+
 #define UPLOADS_INTENT_SIZE 40 /* bytes, with the NUL */
 
 /* Before the store is asked for an upload of the key: should no answer come, who asked can still be told. Durable when it returns; its

@@ -43,13 +43,15 @@ static enum err_code take_lock(struct wal *w, struct err *e)
 
 static enum err_code begin_segment(struct wal *w, struct err *e)
 {
+    struct err local = ERR_INIT;
+    e = e ? e : &local;
     uint64_t bytes = w->segment_bytes;
     CLEANUP(free) char *reuse = w->n_free > 0 ? w->free_paths[--w->n_free] : NULL;
     struct wal_segment *s = wal_segment_create(w->dir, w->identity, w->next, reuse, bytes, e);
     if (reuse)
         w->free_bytes -= w->free_bytes < bytes ? w->free_bytes : bytes;
     if (!s)
-        return ERR_IO;
+        return e->code;
     TAILQ_INSERT_TAIL(&w->segments, s, link);
     return ERR_OK;
 }
@@ -78,7 +80,11 @@ struct wal *wal_open(const struct wal_config *c, wal_replay_fn replay, void *arg
     if (take_lock(w, e) || wal_replay(w, replay, arg, e))
         return NULL;
     w->durable = w->next - 1;
-    return begin_segment(w, e) ? NULL : TAKE(w);
+    enum err_code code;
+    do
+        code = begin_segment(w, e);
+    while (code == ERR_NOSPC && c->make_room && c->make_room(c->room_arg));
+    return code ? NULL : TAKE(w);
 }
 
 void wal_free(struct wal *w)

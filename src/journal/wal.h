@@ -31,6 +31,8 @@ struct wal_config {
     const char *dir;        /* exists, this log's own */
     const char *identity;   /* what the records speak of; a log of another identity is not opened */
     uint64_t segment_bytes; /* 0: 16 MiB */
+    bool (*make_room)(void *arg); /* for the opening on a full disk: makes a little room there, false: cannot; may be NULL */
+    void *room_arg;
 };
 
 /* One record of the past. The bytes are borrowed. An error ends the opening with it. */

@@ -266,17 +266,24 @@ static void abort_all_left(void *arg)
         LOG_WARN("writeback", "%s", err.msg);
 }
 
+static bool make_room(void *uploads)
+{
+    return uploads_give_room(uploads);
+}
+
 static enum err_code open_journal(struct writeback *w, const struct writeback_config *c, struct err *e)
 {
     CLEANUP(free) char *bodies = str_printf("%s/" WRITEBACK_BODIES, c->dir);
     CLEANUP(free) char *uploads = str_printf("%s/" WRITEBACK_UPLOADS, c->dir);
-    const struct wal_config log = {.dir = c->dir, .identity = c->identity};
+    struct wal_config log = {.dir = c->dir, .identity = c->identity, .make_room = make_room};
     if (!bodies || !uploads)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (private_dir(c->dir, e) || private_dir(uploads, e))
         return e->code;
     if (!(w->bodies = bodies_open(bodies, e)) || !(w->uploads = uploads_open(uploads, e)))
         return e->code ? e->code : ERR_NOMEM;
+    uploads_set_aside(w->uploads);
+    log.room_arg = w->uploads;
     if (!(w->wal = wal_open(&log, replay_record, w, e)))
         return e->code;
     struct wal_stats now;

@@ -458,3 +458,45 @@ def test_a_full_disk_under_the_journal_is_enospc_and_loses_nothing_that_was_sync
     assert witness.get("more") == pattern(1 << 20, 5)
     assert {k: witness.get(k) for k in done} == done
     assert not [k for k in witness.keys() if "conflict" in k]
+
+
+def fill(folder):
+    """Leaves no page free."""
+    with pytest.raises(OSError) as full, open(folder / "filler", "wb", buffering=0) as f:
+        while True:
+            f.write(bytes(4096))
+    assert full.value.errno == errno.ENOSPC
+
+
+def test_what_fills_the_disk_is_sent_also_by_parts(origin, bucket, back, full_disk):
+    """Their upload has to be recorded first, and nothing else makes room."""
+    subprocess.run(["mount", "-o", "remount,size=48m", full_disk], check=True)
+    witness = bucket(origin)
+    disk = back(witness, state=full_disk)
+    origin.fault({"status": 503, "code": "SlowDown"}, kind="CreateMultipartUpload")
+    (disk / "large").write_bytes(pattern(12 << 20))
+    fill(full_disk)
+    origin.heal()
+    flush(disk)
+    assert witness.get("large") == pattern(12 << 20)
+
+
+def test_a_close_on_a_full_disk_is_enospc_and_the_next_one_works_once_there_is_room(origin, bucket, back, full_disk):
+    witness = bucket(origin)
+    disk = back(witness, state=full_disk)
+    origin.fault({"status": 503, "code": "SlowDown"}, kind="PutObject")
+    fd = os.open(disk / "f", os.O_WRONLY | os.O_CREAT, 0o644)
+    text = pattern(400_000)
+    os.write(fd, text[:200_000])
+    os.fsync(fd)
+    os.write(fd, text[200_000:])  # what was synced is not sent yet: this needs a copy of it, or a file of its own
+    fill(full_disk)
+    for call in (os.fsync, lambda fd: os.close(os.dup(fd))):
+        done = errno_of(call, fd)
+        assert done in (0, errno.ENOSPC)
+    os.unlink(full_disk / "filler")
+    os.close(os.dup(fd))
+    os.close(fd)
+    origin.heal()
+    flush(disk)
+    assert witness.get("f") == text

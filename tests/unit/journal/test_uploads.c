@@ -8,10 +8,38 @@
 #include "journal/uploads.h"
 #include "scratch.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ---- A small disk: these take the place of libc's */
+
+static int64_t room = INT64_MAX; /* bytes */
+
+int fallocate(int fd, int mode, off_t at, off_t len)
+{
+    if (mode & FALLOC_FL_PUNCH_HOLE) {
+        room += len;
+        return 0;
+    }
+    if (len > room) {
+        errno = ENOSPC;
+        return -1;
+    }
+    room -= len;
+    return 0;
+}
+
+int fsync(int fd)
+{
+    if (room > 0)
+        return 0;
+    errno = ENOSPC;
+    return -1;
+}
 
 struct seen {
     unsigned n;
@@ -209,6 +237,39 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
     assert_int_equal(e.code, ERR_IO);
 }
 
+static void on_a_full_disk_an_upload_is_recorded_where_room_was_set_aside(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char intent[UPLOADS_INTENT_SIZE];
+    scratch_make(&d);
+    room = 1 << 20;
+    struct uploads *u = open_uploads(&d);
+    uploads_set_aside(u);
+    int64_t set_aside = (1 << 20) - room;
+    assert_true(set_aside > 0);
+    room = 0;
+    assert_int_equal(uploads_intend(u, "key", intent, &e), ERR_OK);
+    add(u, "key", "id");
+    unsigned n = 0;
+    for (; n < 1000; n++) {
+        room = 0;
+        if (uploads_add(u, "more", "other", &e))
+            break;
+    }
+    assert_true(n > 0 && n < 1000);
+    assert_int_equal(e.code, ERR_NOSPC);
+    room = 1 << 20;
+    uploads_remove(u, "id");
+    assert_true((1 << 20) - room >= set_aside);
+    room = INT64_MAX;
+    uploads_free(u);
+    char path[80];
+    snprintf(path, sizeof(path), "%s.room", d.path);
+    assert_int_equal(unlink(path), 0);
+    scratch_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_refusal_keeps_its_record_and_not_the_others),
         cmocka_unit_test(damaged_records_are_set_aside),
         cmocka_unit_test(a_directory_that_is_not_there_is_an_error),
+        cmocka_unit_test(on_a_full_disk_an_upload_is_recorded_where_room_was_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

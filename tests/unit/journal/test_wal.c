@@ -330,6 +330,25 @@ static void a_full_disk_refuses_a_record_and_keeps_the_others(void **state)
     rig_remove(&r);
 }
 
+static void a_full_disk_is_told_as_such_also_where_a_segment_is_begun(void **state)
+{
+    struct rig r;
+    struct err e = ERR_INIT;
+    uint64_t number;
+    rig_make(&r, 64 << 10);
+    rig_append(&r, 0, 60 << 10);
+    disk_fill(0);
+    CLEANUP(free) char *bytes = calloc(1, 10 << 10);
+    assert_int_equal(wal_append(r.wal, bytes, 10 << 10, &number, &e), ERR_NOSPC);
+    assert_int_equal(e.code, ERR_NOSPC);
+    assert_int_equal(wal_append(r.wal, bytes, 10 << 10, &number, NULL), ERR_NOSPC);
+    disk_fill(UINT64_MAX);
+    rig_append(&r, 1, 10 << 10);
+    rig_reopen(&r);
+    rig_expect(&r, 0, 2);
+    rig_remove(&r);
+}
+
 static void a_log_is_opened_on_a_disk_without_room_for_a_segment(void **state)
 {
     struct rig r;
@@ -338,6 +357,36 @@ static void a_log_is_opened_on_a_disk_without_room_for_a_segment(void **state)
     rig_sync(&r);
     disk_fill(100 << 10);
     rig_reopen(&r);
+    rig_expect(&r, 0, 1);
+    rig_append(&r, 1, 1000);
+    disk_fill(UINT64_MAX);
+    rig_reopen(&r);
+    rig_expect(&r, 0, 2);
+    rig_remove(&r);
+}
+
+static bool make_a_little_room(void *arg)
+{
+    unsigned *left = arg;
+    if (*left == 0)
+        return false;
+    disk_fill((100 << 10) / --*left);
+    return true;
+}
+
+static void a_log_that_finds_no_room_at_all_is_opened_with_what_was_set_aside(void **state)
+{
+    struct rig r;
+    unsigned left = 4;
+    rig_make(&r, 1 << 20);
+    rig_append(&r, 0, 1000);
+    rig_close(&r);
+    disk_fill(0);
+    assert_null(wal_open(&r.config, rig_tell, &r, NULL));
+    r.config.make_room = make_a_little_room;
+    r.config.room_arg = &left;
+    rig_open(&r);
+    assert_int_equal(left, 1);
     rig_expect(&r, 0, 1);
     rig_append(&r, 1, 1000);
     disk_fill(UINT64_MAX);
@@ -363,6 +412,8 @@ int main(void)
         cmocka_unit_test(those_who_wait_while_the_disk_syncs_share_the_next_sync),
         cmocka_unit_test(after_a_sync_that_failed_nothing_is_taken_until_the_next_opening),
         cmocka_unit_test(a_full_disk_refuses_a_record_and_keeps_the_others),
+        cmocka_unit_test(a_full_disk_is_told_as_such_also_where_a_segment_is_begun),
+        cmocka_unit_test(a_log_that_finds_no_room_at_all_is_opened_with_what_was_set_aside),
         cmocka_unit_test(a_log_is_opened_on_a_disk_without_room_for_a_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
