@@ -137,9 +137,13 @@ static enum err_code serve(struct mounted *m, struct err *e)
     if (!m->control)
         LOG_WARN("mount", "no status for this mount: %s", detail.msg);
     enum err_code code = session_run(s->session, e);
+    vfs_let_go(s->vfs);
     /* After an unmount nobody waits for the daemon; who sent a signal does. */
     CLEANUP(cancel_unref) struct cancel *told = cancel_new();
-    if (unsent_drain(s, !session_told_to_end(s->session), told, tell_progress, told, &detail) != ERR_OK) {
+    enum err_code drained = unsent_drain(s, !session_told_to_end(s->session), told, tell_progress, told, &detail);
+    if (!drained)
+        drained = vfs_check_told(s->vfs, &detail);
+    if (drained) {
         LOG_ERROR("mount", "not everything could be sent: %s", detail.msg);
         if (code == ERR_OK)
             code = err_copy(e, &detail);

@@ -54,8 +54,11 @@ static size_t take_due_locked(struct vfs *v, struct due **out)
     if (!*out)
         return 0;
     n = 0;
-    TAILQ_FOREACH(a, &v->unsent, link)
+    TAILQ_FOREACH(a, &v->unsent, link) {
+        if (!a->sending && send_may_work_now(a))
+            a->failure.code = ERR_OK;
         (*out)[n++] = (struct due){inode_ref_locked(a->inode), a->gen, a->attr_gen};
+    }
     return n;
 }
 
@@ -123,6 +126,14 @@ enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t file
     for (size_t k = 0; k < n; k++)
         inode_unref_locked(v, due[k].inode);
     return failed ? err_set(e, ERR_IO, "some files could not be stored: the log and `awsfs status` name them") : ERR_OK;
+}
+
+enum err_code vfs_check_told(struct vfs *v, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
+    return v->untold ? err_set(e, ERR_IO, "%llu changes could not be stored, and no program was told: the log names them, `awsfs journal` has the bytes",
+                               (unsigned long long)v->untold)
+                     : ERR_OK;
 }
 
 /* ---- The names in a directory */

@@ -224,10 +224,11 @@ enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_ca
     struct active *a = i->active;
     bool nothing = !inode_unsent(i) || !inode_placed(i) || (a->hollow && i->size == 0);
     enum err_code lost = conflict_told_locked(i, e);
+    bool again = send_may_work_now(a);
     lock_drop(&v->tree);
     if (nothing || !close_counts(h, c))
         return told(h, lost, e);
-    return told(h, send_wait(v, i, false, c, e), e);
+    return told(h, send_wait(v, i, again, c, e), e);
 }
 
 enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)

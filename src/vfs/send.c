@@ -24,6 +24,11 @@ bool send_has_failed(const struct active *a)
     return a->failed_gen == a->gen && a->attr_failed_gen == a->attr_gen && a->failure.code;
 }
 
+bool send_may_work_now(const struct active *a)
+{
+    return a->failure.code == ERR_NOSPC;
+}
+
 void send_dirty_locked(struct vfs *v, struct inode *i)
 {
     lock_assert_held(&v->tree);
@@ -164,6 +169,7 @@ void send_failed_locked(struct vfs *v, struct inode *i, uint64_t gen, uint64_t a
     a->failed_gen = gen;
     a->attr_failed_gen = attr_gen;
     a->failure = *e;
+    a->told = false;
     v->failed_uploads++;
 }
 
@@ -172,8 +178,10 @@ static enum err_code wait_for_locked(struct vfs *v, struct inode *i, uint64_t ge
 {
     struct active *a = i->active;
     for (;;) {
-        if (!a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen)
+        if (!a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen) {
+            a->told = true;
             return err_copy(e, &a->failure);
+        }
         if (!inode_placed(i) || !inode_unsent(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
             return ERR_OK;
         if (!a->sending)
@@ -312,6 +320,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
             early_drop_locked(v, TAKE(a->early));
         abandon(TAKE(a->stage), &about);
     }
+    v->untold += !a->told;
     a->sent_gen = a->gen;
     a->attr_sent_gen = a->attr_gen;
     send_dirty_locked(v, i);

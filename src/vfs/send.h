@@ -17,6 +17,8 @@ void send_dirty_locked(struct vfs *v, struct inode *i);
 void send_last_close_locked(struct vfs *v, struct inode *i);
 /* True if the present state could not be sent. */
 bool send_has_failed(const struct active *a);
+/* What it failed for was on this machine, and may be over: a full disk, or the limit of what may be unsent. */
+bool send_may_work_now(const struct active *a);
 /* Leaves what failed in the state directory; the name shows what the store has again, under a new inode. Where there is no memory
  * for that now, it is put off; `at_end` (of the vfs): it is done at once, with the lock held. */
 void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end);

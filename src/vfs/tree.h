@@ -169,6 +169,7 @@ struct active {
     bool tried;             /* a put was begun: it may have been done though it failed */
     bool looking;           /* a HEAD for what others stored with the object is under way */
     struct err failure;     /* of failed_gen or attr_failed_gen */
+    bool told;              /* a call has had that error */
     struct timer timer;     /* what has no close is sent when it fires */
     bool timer_armed;
     bool queued;            /* in vfs.unsent */
@@ -240,6 +241,7 @@ struct vfs {
     uint64_t n_records;     /* names that are not taken, in all catalogs */
     unsigned in_vain;       /* guesses of standin.c in succession that found nothing, */
     uint64_t in_vain_ms;    /* the last one at this time */
+    uint64_t untold; /* files that could not be stored, of which no call was told */
     uint64_t n_inodes, n_handles, failed_uploads, bytes_read, bytes_written, bytes_sent;
     struct contents *contents;
     struct neighbours *neighbours;

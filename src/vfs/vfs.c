@@ -52,6 +52,8 @@ static enum err_code open_state(struct vfs *v, struct err *e)
         code = make_dir(uploads, e);
     if (!code && !(v->uploads = uploads_open(uploads, e)))
         code = ERR_IO;
+    if (v->uploads)
+        uploads_set_aside(v->uploads);
     v->renames_dir = str_printf("%s/renames", v->cfg.state_dir);
     if (!code)
         code = make_dir(v->renames_dir, e);
@@ -137,7 +139,7 @@ static void free_tree(struct vfs *v)
 }
 
 /* What an unmount left open: written bytes go to the store, as with any last close. */
-static void release_open(struct vfs *v)
+void vfs_let_go(struct vfs *v)
 {
     for (struct vfs_handle *h; (h = LIST_FIRST(&v->handles));)
         vfs_release(v, h);
@@ -161,7 +163,7 @@ void vfs_free(struct vfs *v)
     lock_drop(&v->tree);
     struct err ignored = ERR_INIT;
     (void)!store_watch(v->store, NULL, NULL, &ignored);
-    release_open(v);
+    vfs_let_go(v);
     neighbours_end(v);
     walks_end(v);
     refresh_end(v->refresh);

@@ -94,6 +94,12 @@ void vfs_retry(struct vfs *v);
 enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg,
                         struct err *e) MUST_CHECK;
 
+/* Nothing calls any more, nor will: what is open is closed, as if the kernel had still said so of each. Does not block. */
+void vfs_let_go(struct vfs *v);
+
+/* ERR_IO where something of this mount could not be stored, up to now, and no call was told of it. */
+enum err_code vfs_check_told(struct vfs *v, struct err *e) MUST_CHECK;
+
 /* Before an unmount: what the kernel holds of files read from here, and the disk cache does not yet, is brought there, for at most
  * `wait_ms`. Waits for the disk. */
 void vfs_settle_cache(struct vfs *v, unsigned wait_ms);

@@ -1,4 +1,5 @@
 """Parameters as files, on moto: exact values, versions, types, limits refused before a request."""
+import contextlib
 import errno
 import os
 import stat
@@ -186,7 +187,17 @@ def test_a_newline_that_is_not_stored_does_not_count_for_the_limit(tree):
     (disk / "p").write_text("x" * 4096 + "\n")
     assert disk.parameters.get("p") == "x" * 4096
     assert errno_of((disk / "q").write_text, "x" * 4097 + "\n") == errno.EFBIG
-    wait_until(lambda: os.listdir(disk.path) == ["p"])  # its RELEASE comes after the close: until then the file is open
+
+
+def test_a_mount_that_ends_while_a_refused_file_is_open_ends_well(tree):
+    """Who wrote it was told. The same where only the kernel's word of the last close has not come yet."""
+    disk = tree()
+    fd = os.open(disk / "q", os.O_WRONLY | os.O_CREAT, 0o600)
+    os.write(fd, b"x" * 4097)
+    assert errno_of(lambda: os.close(os.dup(fd))) == errno.EFBIG
+    assert disk.terminate() == 0, disk.log()
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 # What the API would refuse: name or path, bytes, the errnos that are precise.

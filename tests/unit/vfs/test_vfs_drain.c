@@ -117,6 +117,56 @@ static void failed_uploads_are_told_with_path_and_local_file_also_after_a_remoun
     rig_stop(&r);
 }
 
+static void what_found_no_room_is_tried_again_by_each_close_and_drain(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    struct vfs_handle *h = create_at(&r, "f"), *other = create_at(&r, "g");
+    write_at(&r, h, 0, "bytes");
+    rig_fail(&r, MEM_PUT, "f", ERR_NOSPC, 2);
+    expect_code(&r, ERR_NOSPC, flush(&r, h));
+    expect_code(&r, ERR_NOSPC, flush(&r, h));
+    expect_ok(&r, flush(&r, h));
+    expect_object(&r, "f", "bytes");
+    write_at(&r, other, 0, "more");
+    rig_fail(&r, MEM_PUT, "g", ERR_NOSPC, 1);
+    expect_code(&r, ERR_NOSPC, flush(&r, other));
+    drain(&r);
+    expect_object(&r, "g", "more");
+    write_at(&r, other, 0, "again");
+    rig_fail(&r, MEM_PUT, "g", ERR_ACCESS, 1);
+    expect_code(&r, ERR_ACCESS, flush(&r, other));
+    expect_code(&r, ERR_ACCESS, flush(&r, other));
+    expect_object(&r, "g", "more");
+    rig_stop(&r);
+}
+
+/* Whether the kernel still had told of the last close is chance. */
+static void at_the_end_only_what_no_program_was_told_of_is_a_failure(void **state)
+{
+    static const struct {
+        bool told, released;
+    } cases[] = {{true, true}, {true, false}, {false, true}, {false, false}};
+    for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        struct rig r;
+        struct err e = ERR_INIT;
+        rig_start(&r, NULL);
+        struct vfs_handle *h = create_at(&r, "f");
+        write_at(&r, h, 0, "bytes");
+        rig_fail(&r, MEM_PUT, "f", ERR_TOO_BIG, 1);
+        if (cases[k].told)
+            expect_code(&r, ERR_TOO_BIG, flush(&r, h));
+        if (cases[k].released)
+            release(&r, h);
+        vfs_let_go(r.v);
+        enum err_code drained = vfs_drain(r.v, NULL, NULL, &e), all = vfs_check_told(r.v, &e);
+        assert_int_equal(all, cases[k].told ? ERR_OK : ERR_IO);
+        assert_true(!drained || !cases[k].told);
+        expect_failed(&r, "/f 5 0 made to fail\n");
+        rig_stop(&r);
+    }
+}
+
 static void unlink_takes_what_is_there_also_where_others_have_changed_it(void **state)
 {
     struct rig r;
@@ -176,6 +226,8 @@ int main(void)
         cmocka_unit_test(a_drain_ends_while_a_program_writes_on),
         cmocka_unit_test(a_drain_waits_for_what_was_put_off_before_it_began_and_for_nothing_later),
         cmocka_unit_test(failed_uploads_are_told_with_path_and_local_file_also_after_a_remount),
+        cmocka_unit_test(what_found_no_room_is_tried_again_by_each_close_and_drain),
+        cmocka_unit_test(at_the_end_only_what_no_program_was_told_of_is_a_failure),
         cmocka_unit_test(unlink_takes_what_is_there_also_where_others_have_changed_it),
         cmocka_unit_test(a_rewrite_replaces_what_others_have_put_meanwhile),
         cmocka_unit_test(attributes_are_not_put_over_another_version),
