@@ -21,7 +21,7 @@ void uploads_free(struct uploads *u);
 CLEANUP_DEFINE(struct uploads, uploads_free)
 
 /* Keeps room for records beside the directory (DIR.room), for when the disk is full: what fills it could not be sent else, and nothing
- * would make room. Best effort. Before other threads use it. */
+ * would make room. Best effort. The first time before other threads use it; later on it sets aside again what was taken. */
 void uploads_set_aside(struct uploads *u);
 /* Gives a little of it up for others who must go on. False: there is none. */
 bool uploads_give_room(struct uploads *u);

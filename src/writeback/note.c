@@ -9,9 +9,13 @@
 
 static const enum record_kind kinds[] = {[OP_PUT] = RECORD_PUT, [OP_COPY] = RECORD_COPY, [OP_REMOVE] = RECORD_REMOVE};
 
-static enum err_code append_bytes(struct writeback *w, const void *p, size_t len, uint64_t *number, struct err *e)
+/* `ends`: of what was sent, for which room is set aside: who is killed before its end is in the log does it again. */
+static enum err_code append_bytes(struct writeback *w, const void *p, size_t len, bool ends, uint64_t *number, struct err *e)
 {
-    enum err_code code = wal_append(w->wal, p, len, number, e);
+    enum err_code code;
+    do
+        code = wal_append(w->wal, p, len, number, e);
+    while (code == ERR_NOSPC && ends && uploads_give_room(w->uploads));
     if (code)
         return code;
     if (!note_is_behind(w))
@@ -26,7 +30,7 @@ static enum err_code append_owed(struct writeback *w, struct err *e)
     struct owed *o;
     uint64_t number;
     while ((o = TAILQ_FIRST(&w->owed)) != NULL) {
-        enum err_code code = append_bytes(w, o->bytes, o->len, &number, e);
+        enum err_code code = append_bytes(w, o->bytes, o->len, true, &number, e);
         if (code)
             return code;
         TAILQ_REMOVE(&w->owed, o, link);
@@ -35,13 +39,13 @@ static enum err_code append_owed(struct writeback *w, struct err *e)
     return ERR_OK;
 }
 
-static enum err_code append(struct writeback *w, const struct record *r, size_t max, uint64_t *number, struct err *e)
+static enum err_code append(struct writeback *w, const struct record *r, size_t max, bool ends, uint64_t *number, struct err *e)
 {
     BUF(out, max);
     enum err_code code = append_owed(w, e);
     if (!code)
         code = record_encode(r, &out, e);
-    return code ? code : append_bytes(w, out.data, out.len, number, e);
+    return code ? code : append_bytes(w, out.data, out.len, ends, number, e);
 }
 
 bool note_is_behind(const struct writeback *w)
@@ -81,7 +85,7 @@ enum err_code note_op(struct writeback *w, struct op *o, struct err *e)
         r.cond = (enum record_cond_kind)(o->cond == STORE_IF_ABSENT ? RECORD_IF_ABSENT : o->cond == STORE_IF_MATCH ? RECORD_IF_MATCH : RECORD_ALWAYS);
         r.cond_etag = o->cond_etag;
     }
-    return append(w, &r, WAL_RECORD_MAX, &o->number, e);
+    return append(w, &r, WAL_RECORD_MAX, false, &o->number, e);
 }
 
 /* An operation that ended must not be carried out again by the next mount: others may have changed the object since. */
@@ -102,7 +106,7 @@ static void note(struct writeback *w, const struct record *r)
 {
     struct err err = ERR_INIT;
     uint64_t number;
-    if (append(w, r, DONE_MAX, &number, &err) == ERR_OK)
+    if (append(w, r, DONE_MAX, true, &number, &err) == ERR_OK)
         return;
     if (TAILQ_EMPTY(&w->owed))
         LOG_WARN("writeback", "ends of operations are not in the journal yet: %s", err.msg);
@@ -126,7 +130,7 @@ enum err_code note_discarded(struct writeback *w, const struct op *o, struct err
     lock_assert_held(&w->lock);
     const struct record r = {.kind = RECORD_DONE, .of = o->number, .how = RECORD_DISCARDED, .version_etag = ""};
     uint64_t number;
-    return append(w, &r, DONE_MAX, &number, e);
+    return append(w, &r, DONE_MAX, false, &number, e);
 }
 
 void note_failed(struct writeback *w, const struct op *o)
@@ -183,6 +187,7 @@ void note_tidy(struct writeback *w)
         return; /* the journal says so itself; nothing is removed */
     bodies_tidy(w->bodies);
     wal_trim(w->wal, needed);
+    uploads_set_aside(w->uploads); /* what was taken of it */
 }
 
 void note_release(struct writeback *w)
