@@ -400,6 +400,9 @@ enum err_code wb_copy(void *impl, const struct store_copy *c, const struct store
     e = e ? e : &local;
     if (!is_safe(w, c))
         return copy_through(w, c, call, out, e);
+    enum err_code room = room_take(w, 0, call, e);
+    if (room)
+        return room;
     CLEANUP(op_free) struct op *o = NULL;
     uint64_t number = 0;
     struct store_version version = {0};
@@ -470,9 +473,10 @@ static enum err_code remove_one(struct writeback *w, const char *key, const char
 enum err_code wb_remove(void *impl, const char *key, const char *etag, const struct store_call *call, struct err *e)
 {
     struct writeback *w = impl;
-    if (!is_container(w, key))
+    bool container = is_container(w, key);
+    enum err_code code = container ? settle_below(w, key, call, e) : room_take(w, 0, call, e);
+    if (!code && !container)
         return remove_one(w, key, etag, e);
-    enum err_code code = settle_below(w, key, call, e);
     return code ? code : store_remove(w->inner, key, etag, call, e);
 }
 

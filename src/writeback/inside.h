@@ -115,6 +115,7 @@ struct writeback {
     struct wal *wal;
     struct pool *pool;
     uint64_t limit;
+    size_t max_ops;
     unsigned patience_ms, linger_ms, linger_remove_ms;
     struct lock lock;       /* all below */
     struct cond changed;    /* an operation has ended, or failed */
@@ -293,7 +294,7 @@ enum err_code settle(struct writeback *w, const char *key, const struct store_ca
 enum err_code settle_for_good(struct writeback *w, const char *key, const struct store_call *call, struct err *e) MUST_CHECK;
 /* The same as settle() of all keys that begin with it. */
 enum err_code settle_below(struct writeback *w, const char *prefix, const struct store_call *call, struct err *e) MUST_CHECK;
-/* Reserves bytes below the limit, waiting for room. ERR_NOSPC, ERR_CANCELED. */
+/* Reserves bytes below the limit, and waits for room for them and for one operation more. ERR_NOSPC, ERR_CANCELED. */
 enum err_code room_take(struct writeback *w, uint64_t bytes, const struct store_call *call, struct err *e) MUST_CHECK;
 void room_give_locked(struct writeback *w, uint64_t bytes);
 

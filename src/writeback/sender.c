@@ -310,7 +310,7 @@ static struct job *job_new(struct writeback *w, struct ops *queue, size_t max)
 
 static bool is_hurried(const struct writeback *w)
 {
-    return w->hurried > 0 || (w->limit && w->bytes > w->limit / 2);
+    return w->hurried > 0 || (w->limit && w->bytes > w->limit / 2) || w->n_ops > w->max_ops / 2;
 }
 
 static bool is_due(const struct writeback *w, const struct ops *queue, uint64_t now)

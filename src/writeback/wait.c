@@ -30,16 +30,22 @@ void room_give_locked(struct writeback *w, uint64_t bytes)
         cond_broadcast(&w->changed);
 }
 
+/* Each operation takes memory, whatever its bytes. */
+static bool has_room(const struct writeback *w, uint64_t bytes)
+{
+    return w->n_ops < w->max_ops && !(w->limit && bytes && w->bytes && w->bytes + bytes > w->limit);
+}
+
 enum err_code room_take(struct writeback *w, uint64_t bytes, const struct store_call *call, struct err *e)
 {
     uint64_t since = clock_mono_ms();
     LOCK_SCOPE(&w->lock);
-    while (w->limit && bytes && w->bytes && w->bytes + bytes > w->limit) {
+    while (!has_room(w, bytes)) {
         uint64_t last = w->success_ms > since ? w->success_ms : since;
         if (is_canceled(call))
             return err_set(e, ERR_CANCELED, "interrupted");
         if (clock_mono_ms() - last > w->patience_ms)
-            return err_set(e, ERR_NOSPC, "dirty_limit: %llu MiB are unsent, and nothing could be sent: %s",
+            return err_set(e, ERR_NOSPC, "dirty_limit: %zu changes with %llu MiB are unsent, and nothing could be sent: %s", w->n_ops,
                            (unsigned long long)(w->bytes >> 20), w->trouble.msg);
         wait_locked(w);
     }

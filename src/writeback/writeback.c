@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define PATIENCE_MS      60000
+#define MAX_OPERATIONS   100000
 #define LINGER_MS        100  /* for a rename or a change of attributes that follows a close */
 #define LINGER_REMOVE_MS 1000 /* for a batch */
 
@@ -214,6 +215,7 @@ static struct writeback *make(const struct writeback_config *c, struct err *e)
     w->inner = c->inner;
     w->inner_caps = *store_caps(c->inner);
     w->limit = c->dirty_limit;
+    w->max_ops = c->max_operations ? c->max_operations : MAX_OPERATIONS;
     w->patience_ms = c->patience_ms ? c->patience_ms : PATIENCE_MS;
     w->linger_ms = c->linger_ms ? c->linger_ms : LINGER_MS;
     w->linger_remove_ms = c->linger_ms ? c->linger_ms : LINGER_REMOVE_MS;

@@ -27,6 +27,7 @@ struct writeback_config {
     const char *dir;       /* of the journal; made where it is not there */
     const char *identity;  /* what the journal is of: source and endpoint */
     uint64_t dirty_limit;  /* bytes of bodies that may be unsent; 0: no limit */
+    size_t max_operations; /* that may be unsent, whatever their bytes: each takes about a kilobyte of memory; 0: 100,000 */
     unsigned patience_ms;  /* without any success: a put that waits for room, and a drain, give up; 0: 60,000 */
     unsigned linger_ms;    /* how long an operation waits for others that it may be merged with; 0: as is best */
 };

@@ -19,6 +19,7 @@ struct fixture {
     struct mem_store *mem;
     struct writeback *w;
     uint64_t dirty_limit, put_target; /* 0: the in-memory store's */
+    size_t max_operations;
     unsigned patience_ms, linger_ms;
 };
 
