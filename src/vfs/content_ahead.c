@@ -6,6 +6,8 @@
 
 /* A request that somebody waits for goes on ahead up to this size, to spare a second one. */
 #define JOINED_BLOCKS (1024u * 1024 / CONTENT_BLOCK)
+#define PIECES        4             /* of what there is room for, */
+#define PIECE_MAX     (1024u * 1024) /* unless they are larger, or smaller than a quarter of a range */
 #define SLICE_MS      500
 #define COUNTED       (2u * 1024 * 1024) /* the least window that needs a share */
 
@@ -53,12 +55,14 @@ static bool add_locked(struct batch *t, uint64_t index)
     return memory_room_locked(t->c->cs, block_cost(t->c, index), ROOM_AHEAD) && batch_add_locked(t, index);
 }
 
-/* Where there is not room for all of it, no request for each block that is given back: quarters of a range, at least, as long
- * as the reader has something before him. */
+/* Where there is not room for all of it, no request for each block that is given back: pieces of some size, as long as the reader has
+ * something before him. Their size does not follow from the link's latency alone, as a range's may: there are few of them at once. */
 static void fit_locked(const struct contents *cs, struct readahead_plan *plan)
 {
-    uint64_t room = memory_ahead_locked(cs), least = plan->range / 4;
-    if (room < plan->to - plan->from && plan->from > plan->stream->next)
+    uint64_t room = memory_ahead_locked(cs), before = plan->from - plan->stream->next, least = (room + before) / PIECES;
+    least = least > PIECE_MAX ? PIECE_MAX : least / CONTENT_BLOCK * CONTENT_BLOCK;
+    least = least > plan->range / 4 ? least : plan->range / 4;
+    if (room < plan->to - plan->from && before > 0)
         plan->to = plan->from + room / least * least;
 }
 
