@@ -83,12 +83,49 @@ static enum err_code write_all(int fd, const char *path, const void *p, size_t l
     return ERR_OK;
 }
 
+static char *path_with(const struct rename_note *n, const char *life, const char *suffix)
+{
+    const char *had = renames_life_in(n->path);
+    size_t len = had ? (size_t)(had - n->path) : strlen(n->path) - strlen(strrchr(n->path, '.'));
+    return str_printf("%.*s%s%s", (int)len, n->path, life, suffix);
+}
+
+static enum err_code name_life(struct rename_note *n, struct err *e)
+{
+    char life[RENAMES_LIFE];
+    if (!renames_life(n->fd, life))
+        return durable_failed(e, errno, "look at", n->path);
+    char *path = path_with(n, life, RENAMES_SUFFIX);
+    if (!path)
+        return err_set(e, ERR_NOMEM, "no memory for a path");
+    free(n->path);
+    n->path = path;
+    return ERR_OK;
+}
+
+/* From now on it holds after a power loss too. */
+static enum err_code keep_as(struct rename_note *n, const char *suffix, struct err *e)
+{
+    CLEANUP(free) char *path = path_with(n, "", suffix);
+    if (!path)
+        return err_set(e, ERR_NOMEM, "no memory for a path");
+    if (fdatasync(n->fd))
+        return durable_failed(e, errno, "sync", n->path);
+    if (rename(n->path, path))
+        return durable_failed(e, errno, "rename", n->path);
+    free(n->path);
+    n->path = TAKE(path);
+    n->durable = true;
+    return durable_sync_parent(n->path, e);
+}
+
 /* Under a name of its own until it is whole. The lock goes with the file to its name. */
 static enum err_code put_file(struct rename_note *n, const struct buf *bytes, bool durable, struct err *e)
 {
     CLEANUP(free) char *tmp = str_printf("%s" DURABLE_SUFFIX, n->path);
     if (!tmp)
         return err_set(e, ERR_NOMEM, "no memory for a path");
+    n->durable = durable;
     n->fd = open(tmp, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (n->fd < 0)
         return durable_failed(e, errno, "create", tmp);
@@ -97,6 +134,8 @@ static enum err_code put_file(struct rename_note *n, const struct buf *bytes, bo
         code = write_all(n->fd, tmp, bytes->data, bytes->len, e);
     if (!code && durable && fdatasync(n->fd))
         code = durable_failed(e, errno, "sync", tmp);
+    if (!code && !durable)
+        code = name_life(n, e);
     if (!code && rename(tmp, n->path))
         code = durable_failed(e, errno, "rename", tmp);
     if (code)
@@ -145,23 +184,17 @@ void rename_note_copied(struct rename_note *n, size_t item, const char *etag)
 /* By its name: also where the disk is full. */
 enum err_code rename_note_undo(struct rename_note *n, struct err *e)
 {
-    if (str_ends(n->path, RENAMES_UNDO))
-        return ERR_OK;
-    CLEANUP(free) char *path = str_printf("%.*s" RENAMES_UNDO, (int)(strlen(n->path) - strlen(RENAMES_SUFFIX)), n->path);
-    if (!path)
-        return err_set(e, ERR_NOMEM, "no memory for a path");
-    if (rename(n->path, path))
-        return durable_failed(e, errno, "rename", n->path);
-    free(n->path);
-    n->path = TAKE(path);
-    return durable_sync_parent(n->path, e);
+    return str_ends(n->path, RENAMES_UNDO) ? ERR_OK : keep_as(n, RENAMES_UNDO, e);
 }
 
 void rename_note_failed(struct rename_note *n, const struct err *why, unsigned attempts)
 {
     struct err err = ERR_INIT;
     const struct record r = {.kind = RECORD_FAILED, .of = 1, .when = clock_now(), .code = why->code, .text = why->msg, .attempts = attempts};
-    if (append(n, &r, &err))
+    enum err_code code = append(n, &r, &err);
+    if (!code && renames_life_in(n->path))
+        code = keep_as(n, RENAMES_SUFFIX, &err);
+    if (code)
         LOG_WARN("journal", "%s does not say why it is still there: %s", n->path, err.msg);
 }
 
@@ -181,7 +214,10 @@ void rename_note_leave(struct rename_note *n)
 
 void rename_note_end(struct rename_note *n)
 {
+    struct err err = ERR_INIT;
     if (n && unlink(n->path) && errno != ENOENT)
         LOG_WARN("journal", "the record of a rename that is done stays: %s: %s", n->path, strerrordesc_np(errno));
+    else if (n && n->durable && durable_sync_parent(n->path, &err))
+        LOG_WARN("journal", "the record of a rename that is done may come back: %s", err.msg);
     rename_note_leave(n);
 }

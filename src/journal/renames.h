@@ -2,7 +2,7 @@
  * The record of renames that are several requests: what is moved, and how far that is. It is there before the first copy is made and
  * goes with the last removal, so that the next mount can carry out the rest of what a killed one has begun.
  *
- * A file each: `RANDOM.rename`, or `RANDOM.undo` once the program was told that it failed and the copies are to go again. Frames of a
+ * A file each: `RANDOM.rename` (`RANDOM-BOOT-INODE.rename` of one that is not durable), or `RANDOM.undo` once the program was told that it failed and the copies are to go again. Frames of a
  * length, a CRC-32C and a record (journal/record.h): the RENAME; with `tree` a MEMBER for each object; then, as they come, a DONE of
  * each copy (`of` counts objects from 1) and a FAILED for each attempt to finish it. A torn end is no damage.
  * Who works on one holds a lock on its file. Functions without a note may be called from any thread, those of a note too.
@@ -39,7 +39,8 @@ struct rename_plan {
     unsigned attempts;
 };
 
-/* Records a rename in `dir`. `durable`: it survives a power loss when this returns; otherwise kill -9. Free the note with
+/* Records a rename in `dir`. `durable`: it survives a power loss when this returns; otherwise kill -9, and it says nothing after the next
+ * boot, unless an attempt to finish it failed. Free the note with
  * rename_note_end() or rename_note_leave(). ERR_NOSPC, ERR_IO, ERR_NOMEM, ERR_INVAL. */
 enum err_code renames_begin(const char *dir, const struct rename_plan *plan, bool durable, struct rename_note **out, struct err *e) MUST_CHECK;
 
@@ -47,11 +48,11 @@ enum err_code renames_begin(const char *dir, const struct rename_plan *plan, boo
 void rename_note_copied(struct rename_note *n, size_t item, const char *etag);
 /* The program was told a failure: copies are to go. Durable. */
 enum err_code rename_note_undo(struct rename_note *n, struct err *e) MUST_CHECK;
-/* An attempt to finish it failed. */
+/* An attempt to finish it failed. Durable. */
 void rename_note_failed(struct rename_note *n, const struct err *why, unsigned attempts);
 /* Of its file, borrowed. */
 const char *rename_note_path(const struct rename_note *n);
-/* Nothing is left to do: the record goes. Frees the note; NULL is fine. */
+/* Nothing is left to do: the record goes, a durable one for good: that blocks on the disk. Frees the note; NULL is fine. */
 void rename_note_end(struct rename_note *n);
 /* Somebody else has to go on. Frees the note; NULL is fine. */
 void rename_note_leave(struct rename_note *n);

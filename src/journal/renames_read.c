@@ -204,9 +204,9 @@ enum err_code renames_take(const char *path, struct rename_note **out, struct re
         return err_set(e, ERR_BUSY, "the rename is under way");
     if (fstat(fd, &st) || st.st_nlink == 0)
         return err_set(e, ERR_NOT_FOUND, "%s is gone", path);
-    if (never_written(fd)) {
+    if (never_written(fd) || renames_is_past(path, fd)) {
         (void)unlink(path);
-        return err_set(e, ERR_NOT_FOUND, "%s has nothing in it", path);
+        return err_set(e, ERR_NOT_FOUND, "%s says nothing any more", path);
     }
     struct rename_note *n = calloc(1, sizeof(*n));
     char *own = strdup(path);
@@ -217,7 +217,7 @@ enum err_code renames_take(const char *path, struct rename_note **out, struct re
         free(own);
         return code;
     }
-    *n = (struct rename_note){.path = own, .fd = fd};
+    *n = (struct rename_note){.path = own, .fd = fd, .durable = !renames_life_in(own)};
     fd = -1;
     *out = n;
     *plan = p;
@@ -230,6 +230,10 @@ struct rename_plan *renames_read(const char *path, bool *busy, struct err *e)
     *busy = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
     if (fd < 0) {
         (void)(errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "%s is gone", path) : durable_failed(e, errno, "open", path));
+        return NULL;
+    }
+    if (renames_is_past(path, fd)) {
+        (void)err_set(e, ERR_NOT_FOUND, "%s says nothing any more", path);
         return NULL;
     }
     return load(fd, path, e);

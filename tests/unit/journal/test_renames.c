@@ -11,7 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static unsigned syncs; /* of directories */
+
+/* In place of libc's. */
+int fsync(int fd)
+{
+    syncs++;
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static struct rename_item items[] = {
     {.key = "from/", .etag = "e0"},
@@ -217,6 +227,78 @@ static void what_was_half_written_goes(void **state)
     scratch_remove(&d);
 }
 
+static struct rename_item one_item = {.key = "a", .etag = "e", .size = 9};
+static const struct rename_plan one_file = {.from = "a", .to = "b", .items = &one_item, .n = 1};
+
+/* As a loss of power gives it back: under its name, with another inode. */
+static void come_back(const struct scratch *d)
+{
+    char command[2048];
+    struct found f = look(d);
+    assert_int_equal(f.n, 1);
+    (void)snprintf(command, sizeof(command), "cp %s %s/copy && mv %s/copy %s", f.path, d->path, d->path, f.path);
+    assert_int_equal(system(command), 0);
+}
+
+static void one_that_is_not_durable_says_nothing_after_a_loss_of_power(void **state)
+{
+    struct scratch d;
+    struct rename_note *n;
+    struct rename_plan *plan;
+    struct err e = ERR_INIT;
+    bool busy;
+    scratch_make(&d);
+    rename_note_leave(begin(&d, &one_file, false));
+    plan = take(&d, &n);
+    rename_note_leave(n);
+    rename_plan_free(plan);
+    come_back(&d);
+    struct found f = look(&d);
+    assert_null(renames_read(f.path, &busy, &e));
+    assert_int_equal(e.code, ERR_NOT_FOUND);
+    assert_int_equal(renames_take(f.path, &n, &plan, &e), ERR_NOT_FOUND);
+    assert_int_equal(look(&d).n, 0);
+    scratch_remove(&d);
+}
+
+static void one_that_somebody_was_told_of_as_failed_is_there_after_a_loss_of_power(void **state)
+{
+    struct scratch d;
+    struct err why = {ERR_TIMEOUT, "no answer"};
+    for (unsigned undone = 0; undone < 2; undone++) {
+        scratch_make(&d);
+        struct rename_note *n = begin(&d, &one_file, false);
+        struct err e = ERR_INIT;
+        if (undone)
+            assert_int_equal(rename_note_undo(n, &e), ERR_OK);
+        else
+            rename_note_failed(n, &why, 0);
+        rename_note_leave(n);
+        come_back(&d);
+        CLEANUP(rename_plan_free) struct rename_plan *p = take(&d, &n);
+        assert_int_equal(p->undo, undone);
+        assert_int_equal(p->failed, undone ? ERR_OK : ERR_TIMEOUT);
+        unsigned before = syncs;
+        rename_note_end(n);
+        assert_int_equal(syncs, before + 1);
+        scratch_remove(&d);
+    }
+}
+
+/* Else it would come back, and be carried out again on what has those names then. */
+static void the_end_of_a_durable_one_is_durable_and_no_other_waits_for_the_disk(void **state)
+{
+    struct scratch d;
+    scratch_make(&d);
+    struct rename_note *n = begin(&d, &tree, true);
+    unsigned before = syncs;
+    rename_note_end(n);
+    assert_int_equal(syncs, before + 1);
+    rename_note_end(begin(&d, &one_file, false));
+    assert_int_equal(syncs, before + 1);
+    scratch_remove(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +309,9 @@ int main(void)
         cmocka_unit_test(a_record_that_was_cut_anywhere_tells_nothing_wrong),
         cmocka_unit_test(a_flipped_bit_is_found_and_the_record_is_moved_aside),
         cmocka_unit_test(what_was_half_written_goes),
+        cmocka_unit_test(one_that_is_not_durable_says_nothing_after_a_loss_of_power),
+        cmocka_unit_test(one_that_somebody_was_told_of_as_failed_is_there_after_a_loss_of_power),
+        cmocka_unit_test(the_end_of_a_durable_one_is_durable_and_no_other_waits_for_the_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
