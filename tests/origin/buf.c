@@ -81,45 +81,55 @@ void buf_addf(struct buf *b, const char *format, ...)
     b->len += (size_t)len;
 }
 
-static bool is_plain(unsigned char c)
+/* Bytes that stand for themselves in the text of an element; of a key that is encoded as an URL. */
+static const bool plain_xml[256] = {
+    [0x20 ... '"' - 1] = true, ['"' + 1 ... '&' - 1] = true, ['&' + 1 ... '<' - 1] = true, ['='] = true,
+    ['>' + 1 ... 0xFF] = true,
+};
+static const bool plain_url[256] = {
+    ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['0' ... '9'] = true, ['-'] = true,
+    ['_'] = true,         ['.'] = true,         ['*'] = true,         ['/'] = true,
+};
+
+/* The bytes from `s` on that stand for themselves; the NUL behind them does not. */
+static size_t plain_span(const bool plain[256], const char *s)
 {
-    return c >= 0x20 && c != '&' && c != '<' && c != '>' && c != '"';
+    size_t n = 0;
+
+    while (plain[(unsigned char)s[n]])
+        n++;
+    return n;
 }
 
 void buf_add_xml(struct buf *b, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        size_t plain = 0;
+    for (;; s++) {
+        size_t plain = plain_span(plain_xml, s);
 
-        while (is_plain((unsigned char)s[plain]))
-            plain++;
-        if (plain) {
-            buf_add(b, s, plain);
-            s += plain - 1;
-        } else if (c == '&') {
+        buf_add(b, s, plain);
+        s += plain;
+        if (!*s)
+            break;
+        if (*s == '&')
             buf_adds(b, "&amp;");
-        } else if (c == '<') {
+        else if (*s == '<')
             buf_adds(b, "&lt;");
-        } else if (c == '>') {
+        else if (*s == '>')
             buf_adds(b, "&gt;");
-        } else if (c == '"') {
+        else if (*s == '"')
             buf_adds(b, "&quot;");
-        } else {
-            buf_addf(b, "&#x%x;", c);
-        }
+        else
+            buf_addf(b, "&#x%x;", (unsigned char)*s);
     }
 }
 
 void buf_add_url(struct buf *b, const char *s)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.*/";
+    for (;; s++) {
+        size_t plain = plain_span(plain_url, s);
 
-    for (; *s; s++) {
-        size_t span = strspn(s, plain);
-
-        buf_add(b, s, span);
-        s += span;
+        buf_add(b, s, plain);
+        s += plain;
         if (!*s)
             break;
         if (*s == ' ')
@@ -127,6 +137,20 @@ void buf_add_url(struct buf *b, const char *s)
         else
             buf_addf(b, "%%%02X", (unsigned char)*s);
     }
+}
+
+void buf_add_number(struct buf *b, long long value)
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+    unsigned long long left = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+
+    do
+        digits[--at] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        digits[--at] = '-';
+    buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 void buf_add_element(struct buf *b, const char *name, const char *text)
@@ -155,6 +179,11 @@ void buf_consume(struct buf *b, size_t n)
     if (n)
         memmove(b->data, b->data + n, b->len - n + 1);
     b->len -= n;
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
 }
 
 void buf_release(struct buf *b)

@@ -29,6 +29,9 @@ void buf_add_xml(struct buf *b, const char *s);
 /* Appends s percent-encoded in the manner of encoding-type=url: '/' stays, a space becomes '+'. */
 void buf_add_url(struct buf *b, const char *s);
 
+/* Appends the number in decimal. */
+void buf_add_number(struct buf *b, long long value);
+
 /* Appends <name>text</name>, the text escaped; nothing when text is NULL. */
 void buf_add_element(struct buf *b, const char *name, const char *text);
 
@@ -37,6 +40,9 @@ char *buf_take(struct buf *b);
 
 /* Forgets the first n bytes; n <= len. */
 void buf_consume(struct buf *b, size_t n);
+
+/* Leaves b empty; keeps its memory. */
+void buf_clear(struct buf *b);
 
 /* Frees the bytes and leaves b empty. */
 void buf_release(struct buf *b);

@@ -121,6 +121,8 @@ static void advance(struct cursor *c)
 
 static void pass_removed(struct cursor *c)
 {
+    if (map_count(c->bucket->removed) == 0)
+        return;
     while (c->family >= 0 && map_get(c->bucket->removed, c->key))
         advance(c);
 }

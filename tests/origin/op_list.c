@@ -23,24 +23,26 @@ struct listing {
     uint64_t count;
     time_t date_of; /* most keys have the date of the one before */
     char date[32];
-    char *last; /* key or common prefix emitted last */
+    struct buf last; /* key or common prefix emitted last; no data: none */
     bool last_is_prefix;
     bool truncated;
 };
 
 static void add_text(const struct listing *l, struct buf *out, const char *name, const char *text)
 {
-    struct buf coded = {0};
-
     if (!text)
         return;
     if (!l->url) {
         buf_add_element(out, name, text);
         return;
     }
-    buf_add_url(&coded, text);
-    buf_addf(out, "<%s>%s</%s>", name, coded.data ? coded.data : "", name);
-    buf_release(&coded);
+    buf_adds(out, "<");
+    buf_adds(out, name);
+    buf_adds(out, ">");
+    buf_add_url(out, text);
+    buf_adds(out, "</");
+    buf_adds(out, name);
+    buf_adds(out, ">");
 }
 
 static void add_object(struct listing *l, const char *key, const struct object *o, uint64_t size)
@@ -59,7 +61,9 @@ static void add_object(struct listing *l, const char *key, const struct object *
         buf_add_element(out, "ChecksumAlgorithm", sum_name(o->checksum.alg));
         buf_add_element(out, "ChecksumType", o->checksum.composite ? "COMPOSITE" : "FULL_OBJECT");
     }
-    buf_addf(out, "<Size>%lld</Size>", (long long)size + (long long)l->r->plan.lie_length);
+    buf_adds(out, "<Size>");
+    buf_add_number(out, (long long)size + (long long)l->r->plan.lie_length);
+    buf_adds(out, "</Size>");
     if (l->owner)
         buf_adds(out, "<Owner><ID>origin</ID><DisplayName>origin</DisplayName></Owner>");
     buf_add_element(out, "StorageClass", o->storage_class);
@@ -98,10 +102,10 @@ static void seek_start(const struct listing *l, struct cursor *c, const struct b
     }
 }
 
-static void emitted(struct listing *l, char *last, bool is_prefix)
+static void emitted(struct listing *l, const char *last, bool is_prefix)
 {
-    free(l->last);
-    l->last = last;
+    buf_clear(&l->last);
+    buf_adds(&l->last, last);
     l->last_is_prefix = is_prefix;
     l->count++;
 }
@@ -126,12 +130,13 @@ static void collect(struct listing *l, const struct bucket *b)
             buf_adds(&l->prefixes, "</CommonPrefixes>");
             seek_behind(&c, b, common);
             emitted(l, common, true);
+            free(common);
         } else {
             uint64_t size;
             const struct object *o = cursor_object(&c, &size);
 
             add_object(l, c.key, o, size);
-            emitted(l, x_strdup(c.key), false);
+            emitted(l, c.key, false);
             cursor_next(&c);
         }
     }
@@ -193,7 +198,7 @@ static void collect_unordered(struct listing *l, const struct map *objects)
 
             add_object(l, n->key + NAME, o, o->body->size);
         }
-        emitted(l, x_strdup(n->key + NAME), is_prefix);
+        emitted(l, n->key + NAME, is_prefix);
     }
     l->truncated = n && l->max > 0;
     free(after);
@@ -206,7 +211,7 @@ static char *token_of(const struct listing *l)
     struct buf plain = {0};
     char *token;
 
-    buf_addf(&plain, "%c%s", l->last_is_prefix ? 'p' : 'k', l->last ? l->last : "");
+    buf_addf(&plain, "%c%s", l->last_is_prefix ? 'p' : 'k', l->last.data ? l->last.data : "");
     token = x_alloc(plain.len * 4 / 3 + 8);
     EVP_EncodeBlock((unsigned char *)token, (unsigned char *)plain.data, (int)plain.len);
     buf_release(&plain);
@@ -257,7 +262,7 @@ static const char *parse_listing(struct listing *l, const struct request *r)
 static void release(struct listing *l)
 {
     free(l->after);
-    free(l->last);
+    buf_release(&l->last);
     buf_release(&l->contents);
     buf_release(&l->prefixes);
 }
@@ -361,7 +366,7 @@ enum op_result op_ListObjects(struct server *s, struct request *r, struct reply 
     add_text(&l, &p->text, "Prefix", l.prefix);
     add_text(&l, &p->text, "Marker", marker ? marker : "");
     if (l.truncated && l.delimiter)
-        add_text(&l, &p->text, "NextMarker", l.last);
+        add_text(&l, &p->text, "NextMarker", l.last.data);
     finish(&l, p);
     return OP_DONE;
 }
