@@ -7,6 +7,7 @@
  * CONNECTIONS threads take the next task each time, each with a connection of its own that it keeps. With WARM-URL it
  * is open before the clock starts.
  */
+#include "span.h"
 #include "work.h"
 
 #include <curl/curl.h>
@@ -33,7 +34,7 @@ struct floor {
     atomic_ullong bytes;
     const char *warm;
     uint64_t put_size;
-    pthread_barrier_t ready;
+    struct span span;
 };
 
 struct page {
@@ -136,11 +137,12 @@ static void *take_tasks(void *arg)
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     if (f->warm)
         get(curl, f->warm, "0-0");
-    pthread_barrier_wait(&f->ready);
+    span_begin(&f->span);
     while ((i = atomic_fetch_add(&f->next, 1)) < f->count) {
         const struct task *t = &f->tasks[i];
 
         atomic_fetch_add(&f->bytes, f->put_size ? put(curl, t->url, f->put_size) : get(curl, t->url, t->range));
+        span_ended(&f->span);
     }
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
@@ -169,20 +171,18 @@ static void transfer(struct floor *f, const char *connections, const char *tasks
 {
     unsigned long threads = strtoul(connections, NULL, 10);
     pthread_t thread[CONNECTIONS_MAX];
-    double start;
 
     if (threads < 1 || threads > CONNECTIONS_MAX)
         errx(2, "connections: 1 to %d", CONNECTIONS_MAX);
     load_tasks(f, tasks);
-    pthread_barrier_init(&f->ready, NULL, (unsigned)threads + 1);
+    span_init(&f->span, (unsigned)threads);
     for (unsigned long i = 0; i < threads; i++)
         if (pthread_create(&thread[i], NULL, take_tasks, f) != 0)
             errx(1, "no thread");
-    pthread_barrier_wait(&f->ready);
-    start = now();
     for (unsigned long i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
-    done->seconds = now() - start;
+    done->seconds = span_seconds(&f->span);
+    span_release(&f->span);
     done->bytes = atomic_load(&f->bytes);
     done->items = f->count;
     for (size_t i = 0; i < f->count; i++) {

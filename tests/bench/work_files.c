@@ -1,4 +1,5 @@
 /* Jobs on many files: threads that take the next name of a list until none is left. */
+#include "span.h"
 #include "work.h"
 
 #include <err.h>
@@ -20,6 +21,7 @@ struct crew {
     atomic_size_t next;
     atomic_ullong bytes;
     uint64_t size; /* of a created file */
+    struct span span;
     uint64_t (*one)(const struct crew *crew, const char *name, char *block);
 };
 
@@ -61,8 +63,11 @@ static void *take_names(void *arg)
     if (!block)
         work_die("memory");
     memset(block, 0x5a, BLOCK);
-    while ((i = atomic_fetch_add(&crew->next, 1)) < crew->count)
+    span_begin(&crew->span);
+    while ((i = atomic_fetch_add(&crew->next, 1)) < crew->count) {
         atomic_fetch_add(&crew->bytes, crew->one(crew, crew->names[i], block));
+        span_ended(&crew->span);
+    }
     free(block);
     return NULL;
 }
@@ -70,18 +75,18 @@ static void *take_names(void *arg)
 static void crew_run(struct crew *crew, const char *list, unsigned threads, struct work_done *done)
 {
     pthread_t thread[THREADS_MAX];
-    double start;
 
     if (threads < 1 || threads > THREADS_MAX)
         errx(2, "threads: 1 to %d", THREADS_MAX);
     crew_load(crew, list);
-    start = work_now();
+    span_init(&crew->span, threads);
     for (unsigned i = 0; i < threads; i++)
         if (pthread_create(&thread[i], NULL, take_names, crew) != 0)
             errx(1, "no thread");
     for (unsigned i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
-    done->seconds = work_now() - start;
+    done->seconds = span_seconds(&crew->span);
+    span_release(&crew->span);
     done->bytes = atomic_load(&crew->bytes);
     done->items = crew->count;
     free(crew->names);
