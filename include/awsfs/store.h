@@ -135,6 +135,13 @@ struct store_list {
     bool direct;                /* ERR_UNSUPPORTED where the server would list what is before start_after as well */
     const char *token;          /* NULL: from the beginning */
     unsigned max_keys;          /* 0: as many as a page holds */
+
+    /* NULL, or, without delimiter: a key with that prefix which somebody waits for. Where what has come of the page tells that the
+     * object is there, and that nothing is below `wanted`/, found() is told of it (borrowed) before the rest comes: once at most,
+     * on the calling thread, before store_list() returns. It holds also where the call then fails. A store need not. */
+    const char *wanted;
+    void (*found)(void *arg, const struct store_object *object);
+    void *found_arg;
 };
 
 struct store_entry {

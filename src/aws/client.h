@@ -103,6 +103,9 @@ struct aws_request {
     void (*before_attempt)(void *arg, unsigned attempt, struct aws_param *headers);
     /* Body bytes of a 2xx reply in order. `t` for its headers. False aborts. NULL: collected. Engine thread. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);
+    /* Told of each piece of a 2xx reply that is collected; those of an attempt follow its before_attempt(). NULL: nobody is. Engine
+     * thread. */
+    void (*part)(void *arg, const void *p, size_t len);
     /* Asked before a 2xx reply counts as success, and about one that data() aborted: ERR_PROTO here (short body, contradicting
      * header) makes it a retry. May be NULL. Engine thread. */
     enum err_code (*accept)(void *arg, const struct aws_reply *r, struct err *e);

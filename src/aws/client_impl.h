@@ -119,7 +119,8 @@ enum { JOB_EXTRA_HEADERS = 8 };
 /* client_send.c: prepare() of net/exchange.h. */
 enum err_code job_prepare(void *job, unsigned attempt, struct http_request *out, struct err *e);
 
-/* client_judge.c */
+/* client_judge.c: part() and judge() of net/exchange.h. */
+void job_part(void *job, const void *p, size_t len);
 enum verdict job_judge(void *job, const struct http_reply_view *v, struct err *e);
 
 #endif

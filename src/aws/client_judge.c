@@ -278,6 +278,14 @@ static enum verdict judge_reply(struct aws_job *job, const struct http_reply_vie
     return judge_success(job, v, e);
 }
 
+void job_part(void *arg, const void *p, size_t len)
+{
+    const struct aws_job *job = arg;
+
+    if (job->step == STEP_REQUEST && job->r.part)
+        job->r.part(job->r.arg, p, len);
+}
+
 /* done() follows while the reply still exists only when it is the answer. */
 enum verdict job_judge(void *arg, const struct http_reply_view *v, struct err *e)
 {

@@ -408,7 +408,8 @@ static void job_done(void *arg, enum err_code code, unsigned attempts, unsigned 
         *job->ended = true;
 }
 
-static const struct exchange_ops collecting = {.prepare = job_prepare, .judge = job_judge, .done = job_done};
+static const struct exchange_ops collecting = {
+    .prepare = job_prepare, .part = job_part, .judge = job_judge, .done = job_done};
 static const struct exchange_ops streaming = {
     .prepare = job_prepare, .data = job_data, .judge = job_judge, .done = job_done};
 

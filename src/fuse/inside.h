@@ -85,6 +85,7 @@ struct request {
     int (*to_errno)(enum err_code code); /* NULL: errno_of() */
     bool changes;                        /* may wait for an upload or a copy: has threads of its own */
     bool armed;                          /* an interrupt function is registered */
+    bool answered;                       /* before run() has ended */
 
     /* The arguments, as each operation needs them. Borrowed while on the worker, copied when deferred. */
     uint64_t ino, new_parent, offset, to_offset, length;

@@ -5,11 +5,35 @@
 
 #include <sys/stat.h>
 
+/* The name is known, and what the call under way still waits for is for others. */
+static void answer_lookup(void *arg)
+{
+    struct request *r = arg;
+    struct vfs_caller caller = r->caller;
+    struct vfs_entry entry;
+
+    caller.nowait = true;
+    if (r->answered || vfs_lookup(r->session->vfs, r->ino, r->name, &caller, &entry, NULL) != ERR_OK)
+        return;
+    r->answered = true;
+    reply_entry(r, &entry);
+}
+
 static enum err_code run_lookup(struct request *r, struct err *e)
 {
+    struct vfs_caller caller = r->caller;
     struct vfs_entry entry;
-    enum err_code code = vfs_lookup(r->session->vfs, r->ino, r->name, &r->caller, &entry, e);
 
+    if (!caller.nowait) {
+        caller.known = answer_lookup;
+        caller.known_arg = r;
+    }
+    enum err_code code = vfs_lookup(r->session->vfs, r->ino, r->name, &caller, &entry, e);
+    if (r->answered) {
+        if (code == ERR_OK && entry.ino)
+            vfs_forget(r->session->vfs, entry.ino, 1);
+        return ERR_OK;
+    }
     if (code == ERR_OK)
         reply_entry(r, &entry);
     return code;

@@ -168,6 +168,12 @@ static bool on_data(void *arg, const struct http_transfer *t, int status, const 
     return x->ops->data(x->arg, t, status, p, len);
 }
 
+static void on_part(void *arg, const void *p, size_t len)
+{
+    struct exchange *x = arg;
+    x->ops->part(x->arg, p, len);
+}
+
 static ssize_t on_read(void *arg, uint64_t offset, void *buf, size_t len)
 {
     struct exchange *x = arg;
@@ -302,6 +308,7 @@ static void start_transfer(struct exchange *x, struct http_request *req)
         req->body = &body;
     }
     req->data = x->ops->data ? on_data : NULL;
+    req->part = x->ops->part ? on_part : NULL;
     req->done = on_done;
     req->arg = x;
     x->attempt++;

@@ -36,6 +36,10 @@ struct exchange_ops {
     /* Body bytes of a 2xx reply; NULL: collected. Returns false to abort. Engine thread. */
     bool (*data)(void *arg, const struct http_transfer *t, int status, const void *p, size_t len);
 
+    /* Told of each piece of a 2xx reply's body that is collected; the pieces of one attempt follow its prepare(). NULL: nobody is.
+     * Engine thread. */
+    void (*part)(void *arg, const void *p, size_t len);
+
     /* Decides about a reply or a failed transfer (r->code != ERR_OK). `r` and what it points to live for the call and, with
      * VERDICT_DONE, until done() has returned, so that done() may use it. With VERDICT_DONE, `e` says the outcome (left at ERR_OK
      * for success); with the others, `e` says what the error will be if the deadline comes first (a time-out or 5xx becomes

@@ -69,6 +69,8 @@ struct http_request {
     /* Bodies that no `data` takes, and every body of a status >= 300, are collected up to this many bytes; longer:
      * ERR_PROTO. 0: 1 MiB. */
     size_t reply_max;
+    /* Told of each piece of a body of a status below 300 that is collected, when it has come. NULL: nobody is. */
+    void (*part)(void *arg, const void *p, size_t len);
     bool secret; /* the collected reply is kept in zeroed memory */
 
     unsigned first_byte_ms;     /* 0: the engine's (completes and copies take long) */

@@ -42,6 +42,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
         return 0;
     }
     buf_add(&t->reply.body, p, len);
+    if (t->req.part && t->reply.status < 300)
+        t->req.part(t->req.arg, p, len);
     if (t->req.secret) /* libcurl keeps its buffer for later transfers; these bytes of it are done with */
         secret_wipe(p, len);
     if (!t->reply.body.failed)

@@ -40,7 +40,7 @@ enum mem_op {
 enum mem_phase {
     MEM_BEFORE, /* nothing was done yet */
     MEM_DATA,   /* of a get: before each piece; an error ends the get after what was delivered */
-    MEM_AFTER,  /* it took effect, but an error makes the caller see a failure: a lost answer */
+    MEM_AFTER,  /* it took effect (of a list: who waits for one key was told of it), but an error makes the caller see a failure: a lost answer */
 };
 
 struct mem_event {

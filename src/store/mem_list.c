@@ -4,6 +4,7 @@
  * and the token that page was asked with.
  */
 #include "store/mem_impl.h"
+#include "store/wanted.h"
 #include "util/str.h"
 
 #include <stdio.h>
@@ -111,6 +112,11 @@ enum err_code mem_list(void *impl, const struct store_list *l, const struct stor
         max = l->max_keys;
     code = m->empty_pages > 0 ? empty_locked(m, l, &page, e) : fill_locked(m, l, max, &page, e);
     lock_drop(&m->lock);
+    const struct store_object *wanted = code == ERR_OK && l->wanted != NULL && !l->delimiter
+                                            ? store_wanted(l->wanted, page.entries, page.n)
+                                            : NULL;
+    if (wanted != NULL)
+        l->found(l->found_arg, wanted);
     if (code == ERR_OK)
         code = mem_notify(m, &ev, MEM_AFTER, e);
     if (code == ERR_OK) {

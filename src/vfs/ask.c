@@ -4,6 +4,7 @@
  * object and for what is below it, in parallel.
  */
 #include "vfs/ask.h"
+#include "vfs/ask_first.h"
 
 #include "store/walk.h"
 #include "util/clock.h"
@@ -37,6 +38,7 @@ struct ask {
     bool beside;             /* a HEAD goes with the listing: what it tells decides what its directory is */
     char *from, *last;       /* of the page that was listed: NULL: nothing was; not the end */
     struct found_dir *found;
+    struct first first;      /* who may be answered before all of the page has come */
 };
 
 struct question {
@@ -138,6 +140,8 @@ static enum err_code list_around(struct ask *a, struct store_page *page, struct 
     struct store_list l = {.prefix = a->prefix, .delimiter = !a->walk, .direct = a->walk};
     if (*a->component && *a->from)
         l.start_after = a->from;
+    if (a->walk)
+        first_watch(&a->first, &l);
     enum err_code code = store_list(a->v->store, &l, &call, page, e);
     if (!a->walk || (code != ERR_UNSUPPORTED && code != ERR_ACCESS))
         return code;
@@ -151,6 +155,7 @@ static enum err_code list_around(struct ask *a, struct store_page *page, struct 
     a->walk = 0;
     l.delimiter = true;
     l.direct = false;
+    l.wanted = NULL;
     return store_list(a->v->store, &l, &call, page, e);
 }
 
@@ -167,21 +172,30 @@ static void pair_ask(void *item)
 {
     struct pair *p = item;
     struct store_call call = call_of(p->ask->caller);
-    p->code = p->page ? list_around(p->ask, p->page, &p->err)
-                      : store_stat(p->ask->v->store, p->ask->key, &call, &p->object, &p->err);
+    if (p->page) {
+        p->code = list_around(p->ask, p->page, &p->err);
+        return;
+    }
+    p->code = store_stat(p->ask->v->store, p->ask->key, &call, &p->object, &p->err);
+    first_stated(&p->ask->first, p->code, &p->object);
 }
 
-/* What the HEAD fails with is left to whoever needs its answer. */
+/* What the HEAD fails with is left to whoever needs its answer. It goes first: its answer is short, and the listing's beginning
+ * may be waiting for it. */
 static enum err_code list_beside(struct ask *a, struct store_page *page, struct err *e)
 {
-    struct pair p[2] = {{.ask = a, .page = page}, {.ask = a}};
-    pool_each(a->v->pool, p, a->beside ? 2 : 1, sizeof(p[0]), 2, pair_ask, NULL);
-    enum err_code code = p[0].code ? err_copy(e, &p[0].err) : ERR_OK;
+    struct pair p[2] = {{.ask = a}, {.ask = a, .page = page}};
+    const struct pair *head = &p[0], *list = &p[1];
+    if (a->beside)
+        pool_each(a->v->pool, p, 2, sizeof(p[0]), 2, pair_ask, NULL);
+    else
+        pair_ask(&p[1]);
+    enum err_code code = list->code ? err_copy(e, &list->err) : ERR_OK;
     if (!code)
         code = found_dir_add_page(a->found, a->prefix, page, e);
-    if (!code && a->beside && !p[1].code)
-        code = found_dir_put(a->found, a->component, &p[1].object, false, e);
-    store_object_release(&p[1].object);
+    if (!code && a->beside && !head->code)
+        code = found_dir_put(a->found, a->component, &p[0].object, false, e);
+    store_object_release(&p[0].object);
     return code;
 }
 
@@ -286,6 +300,7 @@ static enum err_code merge_answer_locked(struct ask *a, struct err *e)
 
 static void ask_release(struct ask *a)
 {
+    first_end(&a->first);
     free(a->from);
     free(a->last);
     found_dir_free(a->found);
@@ -332,6 +347,9 @@ static enum err_code ask_once(struct vfs *v, struct inode *dir, const char *name
     if (!(a.found = found_dir_new()))
         return err_set(e, ERR_NOMEM, "out of memory");
     found_dir_stamp(a.found, &(struct found_stamp){a.seq, a.start_ms});
+    bool as_named = a.form == STORE_FORM_PLAIN && !a.fixed && strcmp(name, component) == 0;
+    a.first = (struct first){.v = v, .dir = dir, .name = name, .prefix = a.prefix, .key = a.key, .caller = as_named ? c : NULL,
+                             .seq = a.seq, .start_ms = a.start_ms, .beside = a.beside};
     code = ask_store(&a, kind, e);
     if (code)
         return code;

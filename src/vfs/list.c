@@ -7,6 +7,7 @@
 
 #include "store/walk.h"
 #include "util/clock.h"
+#include "vfs/ask_first.h"
 #include "vfs/found.h"
 #include "vfs/inode.h"
 #include "vfs/listed.h"
@@ -184,7 +185,7 @@ static bool begin_locked(struct vfs *v, struct inode *dir, const struct vfs_call
         }
         if (c && c->nowait)
             *code = ERR_AGAIN;
-        else if (!dir->dir->listing)
+        else if (!dir->dir->listing && !page_comes_locked(dir))
             return dir->dir->listing = true;
         else
             *code = wait_locked(v, dir, c, e);

@@ -4,6 +4,7 @@
  */
 #include "util/str.h"
 #include "vfs/ask.h"
+#include "vfs/ask_first.h"
 #include "vfs/inode.h"
 #include "vfs/listed.h"
 #include "vfs/look.h"
@@ -172,18 +173,33 @@ static enum err_code look_at(struct vfs *v, struct inode *dir, const char *name,
     return code;
 }
 
+/* resolve_known_locked(), after what comes without being asked for has come. *only_look: it is known but for its attributes. */
+static enum err_code known_or_coming_locked(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c,
+                                            struct inode **out, bool *only_look, struct err *e)
+{
+    for (;;) {
+        enum err_code code = resolve_known_locked(v, dir, name, out, e);
+        const struct inode *child = inode_child_locked(dir, name);
+        *only_look = code == ERR_AGAIN && child && inode_fresh_locked(v, child);
+        if (code != ERR_AGAIN || *only_look || (c && c->nowait) || !page_comes_locked(dir))
+            return code;
+        code = wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+}
+
 enum err_code resolve(struct vfs *v, struct inode *dir, const char *name, const struct vfs_caller *c, struct inode **out,
                       struct err *e)
 {
     *out = NULL;
     struct inode *i = NULL;
+    bool only_look;
     enum store_form form = view_form(v, dir, name);
     if (form_is_view(form))
         return view_resolve(v, dir, name, form == STORE_FORM_TREE_VIEW, c, out, e);
     lock_take(&v->tree);
-    enum err_code code = resolve_known_locked(v, dir, name, &i, e);
-    struct inode *child = inode_child_locked(dir, name);
-    bool only_look = code == ERR_AGAIN && child && inode_fresh_locked(v, child);
+    enum err_code code = known_or_coming_locked(v, dir, name, c, &i, &only_look, e);
     if (!code && i)
         *out = inode_ref_locked(i);
     lock_drop(&v->tree);

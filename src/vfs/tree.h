@@ -117,6 +117,8 @@ struct dir {
     enum posix_state posix; /* attrs=auto: whether its children are looked at */
     uint8_t beside;         /* names that were asked for by a HEAD too, to find that out */
     bool posix_shared;      /* NO, by what was sampled elsewhere in the same listing */
+    unsigned pages_coming;  /* whose beginning has answered a lookup; the last one since then: */
+    uint64_t page_coming_ms;
     bool sample_due;        /* all names were listed for a lookup: a listing still samples for `posix` */
     enum dir_extent extent;
     struct timer marker_timer; /* the last file went: a marker is due */

@@ -116,6 +116,10 @@ struct vfs_caller {
     pid_t pid;               /* as the request carries it: a thread id; 0: unknown */
     struct cancel *cancel;   /* NULL: cannot be interrupted */
     bool nowait;
+    /* Of a lookup; NULL: nobody. Called before the call ends, on any thread, without locks: what it still waits for is for other names,
+     * and the same call with nowait will most likely be answered. Seldom more than once, then one after another. */
+    void (*known)(void *arg);
+    void *known_arg;
     bool backing;            /* of an open: the caller can serve it by a local file (vfs_backing()) */
 };
 

@@ -1,5 +1,6 @@
 /* Who goes through a tree is noticed by the directories it opens, and served by walks. */
 #include "util/clock.h"
+#include "vfs/ask_first.h"
 #include "vfs/inode.h"
 #include "vfs/list.h"
 #include "vfs/listed.h"
@@ -62,7 +63,11 @@ static enum err_code walk_to(struct vfs *v, struct inode *dir, const struct vfs_
     enum err_code code = ERR_OK;
     struct walk *w = NULL;
     lock_take(&v->tree);
-    while (!dir_fresh_locked(v, dir) && !dir->dir->listing) {
+    while (!code && !dir_fresh_locked(v, dir) && !dir->dir->listing) {
+        if (page_comes_locked(dir)) {
+            code = wait_changed_locked(v, c, e);
+            continue;
+        }
         struct inode *top = walk_fits_locked(v, dir) ? top_locked(v, dir) : NULL;
         w = top ? walk_begin_locked(v, dir, top, &code, e) : NULL;
         if (code == ERR_AGAIN)

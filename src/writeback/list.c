@@ -312,6 +312,7 @@ static enum err_code list(struct writeback *w, const struct store_list *l, const
                           struct store_page *out, struct err *e)
 {
     CLEANUP_RELEASE(page_release) struct page p = {.w = w, .asked = l, .inner = *l, .reading = *reading};
+    p.inner.wanted = NULL; /* what is unsent may say otherwise */
     enum err_code code = l->token ? token_read(&p, l->token, e) : ERR_OK;
     if (code)
         return code;

@@ -75,7 +75,8 @@ class Turns:
                 self.server.empty_bucket(bucket)
 
     def _warm(self, scenario, tool):
-        """Opens connections, and leaves nothing known of what the rows are about."""
+        """Opens connections, and leaves nothing known of what the rows are about. Requests wait as they will in the rows: else
+        one connection could serve all of them, one after another."""
         def touch(name):
             try:
                 with open(os.path.join(tool.mountpoint, name), "rb") as f:
@@ -89,6 +90,7 @@ class Turns:
                 f.write(b"x")
             if scenario.option:
                 tool.finish()
+        self.server.link(scenario.delay_ms)
         threads = [threading.Thread(target=touch, args=(name,)) for name in scenario.warm]
         for thread in threads:
             thread.start()

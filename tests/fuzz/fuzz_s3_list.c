@@ -7,12 +7,25 @@
 
 #include <string.h>
 
+static void check_beginning(const char *data, size_t size, const char *strip)
+{
+    struct store_page page;
+    struct err e = ERR_INIT;
+    if (s3_list_parse_beginning(data, size, strip, &page, &e) != ERR_OK)
+        return;
+    for (size_t i = 0; i < page.n; i++)
+        FUZZ_CHECK(page.entries[i].key[0] != 0 && utf8_valid(page.entries[i].key, strlen(page.entries[i].key)));
+    FUZZ_CHECK(page.next == NULL);
+    store_page_release(&page);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const strips[] = {"", "p/"};
     for (size_t s = 0; s < 2; s++) {
         struct store_page page;
         struct err e = ERR_INIT;
+        check_beginning((const char *)data, size, strips[s]);
         if (s3_list_parse((const char *)data, size, strips[s], &page, &e) != ERR_OK)
             continue;
         for (size_t i = 0; i < page.n; i++) {

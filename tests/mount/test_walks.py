@@ -124,3 +124,30 @@ def test_a_policy_that_allows_listings_with_a_delimiter_only_is_enough(origin, b
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="ListObjectsV2", count=1)
     assert (disk / "d" / "e" / "f3").read_bytes() == b"x"
     assert run("find", disk / "d", "-type", "f").count("\n") == 5
+
+
+def test_a_file_is_found_before_all_of_its_page_has_come(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.family(witness.name, Family("n%06d", [3000], 4096))
+    disk = mount(witness)
+    origin.fault({"stall_after": 60000}, kind="ListObjectsV2", count=1)
+    origin.reset_counts()
+    assert os.stat(disk / "n001500").st_size == 4096
+    assert origin.requests() == {"ListObjectsV2": 1, "HeadObject": 1}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(os.stat, disk / "n001501")
+        origin.release()
+        assert beside.result().st_size == 4096
+    assert not (disk / "n0015005").exists()
+
+
+def test_a_page_that_breaks_off_behind_what_was_wanted_is_asked_for_again(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.family(witness.name, Family("n%06d", [3000], 4096))
+    disk = mount(witness)
+    origin.fault({"cut_after": 60000}, kind="ListObjectsV2", count=1)
+    origin.reset_counts()
+    assert os.stat(disk / "n001500").st_size == 4096
+    assert os.stat(disk / "n002400").st_size == 4096
+    assert not (disk / "n0015005").exists()
+    assert origin.requests()["ListObjectsV2"] <= 3

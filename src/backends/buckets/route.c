@@ -81,6 +81,8 @@ static enum err_code route_list(void *impl, const struct store_list *l, const st
             *out = page;
         return code;
     }
+    if (own.wanted != NULL)
+        own.wanted += t.rest - own.prefix;
     own.prefix = t.rest;
     code = store_list(t.bucket->store, &own, call, &page, e);
     if (code == ERR_OK)

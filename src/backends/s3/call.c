@@ -109,7 +109,9 @@ static enum err_code send(struct s3_store *s, const struct s3_request *r, const 
         .done = answered,
         .arg = a,
     };
-    enum err_code code = aws_call(s->client, &request, r->call != NULL ? r->call->cancel : NULL, e);
+    struct cancel *cancel = r->call != NULL ? r->call->cancel : NULL;
+    enum err_code code = r->watch != NULL ? s3_call_watched(s->client, &request, r->watch, cancel, e)
+                                          : aws_call(s->client, &request, cancel, e);
     if (code == ERR_OK && (a->body.failed || a->headers.failed != ERR_OK))
         return err_set(e, ERR_PROTO, "%s: the reply is too large", r->what);
     return code;

@@ -43,6 +43,14 @@ struct s3_store {
     size_t lost_n;
 };
 
+/* Who wants to see a reply before all of it has come. */
+struct s3_watch {
+    /* The beginning of a 2xx reply's body, with a NUL behind it: each time a longer one, or one of another attempt. True: that is enough.
+     * On the calling thread. */
+    bool (*so_far)(void *arg, const char *body, size_t len);
+    void *arg;
+};
+
 /* One request. Zeroed fields are defaults. */
 struct s3_request {
     enum http_method method;
@@ -57,6 +65,7 @@ struct s3_request {
     const struct buf *text; /* a body in memory, instead of `body` */
     const struct store_call *call;
     size_t reply_max;
+    const struct s3_watch *watch; /* NULL: nobody */
     bool xml_error_in_200;
     bool is_own;      /* nothing of the user's: may be stored before the trial of sse=c */
     bool without_key; /* of SSE-C, also where there is one */
@@ -77,6 +86,10 @@ void s3_answer_release(struct s3_answer *a);
 
 /* Sends and waits. `a` is filled on failures too, as far as an answer came. */
 enum err_code s3_call(struct s3_store *s, const struct s3_request *r, struct s3_answer *a, struct err *e) MUST_CHECK;
+
+/* call_watched.c. aws_call() for which `watch` is told of the first 64 KiB of the reply while the rest comes. */
+enum err_code s3_call_watched(struct aws_client *c, const struct aws_request *r, const struct s3_watch *watch,
+                              struct cancel *cancel, struct err *e) MUST_CHECK;
 
 /* Collects the headers of a reply. */
 void s3_take_headers(const struct http_transfer *t, struct params *out);

@@ -1,6 +1,7 @@
 #include "backends/s3/impl.h"
 #include "backends/s3/xml_list.h"
 #include "store/walk.h"
+#include "store/wanted.h"
 #include "util/str.h"
 
 #include <stdio.h>
@@ -8,6 +9,35 @@
 #include <string.h>
 
 enum { PAGE_BYTES = 8 << 20, MAX_KEYS = 1000 };
+
+/* A key that a listing behind `after` does not have. A common prefix that `after` is inside of is no such key: servers
+ * differ in whether they list it. */
+static bool is_before(const struct store_entry *entry, const char *after)
+{
+    if (entry->is_prefix && str_starts(after, entry->key))
+        return false;
+    return strcmp(entry->key, after) <= 0;
+}
+
+struct waited_for {
+    const struct s3_store *s;
+    const struct store_list *list;
+};
+
+/* True once it was told, or cannot be. */
+static bool find_wanted(void *arg, const char *body, size_t len)
+{
+    const struct waited_for *w = arg;
+    const struct store_list *l = w->list;
+    CLEANUP_RELEASE(store_page_release) struct store_page page = {0};
+    if (s3_list_parse_beginning(body, len, w->s->prefix, &page, NULL) != ERR_OK || page.n == 0)
+        return false;
+    bool wrong = l->start_after != NULL && l->token == NULL && is_before(&page.entries[0], l->start_after);
+    const struct store_object *object = wrong ? NULL : store_wanted(l->wanted, page.entries, page.n);
+    if (object != NULL)
+        l->found(l->found_arg, object);
+    return wrong || object != NULL;
+}
 
 /* One request, without start_after where `whole`. */
 static enum err_code list_page(struct s3_store *s, const struct store_list *l, bool whole,
@@ -30,10 +60,13 @@ static enum err_code list_page(struct s3_store *s, const struct store_list *l, b
     if (code != ERR_OK)
         return code;
     S3_ANSWER(a);
+    struct waited_for wanted = {s, l};
+    const struct s3_watch watch = {.so_far = find_wanted, .arg = &wanted};
     const struct s3_request r = {.method = HTTP_GET,
                                  .what = "ListObjectsV2",
                                  .query = params_list(&query),
                                  .call = call,
+                                 .watch = l->wanted != NULL && !l->delimiter && !whole ? &watch : NULL,
                                  .reply_max = PAGE_BYTES};
     code = s3_call(s, &r, &a, e);
     if (a.status != 0)
@@ -44,15 +77,6 @@ static enum err_code list_page(struct s3_store *s, const struct store_list *l, b
     if (code == ERR_OK)
         code = s3_list_parse(buf_str(&a.body), a.body.len, s->prefix, out, e);
     return code;
-}
-
-/* A key that a listing behind `after` does not have. A common prefix that `after` is inside of is no such key: servers
- * differ in whether they list it. */
-static bool is_before(const struct store_entry *entry, const char *after)
-{
-    if (entry->is_prefix && str_starts(after, entry->key))
-        return false;
-    return strcmp(entry->key, after) <= 0;
 }
 
 /* Takes the entries away that are not behind `after`. */

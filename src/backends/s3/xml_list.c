@@ -20,6 +20,7 @@ enum { HAS_KEY = 1, HAS_SIZE = 2, HAS_TIME = 4, HAS_ETAG = 8 };
 struct parse {
     const char *strip;
     bool url_encoded, truncated, in_contents, in_prefixes;
+    bool beginning;  /* the rest is read another time */
     unsigned has;   /* of the last entry */
     char *token;
     struct store_page page;
@@ -149,7 +150,7 @@ static enum err_code finish_key(const struct parse *p, struct store_entry *entry
     if (len >= KEY_MAX || !str_starts(entry->key, p->strip))
         return err_set(e, ERR_PROTO, "listing: the key '%.1000s' does not belong there", entry->key);
     bool legal = utf8_valid(entry->key, len);
-    if (!legal)
+    if (!legal && !p->beginning)
         LOG_WARN("s3", "left out of a listing, not UTF-8: %s", entry->key);
     *keep = legal && len > skip;
     if (skip > 0)
@@ -228,4 +229,46 @@ enum err_code s3_list_parse(const char *xml, size_t len, const char *strip, stru
     merge(&p.page);
     *out = p.page;
     return ERR_OK;
+}
+
+/* The length of what ends with the last object that is there whole. */
+static size_t whole_objects(const char *xml, size_t len, const char *end)
+{
+    size_t n = strlen(end);
+    for (size_t at = len; at >= n; at--)
+        if (memcmp(xml + at - n, end, n) == 0)
+            return at;
+    return 0;
+}
+
+static bool tells_encoding(const struct parse *p)
+{
+    for (size_t i = 0; i < p->page.n && !p->url_encoded; i++)
+        if (strpbrk(key_of(&p->page.entries[i]), "%+") != NULL)
+            return false;
+    return true;
+}
+
+enum err_code s3_list_parse_beginning(const char *xml, size_t len, const char *strip, struct store_page *out,
+                                      struct err *e)
+{
+    static const char root[] = "</ListBucketResult>";
+    struct parse p = {.strip = strip, .beginning = true};
+    const struct xml_reader reader = {.begin = on_begin, .end = on_end, .arg = &p};
+    BUF(text, len + sizeof(root));
+    buf_add(&text, xml, whole_objects(xml, len, "</Contents>"));
+    buf_add_str(&text, root);
+    enum err_code code = buf_check(&text, "listing", e);
+    if (code == ERR_OK)
+        code = xml_read(buf_str(&text), text.len, &reader, e);
+    if (code == ERR_OK && !tells_encoding(&p))
+        code = err_set(e, ERR_PROTO, "listing: how keys are encoded is not told yet");
+    if (code == ERR_OK)
+        code = finish_keys(&p, e);
+    free(p.token);
+    if (code == ERR_OK)
+        *out = p.page;
+    else
+        store_page_release(&p.page);
+    return code;
 }

@@ -10,4 +10,9 @@
 enum err_code s3_list_parse(const char *xml, size_t len, const char *strip, struct store_page *out,
                             struct err *e) MUST_CHECK;
 
+/* What is whole in the beginning of such a reply, up to the last object, in its order; page.next is not told. ERR_PROTO where there is no
+ * beginning of one, or where only its end could tell how keys are encoded. */
+enum err_code s3_list_parse_beginning(const char *xml, size_t len, const char *strip, struct store_page *out,
+                                      struct err *e) MUST_CHECK;
+
 #endif

@@ -49,6 +49,58 @@ static void objects_and_prefixes_are_merged_in_the_order_of_bytes(void **state)
     assert_keys(LIST(""), "", "");
 }
 
+static void keys_of_a_beginning(const char *xml, size_t len, const char *strip, struct buf *out)
+{
+    struct store_page page = {0};
+    if (s3_list_parse_beginning(xml, len, strip, &page, NULL) != ERR_OK)
+        return;
+    for (size_t i = 0; i < page.n; i++)
+        buf_addf(out, "%s ", page.entries[i].key);
+    store_page_release(&page);
+}
+
+static void a_beginning_tells_the_objects_that_are_there_whole(void **state)
+{
+    static const char all[] = LIST(URL OBJECT("p/a%20b") OBJECT("p/a-") OBJECT("p/c"));
+    for (size_t len = 0; len < sizeof(all); len++) {
+        BUF(begun, 65536);
+        BUF(want, 65536);
+        static const char *const names[] = {"a b", "a-", "c"};
+        const char *at = all;
+        for (size_t k = 0; k < 3 && (at = strstr(at, "</Contents>")) != NULL; k++) {
+            at += strlen("</Contents>");
+            if ((size_t)(at - all) <= len)
+                buf_addf(&want, "%s ", names[k]);
+        }
+        keys_of_a_beginning(all, len, "p/", &begun);
+        assert_string_equal(buf_str(&begun), buf_str(&want));
+    }
+}
+
+static void a_beginning_that_does_not_tell_how_keys_are_encoded_tells_plain_ones_only(void **state)
+{
+    BUF(plain, 1000);
+    BUF(coded, 1000);
+    const char *a = LIST(OBJECT("a") OBJECT("b")), *b = LIST(OBJECT("a") OBJECT("b+c") URL);
+    keys_of_a_beginning(a, strlen(a), "", &plain);
+    assert_string_equal(buf_str(&plain), "a b ");
+    keys_of_a_beginning(b, strlen(b), "", &coded);
+    assert_string_equal(buf_str(&coded), "");
+}
+
+static void a_beginning_that_is_none_of_a_listing_is_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "</Contents>", "<Error></Contents>", "<!DOCTYPE a><ListBucketResult></Contents>", "<ListBucketResult><Contents></Contents>",
+        "<ListBucketResult><Contents><Key>a</Key></Contents>", "<a><b></Contents>"};
+    for (size_t k = 0; k < sizeof(wrong) / sizeof(wrong[0]); k++) {
+        struct store_page page = {0};
+        struct err e = ERR_INIT;
+        assert_int_equal(s3_list_parse_beginning(wrong[k], strlen(wrong[k]), "", &page, &e), ERR_PROTO);
+        assert_int_equal(page.n, 0);
+    }
+}
+
 static void what_comes_twice_is_told_once(void **state)
 {
     assert_keys(LIST(OBJECT("a") OBJECT("a") PREFIX("b/") PREFIX("b/")), "", "a b/*");
@@ -226,6 +278,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(objects_and_prefixes_are_merged_in_the_order_of_bytes),
+        cmocka_unit_test(a_beginning_tells_the_objects_that_are_there_whole),
+        cmocka_unit_test(a_beginning_that_does_not_tell_how_keys_are_encoded_tells_plain_ones_only),
+        cmocka_unit_test(a_beginning_that_is_none_of_a_listing_is_refused),
         cmocka_unit_test(what_comes_twice_is_told_once),
         cmocka_unit_test(keys_are_decoded_only_when_the_reply_says_so),
         cmocka_unit_test(the_prefix_of_the_store_is_stripped),

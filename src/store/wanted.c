@@ -1,0 +1,28 @@
+#include "store/wanted.h"
+
+#include "util/str.h"
+
+#include <string.h>
+
+/* Whether the key stands behind everything that is below `wanted`/. */
+static bool is_behind(const char *key, const char *wanted, size_t len)
+{
+    int order = strncmp(key, wanted, len);
+    return order > 0 || (order == 0 && (unsigned char)key[len] > '/');
+}
+
+const struct store_object *store_wanted(const char *wanted, const struct store_entry *entries, size_t n)
+{
+    const struct store_object *object = NULL;
+    size_t len = strlen(wanted);
+    bool passed = false;
+    for (size_t i = 0; i < n; i++) {
+        const char *key = entries[i].key;
+        if (entries[i].is_prefix || (str_starts(key, wanted) && key[len] == '/'))
+            return NULL;
+        if (strcmp(key, wanted) == 0)
+            object = &entries[i].object;
+        passed = passed || is_behind(key, wanted, len);
+    }
+    return passed && object != NULL && object->version.etag[0] != 0 ? object : NULL;
+}
