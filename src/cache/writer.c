@@ -445,6 +445,10 @@ void writer_stop(struct cache *c)
         if (!code)
             code = index_end(c, record_in(c, &e), &e);
         record_after(c, code == ERR_OK);
+        /* While others may read: what the closing of the last connection syncs, it syncs with the database locked, and a mount that
+         * begins meanwhile would find nothing. */
+        if (db_exec(c->db, "PRAGMA wal_checkpoint(PASSIVE)", &e) != ERR_OK)
+            LOG_DEBUG("cache", "%s: %s", c->dir, e.msg);
     }
     record_after(c, true); /* lets go of the entries */
 }

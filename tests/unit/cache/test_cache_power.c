@@ -103,6 +103,22 @@ static void within_a_boot_they_are_not_looked_for_again(void **state)
     assert_int_equal(count_files("part"), 1);
 }
 
+/* The index without its log, although another process has it open too. */
+static void who_ends_leaves_nothing_for_the_last_one_to_sync(void **state)
+{
+    struct cache_version v = version_of("a", "e1", 5000);
+    struct cache *c = open_cache(SIZE), *other = open_cache(SIZE);
+    settle(other);
+    fill(c, &v, 1);
+    close_cache(c);
+    copy("index.db", "index.db.earlier");
+    close_cache(other);
+    copy("index.db.earlier", "index.db");
+    c = open_cache(SIZE);
+    assert_true(holds(c, &v, 1));
+    close_cache(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +126,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_whose_rows_are_lost_are_removed_and_those_that_have_some_stay, scratch_setup,
                                         scratch_teardown),
         cmocka_unit_test_setup_teardown(within_a_boot_they_are_not_looked_for_again, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(who_ends_leaves_nothing_for_the_last_one_to_sync, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
