@@ -6,8 +6,8 @@ import boto3.s3.transfer
 import pytest
 
 from support import awsimple
+from support.caches import gets, idle, read
 from support.work import pattern
-from test_cache import gets, idle, read, status
 
 MIB = 1024 * 1024
 SMALL, LARGE = pattern(3000, 3), pattern(9 * MIB + 5, 3)
@@ -58,7 +58,7 @@ def test_what_it_uploads_is_not_downloaded_where_the_bytes_are_held(origin, both
     assert read(disk / "s") == SMALL
     assert read(disk / "l") == LARGE
     assert gets(origin) == 0
-    assert status(disk)["files"]["bytes_fetched"] == 0
+    assert disk.status()["files"]["bytes_fetched"] == 0
 
 
 def test_other_bytes_that_it_uploads_are_exactly_one_download(both):
@@ -67,7 +67,7 @@ def test_other_bytes_that_it_uploads_are_exactly_one_download(both):
     (work / "other").write_bytes(other)
     assert theirs(["upload", work / "other", "large"]) == [True]
     assert read(disk / "large") == other
-    assert status(disk)["files"]["bytes_fetched"] == len(other)
+    assert disk.status()["files"]["bytes_fetched"] == len(other)
 
 
 def test_what_the_mount_overwrites_it_downloads_anew(both):

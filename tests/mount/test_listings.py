@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from support.caches import idle
 from support.work import wait_until
-from test_cache import idle
 from test_cache_commands import command
 
 LONG = 600  # seconds: no test takes so long

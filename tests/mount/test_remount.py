@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from support.caches import idle
 from support.work import run, wait_until
-from test_cache import idle
 
 SETTLE_S = 3  # src/backends/s3/headers.h
 

@@ -6,8 +6,8 @@ import io
 import boto3.s3.transfer
 import pytest
 
+from support.caches import idle, read
 from support.work import pattern
-from test_cache import idle, read, status
 
 MIB = 1024 * 1024
 BODY = pattern(12 * MIB + 345, 1)
@@ -27,7 +27,7 @@ def claimed(body):
 
 
 def fetched(disk):
-    return status(disk)["files"]["bytes_fetched"]
+    return disk.status()["files"]["bytes_fetched"]
 
 
 @pytest.fixture
