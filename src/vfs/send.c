@@ -308,6 +308,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
 {
     struct active *a = i->active;
     bool staged = a->stage && active_dirty(a);
+    bool nothing = vfs_has(v, STORE_EMPTY_REFUSED) && i->size == 0; /* an emptiness that is none there */
     if (staged && !abandon_start_locked(v, i)) {
         if (!at_end) { /* the bytes stay the file's until it can be done, at the end of the vfs at the latest */
             if (!v->closing)
@@ -320,7 +321,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
             early_drop_locked(v, TAKE(a->early));
         abandon(TAKE(a->stage), &about);
     }
-    v->untold += !a->told;
+    v->untold += !a->told && !nothing;
     a->sent_gen = a->gen;
     a->attr_sent_gen = a->attr_gen;
     send_dirty_locked(v, i);

@@ -162,7 +162,7 @@ def test_a_multi_region_access_point_is_asked_with_a_signature_for_all_regions(f
 def test_a_certificate_that_is_not_trusted_is_an_error(aws, sandbox, tmp_path):
     (tmp_path / "mnt").mkdir()
     sandbox.env.update(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET, AWS_REGION="eu-west-1", HTTPS_PROXY=aws.url)
-    result = subprocess.run([os.environ["AWSFS_BIN"], "s3://my-bucket", str(tmp_path / "mnt"), "-f", "-o", "log=stderr,timeout=2"],
+    result = subprocess.run([os.environ["AWSFS_BIN"], "s3://my-bucket", str(tmp_path / "mnt"), "-f", "-o", "log=stderr,timeout=20"],
                             env={**sandbox.env, **sandbox.sanitizer}, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode != 0 and "certificate" in result.stderr.lower()
     assert not aws.requests
