@@ -10,7 +10,7 @@ import time
 import pytest
 
 from support import mounts, servers
-from support.work import wait_until
+from support.work import has_ended, wait_until
 
 
 CONTROL = "/run/awsfs" if os.geteuid() == 0 else "/tmp/awsfs-%d" % os.geteuid()
@@ -52,10 +52,10 @@ class Cli:
         return None
 
     def kill(self):
-        """SIGKILL to the daemon; returns when its files are closed."""
+        """SIGKILL to the daemon; returns when nobody answers at its sockets any more."""
         pid = self.daemon()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not os.path.exists("/proc/%d/fd/0" % pid), 10, "the end of the daemon")
+        wait_until(lambda: has_ended(pid), what="the end of the daemon")
 
     def close(self):
         if mounts.mounted(self.mnt):

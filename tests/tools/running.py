@@ -180,9 +180,16 @@ class Run:
         for name in sorted(os.listdir(self.env[MARK])):
             # The file is named after the test that ran.
             report = os.path.join(self.env[MARK], name)
-            self.fail("sanitizer report " + report, report)
+            if is_finding(report):
+                self.fail("sanitizer report " + report, report)
         print("%d passed, %d failed%s" % (self.passed, self.failed, ", %d skipped" % self.skipped if self.skipped else ""))
         return 0 if self.passed and not self.failed else 1
+
+
+def is_finding(report):
+    """LeakSanitizer writes a line where a thread ends while it looks for leaks, and goes on without what that one held."""
+    with open(report, encoding="utf-8", errors="replace") as lines:
+        return any(line.strip() and "Unable to get registers from thread" not in line for line in lines)
 
 
 def signals(pid, number):

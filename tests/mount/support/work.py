@@ -153,3 +153,16 @@ def most_in_a_window(log, rate):
     """By how much the requests of the fullest stretch of time exceed the rate: at most the burst."""
     times = [entry["at_ms"] / 1000 for entry in log]
     return max(j - i + 1 - rate * (times[j] - times[i]) for i in range(len(times)) for j in range(i, len(times)))
+
+
+def has_ended(pid):
+    """Whether no thread of it is left, so that its sockets are closed as well: who waits for its parent still has a name in /proc."""
+    try:
+        for task in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, task), encoding="utf-8", errors="replace") as f:
+                if f.read().rpartition(")")[2].split()[0] not in "ZX":
+                    return False
+    except (FileNotFoundError, ProcessLookupError):
+        # It, or one of its threads, has gone meanwhile.
+        return not os.path.exists("/proc/%d" % pid)
+    return True
