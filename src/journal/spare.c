@@ -26,9 +26,9 @@ static void refill_locked(struct spare *s)
     lock_assert_held(&s->lock);
     if (s->n == 0 && fstat(s->fd, &st) == 0)
         s->n = (unsigned)(st.st_blocks / (PIECE / 512) < PIECES ? st.st_blocks / (PIECE / 512) : PIECES);
-    if (fstatvfs(s->fd, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize < LEAST)
+    if (s->n == PIECES || fstatvfs(s->fd, &disk) != 0 || (uint64_t)disk.f_bavail * disk.f_frsize < LEAST)
         return;
-    if (s->n < PIECES && fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)PIECE * PIECES) == 0)
+    if (fallocate(s->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)PIECE * PIECES) == 0)
         s->n = PIECES;
     while (s->n < PIECES && fallocate(s->fd, FALLOC_FL_KEEP_SIZE, (off_t)PIECE * s->n, PIECE) == 0)
         s->n++;

@@ -91,11 +91,12 @@ struct uploads *uploads_open(const char *dir, struct err *e)
 
 void uploads_set_aside(struct uploads *u)
 {
-    CLEANUP(free) char *path = str_printf("%s.room", u->dir);
-    if (u->room)
+    if (u->room) {
         spare_refill(u->room);
-    else if (path)
-        u->room = spare_open(path);
+        return;
+    }
+    CLEANUP(free) char *path = str_printf("%s.room", u->dir);
+    u->room = path ? spare_open(path) : NULL;
 }
 
 void uploads_free(struct uploads *u)

@@ -308,7 +308,7 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
 {
     struct active *a = i->active;
     bool staged = a->stage && active_dirty(a);
-    bool nothing = vfs_has(v, STORE_EMPTY_REFUSED) && i->size == 0; /* an emptiness that is none there */
+    bool nothing = staged && vfs_has(v, STORE_EMPTY_REFUSED) && i->size == 0; /* an emptiness that is none there */
     if (staged && !abandon_start_locked(v, i)) {
         if (!at_end) { /* the bytes stay the file's until it can be done, at the end of the vfs at the latest */
             if (!v->closing)

@@ -129,7 +129,7 @@ def test_a_policy_that_allows_listings_with_a_delimiter_only_is_enough(origin, b
 def test_a_file_is_found_before_all_of_its_page_has_come(origin, bucket, mount):
     witness = bucket(origin)
     origin.family(witness.name, Family("n%06d", [3000], 4096))
-    disk = mount(witness)
+    disk = mount(witness, ttl=60)
     origin.fault({"stall_after": 60000}, kind="ListObjectsV2", count=1)
     origin.reset_counts()
     assert os.stat(disk / "n001500").st_size == 4096
@@ -144,7 +144,7 @@ def test_a_file_is_found_before_all_of_its_page_has_come(origin, bucket, mount):
 def test_a_page_that_breaks_off_behind_what_was_wanted_is_asked_for_again(origin, bucket, mount):
     witness = bucket(origin)
     origin.family(witness.name, Family("n%06d", [3000], 4096))
-    disk = mount(witness)
+    disk = mount(witness, ttl=60)
     origin.fault({"cut_after": 60000}, kind="ListObjectsV2", count=1)
     origin.reset_counts()
     assert os.stat(disk / "n001500").st_size == 4096
