@@ -17,6 +17,8 @@ def held(scale):
             Bound("seconds", 1.1, floor="awsfs cache=none"),)),
         Row("fill-rest", "until the cache is idle after that (its CPU)", None, "rest", bounds=(
             Bound("seconds", 2 + 3 * scale.big / GIB),)),
+        Row("idle-again", "read it again once the cache is idle", read, "idle", ("local warm",)),
+        Row("idle-twice", "and once more", read, "", ("local warm",), bounds=(Bound("seconds", 1.1, floor="local warm"),)),
         Row("held", "read 1 GiB that is held, page cache dropped", read, "whole drop", ("local",), bounds=(
             Bound("seconds", 1.15, floor="local"), Bound("cpu_s", 0.12), Bound("requests", 2))),
         Row("held-remount", "the same after a remount", read, "idle remount", ("local",), bounds=(
@@ -38,8 +40,9 @@ def small(scale):
 def mounting(scale):
     return Scenario("mount", "root", (
         Row("mount-empty", "mount, with a cache that is empty", Mount(), "unmounted"),
-        Row("mount-million", "mount, with a cache of 10^6 entries, page cache dropped", Mount(), "index %d" % scale.million, bounds=(
-            Bound("seconds", 0.1),)),
+        Row("mount-million", "mount, with a cache of 10^6 entries, page cache dropped", Mount(), "index %d" % scale.million, ("version",),
+            bounds=(Bound("seconds", 0.1),)),
+        Row("mount-again", "the same, but for the program and its libraries", Mount(), "again", bounds=(Bound("seconds", 0.1),)),
     ))
 
 

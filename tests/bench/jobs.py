@@ -91,14 +91,21 @@ class Random(Job):
         return [programs.floor, "get", str(connections), programs.listed(tasks), url]
 
 
+def before(key):
+    """What sorts a little before the key."""
+    return key[:-1] + chr(ord(key[-1]) - 1)
+
+
 @dataclasses.dataclass
 class Files(Job):
-    """Opens, reads and closes each; or only lstat (way stat); or creates each with `size` bytes (way create)."""
+    """Opens, reads and closes each; or only lstat (way stat); or creates each with `size` bytes (way create). On the wire a stat is
+    a LIST of one key, or with `page` of as many as one page has, from the key on."""
 
     keys: list
     threads: int = 1
     way: str = "files"
     size: int = 4096
+    page: bool = False
 
     def at(self, programs, directory):
         command = [programs.work, self.way, programs.listed(os.path.join(directory, key) for key in self.keys), str(self.threads)]
@@ -106,7 +113,9 @@ class Files(Job):
 
     def wire(self, programs, server, bucket, connections):
         if self.way == "stat":
-            urls = ["%s?list-type=2&max-keys=1&prefix=%s -" % (server.url(bucket), urllib.parse.quote(key)) for key in self.keys]
+            query = "start-after=%s~" if self.page else "max-keys=1&prefix=%s"
+            urls = ["%s?list-type=2&encoding-type=url&" % server.url(bucket)
+                    + query % urllib.parse.quote(before(key) if self.page else key) + " -" for key in self.keys]
         else:
             urls = [server.url(bucket, key) + " -" for key in self.keys]
         if self.way == "create":

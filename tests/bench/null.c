@@ -99,9 +99,11 @@ static void on_create(fuse_req_t r, fuse_ino_t parent, const char *name, mode_t 
         fuse_reply_create(r, &e, f);
 }
 
+/* What the kernel has of a file from an earlier open it keeps: a file is not written after it was read. */
 static void on_open(fuse_req_t r, fuse_ino_t ino, struct fuse_file_info *f)
 {
     (void)ino;
+    f->keep_cache = 1;
     fuse_reply_open(r, f);
 }
 

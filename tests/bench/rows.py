@@ -22,12 +22,14 @@ class Row:
     """One job and what goes before it: "" the mount as the row before left it, "drop" page cache dropped, "remount" both, each after
     "idle " when the tool says that it has nothing left to do, and after "whole " when the job was repeated until the cache took all
     of it (what comes faster than the disk takes it is left out); "rest": the wait for that is the row, without a job; "unmounted", and
-    "index N": with a cache that knows N objects (only awsfs has one).
+    "index N": with a cache that knows N objects (only awsfs has one), page cache dropped; "again": with what the row before left on the
+    disk, page cache dropped, then the program and its libraries read.
 
     floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
-    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "null + curl N" that
-    and curl at the same time, "awsfs OPTION" awsfs with that option, mounted afresh. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends
-    when the server has it.
+    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "null warm" that
+    when the kernel's page cache has the file, "null + curl N" that and curl at the same time, "awsfs OPTION" awsfs with that option,
+    mounted afresh, "version" what `awsfs --version` takes, page cache dropped: to read the program and its libraries. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends when the server
+    has it.
     """
 
     name: str

@@ -133,8 +133,10 @@ class Turns:
         if "index" in words:
             origin = "%s %s" % (self.server.endpoint, bucket)
             subprocess.run([self.programs.index, tool.cache, words[1], origin], check=True)
-        if "drop" in words or "remount" in words or "index" in words:
+        if {"drop", "remount", "index", "again"} & set(words):
             measure.drop_page_cache()
+        if "again" in words:
+            subprocess.run([tool.program, "--version"], check=True, stdout=subprocess.DEVNULL)
         if "mkdir" in words:
             os.mkdir(os.path.join(tool.mountpoint, words[1]))
 
@@ -169,11 +171,14 @@ class Turns:
             time.sleep(0.05)
         return max(0, time.monotonic() - ended)
 
-    def _variant(self, scenario, bucket, row, option):
+    def _awsfs(self):
         awsfs = next((tool for tool in self.tools if tool.name == "awsfs"), None)
         if not awsfs:
             raise JobFailed("awsfs is not among the tools")
-        other = awsfs.variant(option)
+        return awsfs
+
+    def _variant(self, scenario, bucket, row, option):
+        other = self._awsfs().variant(option)
         try:
             self.server.link(0)
             other.mount(bucket)
@@ -196,6 +201,8 @@ class Turns:
             if scenario.data == "write":
                 self.server.empty_bucket(bucket)
             return cell
+        if kind == "version":
+            return self._version()
         if kind == "null":
             return self._null(bucket, row, detail)
         directory = self.data.local(scenario.data)
@@ -205,9 +212,15 @@ class Turns:
             measure.drop_page_cache()
         return measure.run(row.job.at(self.programs, directory), self.timeout)
 
+    def _version(self):
+        measure.drop_page_cache()
+        started = time.monotonic()
+        subprocess.run([self._awsfs().program, "--version"], check=True, stdout=subprocess.DEVNULL)
+        return Cell(time.monotonic() - started)
+
     def _null(self, bucket, row, beside):
-        """On a file system that keeps nothing (null.c); `beside`: with curl fetching as much at the same time. The time is that of
-        the longer one, processor time that of all."""
+        """On a file system that keeps nothing (null.c); `beside` "warm": what was read once before, and is in the kernel's page cache;
+        "+ curl N": with curl fetching as much at the same time. The time is that of the longer one, processor time that of all."""
         directory = os.path.join(self.programs.directory, "null")
         os.makedirs(directory, exist_ok=True)
         daemon = subprocess.Popen([self.programs.null, directory], stdin=subprocess.DEVNULL)
@@ -220,7 +233,9 @@ class Turns:
             if isinstance(row.job, Sequential):
                 self._make_readable(directory, row.job)
             commands = [row.job.at(self.programs, directory)]
-            if beside:
+            if beside == "warm":
+                measure.run(commands[0], self.timeout)
+            elif beside:
                 commands.append(row.job.wire(self.programs, self.server, bucket, int(beside.split()[-1])))
             with concurrent.futures.ThreadPoolExecutor(len(commands)) as pool:
                 cells = list(pool.map(lambda command: measure.run(command, self.timeout), commands))
