@@ -138,7 +138,7 @@ struct store_list {
 
     /* NULL, or, without delimiter: a key with that prefix which somebody waits for. Where what has come of the page tells that the
      * object is there, and that nothing is below `wanted`/, found() is told of it (borrowed) before the rest comes: once at most,
-     * on the calling thread, before store_list() returns. It holds also where the call then fails. A store need not. */
+     * on any thread, before store_list() returns; it must not block. It holds also where the call then fails. A store need not. */
     const char *wanted;
     void (*found)(void *arg, const struct store_object *object);
     void *found_arg;

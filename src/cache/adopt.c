@@ -1,6 +1,7 @@
 /*
- * What this machine stored itself is in the cache already: copied from the file it was sent from, by a thread of its own, since
- * whoever stored it has other things to do. Each file that waits holds room on its disk, so few do, and none for a cache in trouble.
+ * What this machine stored itself is in the cache already: copied from the file it was sent from, or from memory where it is small, by
+ * a thread of its own, since whoever stored it has other things to do. Each that waits holds room on its disk or in memory, so few do,
+ * and none for a cache in trouble.
  *
  * The file may be written to while it is copied. So what takes more than one chunk is copied under a name that stands for nothing
  * (origin STRAY), and gets the version's name in the transaction in which all its bytes are known to be right. What a killed
@@ -11,6 +12,7 @@
 #include "util/digest.h"
 #include "util/str.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,7 +28,8 @@
 struct adoption {
     struct adoption *next;
     struct cache_entry *entry;
-    int fd;
+    int fd;      /* -1: the bytes are in memory */
+    char *bytes;
     bool has_sha512, has_crc;
     uint8_t sha512[CACHE_SHA512];
     uint64_t crc;
@@ -36,9 +39,12 @@ static void adoption_free(struct adoption *a)
 {
     if (!a)
         return;
+    if (a->bytes)
+        atomic_fetch_sub(&a->entry->cache->own_bytes, a->entry->size);
     cache_entry_unref(a->entry);
     if (a->fd >= 0)
         close(a->fd);
+    free(a->bytes);
     free(a);
 }
 CLEANUP_DEFINE(struct adoption, adoption_free)
@@ -84,26 +90,38 @@ static bool queue(struct cache *c, struct adoption *a)
     return true;
 }
 
-void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
+/* Takes `n` (NULL: there is no memory), fd and bytes. */
+static void adopt_later(struct cache *c, struct cache_entry *n, int fd, char *bytes, const struct cache_sums *sums)
 {
-    struct cache_entry *n = cache_entry_get(c, v);
-    CLEANUP(adoption_free) struct adoption *a = n ? calloc(1, sizeof(*a)) : NULL;
-    if (!a) {
+    struct adoption *made = n ? calloc(1, sizeof(*made)) : NULL;
+    if (!made) {
         cache_entry_unref(n);
+        free(bytes);
         if (fd >= 0)
             close(fd);
         return;
     }
-    a->entry = n;
-    a->fd = fd;
-    a->has_sha512 = sums->sha512 != NULL;
-    a->has_crc = sums->crc64nvme != NULL;
+    *made = (struct adoption){.entry = n, .fd = fd, .bytes = bytes, .has_sha512 = sums->sha512, .has_crc = sums->crc64nvme};
+    CLEANUP(adoption_free) struct adoption *a = made;
+    if (bytes)
+        atomic_fetch_add(&c->own_bytes, n->size);
     if (sums->sha512)
         memcpy(a->sha512, sums->sha512, CACHE_SHA512);
     if (sums->crc64nvme)
         a->crc = *sums->crc64nvme;
     if (queue(c, a))
         (void)TAKE(a);
+}
+
+void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
+{
+    adopt_later(c, cache_entry_get(c, v), fd, NULL, sums);
+}
+
+void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums)
+{
+    assert(v->size <= CACHE_ADOPT_BYTES);
+    adopt_later(c, cache_entry_get(c, v), -1, bytes, sums);
 }
 
 /* ---- Sums */
@@ -146,6 +164,14 @@ static void single_done(struct cache_block *b)
     free(CONTAINER_OF(b, struct single, block));
 }
 
+static bool bytes_of(const struct adoption *a, char *to, size_t len)
+{
+    if (!a->bytes)
+        return read_full(a->fd, to, len, 0);
+    memcpy(to, a->bytes, len);
+    return true;
+}
+
 static bool adopt_single(struct adoption *a)
 {
     uint8_t sha512[DIGEST_MAX];
@@ -153,9 +179,9 @@ static bool adopt_single(struct adoption *a)
     CLEANUP(digest_free) struct digest *sha = digest_new(DIGEST_SHA512, NULL);
     CLEANUP(free) struct single *s = malloc(sizeof(*s) + len);
     struct sums sums = {.sha = sha};
-    if (!sha || !s || !read_full(a->fd, s->bytes, len, 0) || !sums_add(&sums, s->bytes, len) || !sums_agree(a, &sums, sha512))
+    if (!sha || !s || !bytes_of(a, s->bytes, len) || !sums_add(&sums, s->bytes, len) || !sums_agree(a, &sums, sha512))
         return false;
-    s->block = (struct cache_block){.index = 0, .p = s->bytes, .len = (uint32_t)len, .done = single_done};
+    s->block = (struct cache_block){.index = 0, .p = s->bytes, .len = (uint32_t)len, .own = true, .done = single_done};
     if (!put(a->entry, &s->block))
         return false;
     (void)TAKE(s);
@@ -216,7 +242,7 @@ static bool copy_all(struct cache_entry *n, int fd, struct copies *all, struct s
         struct copy *p = &all->each[i % COPIES];
         uint32_t len = chunk_len(n, i);
         wait_for(p);
-        p->block = (struct cache_block){.index = i, .p = p->buf, .len = len, .done = copy_done};
+        p->block = (struct cache_block){.index = i, .p = p->buf, .len = len, .own = true, .done = copy_done};
         good = read_full(fd, p->buf, len, i * CACHE_CHUNK) && sums_add(sums, p->buf, len);
         p->busy = good;
         if (good && !put(n, &p->block))

@@ -120,7 +120,7 @@ static bool idle_locked(const struct cache *c)
            !sweep_is_due_locked(c) && !c->reap_due;
 }
 
-bool cache_drain(struct cache *c, uint64_t timeout_ms)
+static bool drain(struct cache *c, uint64_t timeout_ms, bool notes)
 {
     if (!c)
         return true;
@@ -128,13 +128,23 @@ bool cache_drain(struct cache *c, uint64_t timeout_ms)
     LOCK_SCOPE(&c->lock);
     c->draining = true;
     cond_broadcast(&c->idle_work);
-    notes_due_locked(c, true);
+    notes_due_locked(c, notes);
     bool in_time = true;
     unsigned failures = c->failures; /* before it was waited for */
     for (; in_time && !idle_locked(c) && c->failures < failures + HOPELESS; failures = c->failures < failures ? c->failures : failures)
         in_time = cond_wait(&c->idle_done, &c->lock, deadline);
     c->draining = false;
     return idle_locked(c);
+}
+
+bool cache_drain(struct cache *c, uint64_t timeout_ms)
+{
+    return drain(c, timeout_ms, true);
+}
+
+bool cache_settle(struct cache *c, uint64_t timeout_ms)
+{
+    return drain(c, timeout_ms, false);
 }
 
 /* ---- State */
@@ -161,6 +171,7 @@ void cache_stats(struct cache *c, struct cache_stats *out)
         out->trouble[0] = '\0';
     lock_drop(&c->lock);
     out->limit = c->config.size;
+    out->memory = atomic_load(&c->own_bytes);
     unsigned generation;
     struct err e = ERR_INIT;
     struct db *d = reader_take(c, &generation);

@@ -51,6 +51,9 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
  * not be written several times in succession. */
 bool cache_drain(struct cache *c, uint64_t timeout_ms);
 
+/* The same of contents, for a cache that stays in use: notes with `hold_ms` stay held. */
+bool cache_settle(struct cache *c, uint64_t timeout_ms);
+
 /* Drops what is still queued. Every entry must have been unref'd. */
 void cache_close(struct cache *c);
 CLEANUP_DEFINE(struct cache, cache_close)
@@ -78,18 +81,34 @@ struct cache_block {
     uint64_t index; /* the chunk's: its bytes begin at index * CACHE_CHUNK */
     const void *p;
     uint32_t len;   /* CACHE_CHUNK, or what the last chunk has */
+    bool own;       /* the memory is in no other account: it counts in cache_stats.memory until done() */
     void (*done)(struct cache_block *b);
     struct cache_block *next; /* private from here */
     struct cache_entry *entry;
 };
 
-/* Queues the chunk to be hashed and written. Never blocks and touches no disk. True: done() comes later. False where the queue is
- * full or the disk in trouble: the chunk is not taken. May be called under locks below LOCK_CACHE. */
-bool cache_put(struct cache_entry *n, struct cache_block *b);
+/* Queues the chunk to be hashed and written. Never blocks and touches no disk. Unless it is CACHE_TAKEN, done() does not come.
+ * May be called under locks below LOCK_CACHE. */
+enum cache_answer {
+    CACHE_TAKEN,  /* done() comes later */
+    CACHE_FULL,   /* the queue: it has room again when the writer has written some of it */
+    CACHE_REFUSED /* the disk is in trouble, or there is no cache: it is no use to wait */
+};
+enum cache_answer cache_put(struct cache_entry *n, struct cache_block *b);
+
+/* Whether cache_put() would take so much now, as far as the queue is concerned: for who can wait. Any lock below LOCK_CACHE. */
+bool cache_has_room(struct cache *c, uint64_t bytes);
+
+/* So many chunks more are about to be put: whether it pays to begin with what needs all of them. A guess; any thread, any lock. NULL is
+ * fine. */
+void cache_expect(struct cache_entry *n, uint64_t chunks);
 
 /* Somebody waits for bytes that come from elsewhere: what the cache does meanwhile keeps out of the way (pace.h). Any thread, under
  * any lock below LOCK_LEAF. */
 void cache_reading(struct cache_entry *n);
+
+/* What he waited for was not put, and no kernel's page will bring it back: what was put is written meanwhile. Locks as above. */
+void cache_losing(struct cache_entry *n);
 
 /* Somebody writes files: as cache_reading(). NULL is fine. */
 void cache_writing(struct cache *c);
@@ -111,6 +130,10 @@ struct cache_sums {
  * it to be copied, unless a sum turns out to be another. Never blocks. Where too many files wait, or the cache is in trouble, it is
  * dropped at once (counted): each that waits keeps its room on its own disk. */
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
+
+/* The same of v->size bytes in memory (malloc'd, taken), at most CACHE_ADOPT_BYTES. */
+#define CACHE_ADOPT_BYTES 65536u
+void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums);
 
 /* A checksum that the server computed: of all bytes, or (where `parts` is not 0) of the sums of that many parts. */
 enum cache_sum_kind { CACHE_SUM_CRC32, CACHE_SUM_CRC32C, CACHE_SUM_CRC64NVME, CACHE_SUM_SHA1, CACHE_SUM_SHA256, CACHE_SUM_MD5 };
@@ -177,6 +200,7 @@ struct cache_stats {
     uint64_t verified_bytes, bad;       /* checked against their SHA-512; chunks and files that failed */
     uint64_t evicted, evicted_bytes, deduplicated;
     uint64_t pending;                   /* chunks and contents waiting for work: 0 when idle */
+    uint64_t memory;                    /* bytes: of cache_adopt_bytes(), and of blocks that are `own` */
     uint64_t rebuilt;                   /* databases moved aside */
     char trouble[ERR_MSG_SIZE];         /* why nothing is stored now; "" */
 };

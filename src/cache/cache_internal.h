@@ -31,6 +31,7 @@
 #include "util/sqlite.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
 
@@ -42,6 +43,8 @@
 #define QUEUE_JOBS   4096
 #define BATCH_CHUNKS 64
 #define BATCH_JOBS   512
+#define FEED_CHUNKS  128u  /* that wait to be summed, at most, */
+#define FEED_AHEAD   1024u /* and how far ahead: beyond that they would stay too long */
 #define HOPELESS     3            /* failed transactions after which nobody waits for a record */
 #define WAL_ROOM     (8ull << 20) /* what the write-ahead log may take, set aside of the limit */
 
@@ -92,6 +95,7 @@ struct cache_entry {
     struct whole *whole;        /* the sums of the first `summed` chunks (whole.c); NULL also while the idler goes on with them */
     uint64_t summed;
     unsigned sums_dropped;      /* how often: who went on meanwhile has something that counts no more */
+    _Atomic uint64_t expected;  /* chunks that are said to come soon */
     int64_t planned;            /* the writer's: a row of the transaction under way; 0 */
     bool planned_inline, planned_copy;
     bool in_dirty;              /* the writer's: has groups to be recorded, holds a reference */
@@ -103,6 +107,15 @@ struct job {
     struct job *next;
     enum err_code (*in)(struct cache *c, struct job *j, struct err *e);
     void (*after)(struct cache *c, struct job *j, bool committed); /* NULL: free() */
+};
+
+/* feed.c: chunks from...from+FEED_AHEAD-1, where they are here. */
+struct feed {
+    struct cache_entry *entry; /* NULL: none are taken. The idler has a reference */
+    uint64_t from, at[2];      /* of the two threads that sum, where each is; UINT64_MAX: there is one only */
+    bool closed;               /* they do not come on */
+    unsigned n;
+    struct cache_block *blocks[FEED_AHEAD];
 };
 
 struct cache {
@@ -126,9 +139,11 @@ struct cache {
     uint64_t listing_bytes; /* of listings among them */
     bool dropping;          /* all listings, by one of them */
     struct cache_entry *idle_list; /* each with a reference */
+    struct feed feed;
     struct adoption *adoptions, **adoptions_end; /* that wait */
     unsigned n_adoptions;
     uint64_t adoption_bytes;
+    _Atomic uint64_t own_bytes; /* cache_stats.memory */
     bool writing, idling, adopting; /* busy with something */
     bool stop, draining;
     struct pace pace;
@@ -274,6 +289,20 @@ bool whole_walk(struct cache_entry *n, struct whole *w, uint64_t from, uint64_t 
 /* Sums what is here. True if that was the rest; *has_md5 if the ETag is the MD5. The idler only; takes seconds for a GiB. */
 bool whole_sum(struct cache_entry *n, uint8_t sha512[CACHE_SHA512], uint8_t md5[CACHE_MD5], bool *has_md5);
 
+/* ---- feed.c: what is being written goes to the sum of the whole from memory */
+
+/* The idler sums `n` from chunk `from` on; `twice`: a second thread goes over the same chunks. */
+void feed_begin(struct cache_entry *n, uint64_t from, bool twice);
+void feed_end(struct cache *c);
+/* The writer's: true if the block was taken, to be ended later. It is not where the file may have other bytes than those of that
+ * SHA-512. Without locks. */
+bool feed_offer(struct cache *c, struct cache_block *b, const uint8_t sum[CACHE_SHA512]);
+/* The bytes of a chunk, which stay until feed_passed(); NULL: to be read from the file. Without locks, both. */
+const void *feed_get(struct cache_entry *n, uint64_t chunk);
+void feed_passed(struct cache_entry *n, bool second, uint64_t chunk);
+/* Waits a moment for something to be handed over; false if nothing was. Without locks. */
+bool feed_wait(struct cache_entry *n);
+
 /* ---- direct.c: adjacent chunks into the entry's file. Under the entry's lock. */
 
 enum err_code direct_write(struct cache_entry *n, struct cache_block **b, unsigned count, struct err *e) MUST_CHECK;
@@ -283,6 +312,8 @@ void direct_close_locked(struct cache_entry *n);
 
 enum err_code writer_start(struct cache *c, struct err *e) MUST_CHECK;
 void writer_stop(struct cache *c);
+/* Hands a block back that was queued. Without locks. */
+void block_end(struct cache_block *b);
 /* As cache_put(), but waits for room, of which it leaves half to others. False, not counted: it is no use to wait. */
 bool cache_put_wait(struct cache_entry *n, struct cache_block *b);
 /* Takes the job (which need not be begun by malloc's header but is freed by after()). False, and freed, if the queue is full. */

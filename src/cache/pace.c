@@ -10,7 +10,8 @@
 
 #define SAMPLE_MS 100 /* of the processors' time, at least */
 #define OLD_MS    500 /* after so long without one, the next begins anew */
-#define SHARE     10  /* while readers need the processors: one part of so many of one processor */
+#define ALONE_MS  3000 /* for so long readers have the processors for themselves, */
+#define SHARE     10   /* then all but one part of so many of one processor */
 #define DEBT_MS   2000
 
 void pace_init(struct pace *p)
@@ -26,11 +27,36 @@ void pace_release(struct pace *p)
     lock_release(&p->lock);
 }
 
-void pace_reading(struct pace *p)
+static bool quiet_locked(const struct pace *p, uint64_t now, unsigned ms)
+{
+    return p->read_ms == 0 || now >= p->read_ms + ms;
+}
+
+static void busy(struct pace *p, bool reading)
 {
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&p->lock);
+    if (!reading)
+        p->began_ms = 0;
+    else if (quiet_locked(p, now, PACE_QUIET_MS))
+        p->began_ms = now;
     p->read_ms = now;
+}
+
+void pace_reading(struct pace *p)
+{
+    busy(p, true);
+}
+
+void pace_writing(struct pace *p)
+{
+    busy(p, false);
+}
+
+void pace_losing(struct pace *p)
+{
+    LOCK_SCOPE(&p->lock);
+    p->began_ms = 0;
 }
 
 /* The first line is "cpu" and times since the boot: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)). */
@@ -66,11 +92,6 @@ static bool spare_locked(struct pace *p, uint64_t now)
     return p->spare;
 }
 
-static bool quiet_locked(const struct pace *p, uint64_t now, unsigned ms)
-{
-    return p->read_ms == 0 || now >= p->read_ms + ms;
-}
-
 bool pace_is_quiet(struct pace *p, unsigned ms)
 {
     uint64_t now = clock_mono_ms();
@@ -86,6 +107,8 @@ unsigned pace_wait_ms(struct pace *p, uint64_t spent_us)
         p->next_us = 0;
         return 0;
     }
+    if (now < p->began_ms + ALONE_MS)
+        return (unsigned)(p->began_ms + ALONE_MS - now);
     uint64_t at = now * 1000, debt = spent_us * (SHARE - 1);
     if (p->next_us < at)
         p->next_us = at;

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define QUIET_MS  300   /* nobody has read for so long */
+#define QUIET_MS  300   /* nobody has read for so long; where the rest is about to come, as long as the rest waits */
 #define PATIENCE  10000 /* or it has waited for so long */
 #define NICE      15
 
@@ -259,9 +259,10 @@ static struct cache_entry *next(struct cache *c)
         }
         if (since == 0)
             since = now;
-        if (pace_is_quiet(&c->pace, QUIET_MS) || c->draining || now >= since + PATIENCE)
+        unsigned quiet_ms = atomic_load(&c->idle_list->expected) > 0 ? PACE_QUIET_MS : QUIET_MS;
+        if (pace_is_quiet(&c->pace, quiet_ms) || c->draining || now >= since + PATIENCE)
             break;
-        (void)cond_wait(&c->idle_work, &c->lock, now + QUIET_MS / 3);
+        (void)cond_wait(&c->idle_work, &c->lock, now + quiet_ms / 3);
     }
     c->idling = true;
     struct cache_entry *n = c->stop || sweep_is_due_locked(c) ? NULL : c->idle_list;

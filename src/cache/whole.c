@@ -10,10 +10,12 @@
 #include <string.h>
 
 #define STEP_CHUNKS 128 /* of an incomplete content are worth to go on for */
+#define SOON_CHUNKS 16  /* where the next are about to come */
 #define SECOND_MIN  (16ull << 20)
 
 struct whole {
     struct digest *sha, *md5;
+    bool second; /* that of the second thread */
 };
 
 static void whole_free(struct whole *w)
@@ -42,13 +44,19 @@ static uint64_t run_end_locked(const struct cache_entry *n, uint64_t most)
     return end;
 }
 
+static bool may_sum_locked(const struct cache_entry *n)
+{
+    return n->state == CONTENT_PART && n->writer && !n->promoting && n->origin != ORIGIN_STRAY;
+}
+
 bool whole_due_locked(const struct cache_entry *n)
 {
-    if (n->state != CONTENT_PART || !n->writer || n->promoting || n->origin == ORIGIN_STRAY)
+    if (!may_sum_locked(n))
         return false;
     if (n->n_held == n->n_chunks)
         return !n->in_dirty;
-    return !n->hash_known && n->n_held >= n->n_chunks / 2 && run_end_locked(n, STEP_CHUNKS) - n->summed == STEP_CHUNKS;
+    uint64_t expected = atomic_load(&n->expected), step = expected > 0 ? SOON_CHUNKS : STEP_CHUNKS;
+    return !n->hash_known && n->n_held + expected >= n->n_chunks / 2 && run_end_locked(n, step) - n->summed == step;
 }
 
 /* ---- Walking over chunks */
@@ -76,9 +84,13 @@ bool whole_walk(struct cache_entry *n, struct whole *w, uint64_t from, uint64_t 
         lock_drop(&n->lock);
         if (skip)
             continue;
-        good = entry_chunk(n, i, buf) && good;
+        const void *p = w && good ? feed_get(n, i) : NULL;
+        if (!p)
+            good = entry_chunk(n, i, buf) && good;
         if (good && w)
-            good = add(w, buf, chunk_len(n, i));
+            good = add(w, p ? p : buf, chunk_len(n, i));
+        if (w)
+            feed_passed(n, w->second, i);
     }
     return good;
 }
@@ -100,11 +112,15 @@ static void *second_main(void *arg)
 /* Both sums take as long as each other: of a large content each has a thread, which has the idler's priority. */
 static bool both(struct cache_entry *n, struct whole *w, uint64_t from, uint64_t to)
 {
-    struct second s = {.entry = n, .sums = {.md5 = w->md5}, .from = from, .to = to};
+    struct second s = {.entry = n, .sums = {.md5 = w->md5, .second = true}, .from = from, .to = to};
     struct whole one = {.sha = w->sha};
     pthread_t thread;
-    if (!w->md5 || n->size < SECOND_MIN || pthread_create(&thread, NULL, second_main, &s) != 0)
+    bool twice = w->md5 && n->size >= SECOND_MIN;
+    feed_begin(n, from, twice);
+    if (!twice || pthread_create(&thread, NULL, second_main, &s) != 0) {
+        feed_begin(n, from, false);
         return whole_walk(n, w, from, to);
+    }
     bool good = whole_walk(n, &one, from, to);
     pthread_join(thread, NULL);
     return good && s.good;
@@ -130,7 +146,9 @@ static struct whole *whole_new(bool wants_md5)
 static bool step(struct cache_entry *n, bool wants_md5)
 {
     lock_take(&n->lock);
-    uint64_t from = n->summed, to = whole_due_locked(n) ? run_end_locked(n, UINT64_MAX) : from;
+    uint64_t from = n->summed;
+    bool go = from > 0 ? may_sum_locked(n) && !n->hash_known : whole_due_locked(n);
+    uint64_t to = go ? run_end_locked(n, UINT64_MAX) : from;
     unsigned dropped = n->sums_dropped;
     struct whole *w = to > from ? TAKE(n->whole) : NULL;
     lock_drop(&n->lock);
@@ -150,14 +168,21 @@ static bool step(struct cache_entry *n, bool wants_md5)
     return false;
 }
 
+/* Nothing can be gone on with now. What is handed over next may be behind a gap that stays. */
+static bool more_comes(struct cache_entry *n, bool wants_md5)
+{
+    return atomic_load(&n->expected) > 0 && feed_wait(n) && step(n, wants_md5);
+}
+
 bool whole_sum(struct cache_entry *n, uint8_t sha512[CACHE_SHA512], uint8_t md5[CACHE_MD5], bool *has_md5)
 {
     uint8_t told[CACHE_MD5], sum[DIGEST_MAX];
     bool wants_md5 = strlen(n->etag) == 32 && hex_decode(n->etag, told, sizeof(told));
-    while (step(n, wants_md5))
+    while (step(n, wants_md5) || more_comes(n, wants_md5))
         ;
+    feed_end(n->cache);
     lock_take(&n->lock);
-    struct whole *w = n->summed == n->n_chunks ? TAKE(n->whole) : NULL;
+    struct whole *w = n->summed == n->n_chunks && whole_due_locked(n) ? TAKE(n->whole) : NULL;
     if (w)
         whole_drop_locked(n);
     lock_drop(&n->lock);

@@ -36,6 +36,8 @@ struct batch {
 static void put_locked(struct cache *c, struct cache_entry *n, struct cache_block *b)
 {
     n->refs++;
+    if (b->own)
+        atomic_fetch_add(&c->own_bytes, b->len);
     b->entry = n;
     b->next = NULL;
     *c->puts_end = b;
@@ -45,17 +47,25 @@ static void put_locked(struct cache *c, struct cache_entry *n, struct cache_bloc
         cond_signal(&c->work);
 }
 
-bool cache_put(struct cache_entry *n, struct cache_block *b)
+enum cache_answer cache_put(struct cache_entry *n, struct cache_block *b)
 {
     if (!n)
-        return false;
+        return CACHE_REFUSED;
     struct cache *c = n->cache;
     uint64_t now = clock_mono_ms();
     LOCK_SCOPE(&c->lock);
-    if (c->stop || c->put_bytes + b->len > QUEUE_BYTES || now < c->trouble_until_ms)
-        return false;
+    if (c->stop || now < c->trouble_until_ms)
+        return CACHE_REFUSED;
+    if (c->put_bytes + b->len > QUEUE_BYTES)
+        return CACHE_FULL;
     put_locked(c, n, b);
-    return true;
+    return CACHE_TAKEN;
+}
+
+bool cache_has_room(struct cache *c, uint64_t bytes)
+{
+    LOCK_SCOPE(&c->lock);
+    return c->put_bytes + bytes <= QUEUE_BYTES;
 }
 
 bool cache_put_wait(struct cache_entry *n, struct cache_block *b)
@@ -76,10 +86,16 @@ void cache_reading(struct cache_entry *n)
         pace_reading(&n->cache->pace);
 }
 
+void cache_losing(struct cache_entry *n)
+{
+    if (n)
+        pace_losing(&n->cache->pace);
+}
+
 void cache_writing(struct cache *c)
 {
     if (c)
-        pace_reading(&c->pace);
+        pace_writing(&c->pace);
 }
 
 bool cache_is_read(struct cache *c)
@@ -204,18 +220,26 @@ static uint64_t bytes_of(const struct batch *b)
     return bytes;
 }
 
-static void end_blocks(struct cache *c, struct batch *b)
+void block_end(struct cache_block *b)
 {
-    uint64_t bytes = bytes_of(b);
+    struct cache_entry *n = b->entry;
+    if (b->own)
+        atomic_fetch_sub(&n->cache->own_bytes, b->len);
+    b->done(b);
+    cache_entry_unref(n);
+}
+
+/* Those that were written may be wanted for the sum of the whole. */
+static void end_blocks(struct cache *c, struct batch *b, bool written)
+{
     for (unsigned i = 0; i < b->n; i++) {
-        struct cache_entry *n = b->blocks[i]->entry;
-        b->blocks[i]->done(b->blocks[i]);
-        cache_entry_unref(n);
+        uint32_t len = b->blocks[i]->len;
+        if (!written || !feed_offer(c, b->blocks[i], b->sums[i]))
+            block_end(b->blocks[i]);
+        LOCK_SCOPE(&c->lock);
+        c->put_bytes -= len;
+        cond_broadcast(&c->room);
     }
-    lock_take(&c->lock);
-    c->put_bytes -= bytes;
-    cond_broadcast(&c->room);
-    lock_drop(&c->lock);
 }
 
 static bool is_swept(struct cache *c)
@@ -232,7 +256,7 @@ static void run_batch(struct cache *c, struct batch *b)
     bool room = b->n == 0 || (is_swept(c) && hash_batch(b) && space_make(c, bytes_of(b) + b->n * 4096));
     if (!room) {
         cache_count(c, &c->stats.dropped_bytes, bytes_of(b));
-        end_blocks(c, b);
+        end_blocks(c, b, false);
         b->n = 0;
     }
     bool committed = c->db && commit_batch(c, b);
@@ -240,7 +264,7 @@ static void run_batch(struct cache *c, struct batch *b)
     record_after(c, committed);
     if (b->n > 0) {
         admit_write(c, b->blocks, b->n, b->sums, b->plan, committed);
-        end_blocks(c, b);
+        end_blocks(c, b, committed);
     }
     for (struct job *j = b->jobs, *next; j; j = next) {
         next = j->next;
@@ -428,7 +452,7 @@ void writer_stop(struct cache *c)
         lock_take(&c->lock);
         take_batch_locked(c, &b, BATCH_CHUNKS);
         lock_drop(&c->lock);
-        end_blocks(c, &b);
+        end_blocks(c, &b, false);
         for (struct job *j = b.jobs, *next; j; j = next) {
             next = j->next;
             job_end(c, j, false);

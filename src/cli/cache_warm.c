@@ -1,5 +1,6 @@
 #include "cli/cache_warm.h"
 
+#include "cli/client.h"
 #include "cli/mounts.h"
 #include "cli/plain.h"
 #include "cli/meter.h"
@@ -67,14 +68,15 @@ static int one(const char *path, const struct stat *st, int type, struct FTW *f)
     return 0;
 }
 
-static bool is_in_a_mount(const char *path)
+/* The mount point above `path`, malloc'd; NULL: of no mount of awsfs. */
+static char *mount_of(const char *path)
 {
     CLEANUP(free) char *at = strdup(path);
     CLEANUP(free) struct mount_entry *m = malloc(sizeof(*m));
     bool found = false;
     while (at && m && *at && !(found = mounts_find(at, m)))
         *strrchr(at, '/') = '\0';
-    return found && strcmp(m->type, "fuse.awsfs") == 0;
+    return found && strcmp(m->type, "fuse.awsfs") == 0 ? TAKE(at) : NULL;
 }
 
 static int refuse(const struct cache_request *r, const char *why)
@@ -95,7 +97,8 @@ int cache_warm(const struct cache_request *r)
         fprintf(stderr, "awsfs: cache warm: %s: %s\n", r->what, strerror(errno));
         return r->fail_status;
     }
-    if (!is_in_a_mount(path))
+    CLEANUP(free) char *mountpoint = mount_of(path);
+    if (!mountpoint)
         return refuse(r, "is in no mount of awsfs");
     warming = &w;
     for (int pass = 0; pass < 2; pass++) {
@@ -103,6 +106,8 @@ int cache_warm(const struct cache_request *r)
         if (nftw(path, one, OPEN_DIRECTORIES, FTW_PHYS | FTW_MOUNT) != 0)
             complain(path, errno);
     }
+    /* Who pins it, or looks, right after this finds it there. */
+    free(client_ask(mountpoint, "settle\n"));
     meter_end(&w.shown);
     printf(r->json ? "{\"files\":%llu,\"bytes\":%llu,\"failed\":%llu}\n" : "%llu files of %llu bytes were read, %llu failed\n",
            (unsigned long long)w.shown.files, (unsigned long long)w.shown.bytes, (unsigned long long)w.failed);

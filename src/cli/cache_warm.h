@@ -4,7 +4,7 @@
 
 #include "cli/cache_command.h"
 
-/* Reads the files below the path. Returns the status to exit with. */
+/* Reads the files below the path, and waits a few seconds at most until they are in the cache. Returns the status to exit with. */
 int cache_warm(const struct cache_request *r);
 
 #endif

@@ -8,10 +8,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+
+#define ENDS_WITHIN_MS 10000 /* a daemon whose mount is gone everywhere has begun to end long before */
 
 static int complain(const struct err *e)
 {
@@ -257,6 +260,53 @@ static void wait_for_end(FILE *f)
         fclose(f);
 }
 
+/* -1: it does not say. No text of a status has quotes that are not escaped. */
+static long pid_in(const char *status)
+{
+    static const char name[] = "\"pid\":";
+    const char *at = status ? strstr(status, name) : NULL;
+
+    return at ? strtol(at + strlen(name), NULL, 10) : -1;
+}
+
+bool client_goes_on(const char *before, const char *now)
+{
+    long pid = pid_in(before);
+
+    return now && strstr(now, "\"state\":\"serving\"") && (pid < 0 || pid_in(now) == pid);
+}
+
+static bool still_serves(const char *mountpoint, const char *before)
+{
+    CLEANUP(free) char *now = client_ask(mountpoint, "status\n");
+
+    return client_goes_on(before, now);
+}
+
+/* The same once it is unmounted here; `before` is its status of before. False: the daemon goes on, since a mount namespace that was made
+ * of this one has the mount too. */
+static bool wait_for_daemon(FILE *f, const char *mountpoint, const char *before)
+{
+    if (!f)
+        return true;
+    struct pollfd end = {.fd = fileno(f), .events = POLLIN};
+    bool told = false;
+    int n;
+    while ((n = poll(&end, 1, ENDS_WITHIN_MS)) <= 0) {
+        if (n < 0 ? errno != EINTR : still_serves(mountpoint, before))
+            break;
+        if (n == 0 && !told)
+            fprintf(stderr, "awsfs: %s is unmounted, and what was written is sent; waiting for its daemon (process %ld) to end\n", mountpoint,
+                    pid_in(before));
+        told |= n == 0;
+    }
+    if (n < 0) /* it cannot be waited for with an end */
+        wait_for_end(f);
+    else
+        fclose(f);
+    return n != 0;
+}
+
 int client_umount(const char *dir)
 {
     struct err e = ERR_INIT;
@@ -276,6 +326,7 @@ int client_umount(const char *dir)
     FILE *settled = ask(dir, "settle\n", mountpoint, &e);
     wait_for_end(settled);
     e = (struct err)ERR_INIT;
+    CLEANUP(free) char *before = client_ask(mountpoint, "status\n");
     FILE *end = ask(dir, "wait\n", mountpoint, &e);
     e = (struct err)ERR_INIT;
     if (session_unmount(mountpoint, false, &e) != ERR_OK) {
@@ -283,7 +334,9 @@ int client_umount(const char *dir)
             fclose(end);
         return complain(&e);
     }
-    wait_for_end(end);
+    if (!wait_for_daemon(end, mountpoint, before))
+        fprintf(stderr, "awsfs: %s is unmounted here, and what was written is sent, but another mount namespace (of a container, a service) "
+                "has it too: its daemon goes on for that one until it is unmounted there\n", dir);
     if (!answered)
         fprintf(stderr, "awsfs: %s is unmounted, but its daemon did not answer: what it had not sent is kept here, `awsfs journal list` "
                 "shows it, and the next mount sends what write=back has journaled\n", dir);

@@ -19,6 +19,10 @@ int client_umount(const char *dir);
  * where there is none. */
 char *client_ask(const char *mountpoint, const char *request);
 
+/* Whether `now`, a daemon's status, is of the one that `before` is of, and that goes on: another may serve the same mountpoint by
+ * now. Either may be NULL, for no answer: of `now` false, of `before` any daemon counts. Pure. */
+bool client_goes_on(const char *before, const char *now);
+
 /* Prints one line of JSON (the daemon's) as indented text. */
 void client_print_text(const char *json, FILE *out);
 

@@ -121,13 +121,15 @@ static void serve_retry(struct client *c)
     say(c->fd, "done\n", strlen("done\n"));
 }
 
-/* Until the daemon stops, or the client goes away. */
-static void serve_wait(struct client *c)
+/* Until the daemon stops, or the client goes away. True: the connection stays, for the kernel to close when nothing is left of the process:
+ * after control_free() it still has its cache to fill. */
+static bool serve_wait(struct client *c)
 {
     struct pollfd fds[] = {{.fd = c->control->stop[0], .events = POLLIN}, {.fd = c->fd, .events = POLLIN}};
 
     while (poll(fds, 2, -1) < 0 && errno == EINTR)
         ;
+    return fds[1].revents == 0;
 }
 
 static void serve(void *arg)
@@ -136,6 +138,7 @@ static void serve(void *arg)
     char line[32];
     size_t len = 0;
     ssize_t n = 1;
+    bool stays = false;
 
     while (len < sizeof(line) - 1 && !memchr(line, '\n', len) && (n = recv(c->fd, line + len, sizeof(line) - 1 - len, 0)) > 0)
         len += (size_t)n;
@@ -149,28 +152,31 @@ static void serve(void *arg)
     else if (strcmp(line, "retry\n") == 0)
         serve_retry(c);
     else if (strcmp(line, "wait\n") == 0)
-        serve_wait(c);
-    close(c->fd);
+        stays = serve_wait(c);
+    if (!stays)
+        close(c->fd);
     free(c);
 }
 
-static void accept_one(struct control *ctl)
+/* False: nobody is there. */
+static bool accept_one(struct control *ctl)
 {
     struct timeval patience = {.tv_sec = PATIENCE_S};
     CLEANUP(close) int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0 || !is_welcome(fd))
-        return;
+        return fd >= 0;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     CLEANUP(free) struct client *c = malloc(sizeof(*c));
     if (!c || pool_pending(ctl->pool) >= CLIENTS)
-        return;
+        return true;
     *c = (struct client){.control = ctl, .fd = fd};
     if (pool_submit(ctl->pool, serve, c, NULL) != ERR_OK)
-        return;
+        return true;
     c = NULL;
     fd = -1;
+    return true;
 }
 
 static void *listen_loop(void *arg)
@@ -182,10 +188,14 @@ static void *listen_loop(void *arg)
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return NULL;
         if (fds[0].revents)
-            return NULL;
+            break;
         if (fds[1].revents)
-            accept_one(c);
+            (void)accept_one(c);
     }
+    /* Who connected before the unmount that stops us, and so waits for our end, is not turned away. */
+    while (accept_one(c))
+        ;
+    return NULL;
 }
 
 /* Nobody listens there any more. */

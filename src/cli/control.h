@@ -4,9 +4,9 @@
  *
  *   status   one line of JSON
  *   flush    "progress FILES BYTES" about once a second, then "done" or "failed MESSAGE"
- *   settle   nothing: the connection closes when what was just read is on its way to the disk cache, after a few seconds at most
+ *   settle   nothing: the connection closes when what was just read is in the disk cache, after a few seconds at most
  *   retry    "done": what could not be sent is tried again now
- *   wait     nothing, until the daemon has finished: then the connection closes
+ *   wait     nothing, until the daemon's process has ended: then the kernel closes the connection
  */
 #ifndef CLI_CONTROL_H
 #define CLI_CONTROL_H
@@ -22,7 +22,7 @@ struct control;
 struct control_ops {
     /* Appends one line of JSON without a newline. Any thread. */
     void (*status)(void *arg, struct buf *out);
-    /* What the kernel holds and the disk cache does not yet is brought there, for a few seconds at most. Any thread. */
+    /* What the kernel holds and the disk cache does not yet is brought there and recorded, for a few seconds at most. Any thread. */
     void (*settle)(void *arg);
     /* What waits after a failure is tried again now. Any thread. */
     void (*retry)(void *arg);
@@ -34,7 +34,8 @@ struct control_ops {
 /* Listens for the mount at `mountpoint`. ERR_IO and others name the path. */
 struct control *control_new(const char *mountpoint, const struct control_ops *ops, struct err *e);
 
-/* Stops listening, waits for flushes under way, closes every connection. NULL is fine. */
+/* Stops listening, waits for flushes under way, closes every connection but those that wait for the end of the process, whose descriptors
+ * are left to it. NULL is fine. */
 void control_free(struct control *c);
 
 /* The directory of the sockets: /run/awsfs for root, else $XDG_RUNTIME_DIR/awsfs or /tmp/awsfs-UID. */

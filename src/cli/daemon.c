@@ -89,11 +89,9 @@ static void *guard(void *arg)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGUSR1);
-    sig = sigtimedwait(&set, NULL, &soon);
-    if (sig < 0 && d->slow)
-        d->slow(d->slow_arg);
-    if (sig < 0 && sigwait(&set, &sig) != 0)
-        return NULL;
+    while ((sig = sigtimedwait(&set, NULL, &soon)) < 0)
+        if (errno == EAGAIN && d->slow)
+            d->slow(d->slow_arg);
     if (sig != SIGUSR1)
         _exit(daemon_failed(d, d->fail_status, "interrupted before the mount was there"));
     return NULL;

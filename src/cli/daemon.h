@@ -14,7 +14,7 @@ struct daemon {
     bool foreground;
     int report_fd;   /* of the child; -1: reported, or in the foreground */
     int fail_status; /* to end with at a signal before it serves */
-    void (*slow)(void *arg); /* NULL, or: called once, on a thread of its own, when the mount is not there after two seconds */
+    void (*slow)(void *arg); /* NULL, or: called every two seconds until the mount is there, on a thread of its own; blocks for nothing */
     void *slow_arg;
     pthread_t guard;
     bool guarded;

@@ -11,10 +11,12 @@
 #include "util/log.h"
 #include "util/str.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SAID_MAX (64 * 1024)
 
@@ -163,8 +165,8 @@ static enum err_code retry_one(struct work *w, struct journal_entry *entry, stru
     if (entry->kind == JOURNAL_RENAME)
         return retry_rename(w, entry, said, e);
     if (entry->kind == JOURNAL_UPLOAD && !entry->mount->alive)
-        return err_set(e, ERR_UNSUPPORTED, "upload %s: its parts are in the store, and which they are is not recorded: list-parts and "
-                                           "complete-multipart-upload of another tool make them an object, discard aborts it",
+        return err_set(e, ERR_UNSUPPORTED, "upload %s: its parts are in the store; it becomes an object by retry of the failed file whose "
+                                           "bytes it has, discard aborts it",
                        entry->upload_id);
     if (entry->kind != JOURNAL_FAILED)
         return err_set(e, ERR_UNSUPPORTED, "only what is \"failed\", \"pending\" or \"rename\" can be tried again");
@@ -374,6 +376,12 @@ static enum err_code read_options(const struct journal_request *r, struct option
     return code;
 }
 
+/* The default directory is made by the first mount: until then it holds nothing. One that the user named is there, or is misspelt. */
+static enum err_code check_root(const struct options *o, const char *root, struct err *e)
+{
+    return o->state && access(root, F_OK) != 0 ? err_sys(e, errno, "option state: %s", root) : ERR_OK;
+}
+
 int journal_command_run(const struct journal_request *r)
 {
     struct err e = ERR_INIT;
@@ -401,6 +409,8 @@ int journal_command_run(const struct journal_request *r)
     int status = r->usage_status;
     if (log_open("stderr", LOG_LEVEL_WARN, &e) || read_options(r, &o, root, &e))
         (void)failed(r, e.msg);
+    else if (check_root(&o, root, &e))
+        status = failed(r, e.msg);
     else
         status = run(r, root, commands[i].run, r->names + skip, r->n_names - skip);
     options_release(&o);

@@ -41,7 +41,7 @@ enum err_code journal_drop(const struct journal_entry *entry, struct err *e)
         return drop_rename(entry, e);
     if (entry->kind == JOURNAL_PENDING)
         return drop_op(entry, e);
-    if (entry->kind == JOURNAL_FAILED || entry->kind == JOURNAL_UNFINISHED)
+    if (entry->kind == JOURNAL_FAILED || entry->kind == JOURNAL_UNFINISHED || entry->kind == JOURNAL_UNREADABLE)
         return left_remove(entry->path, e);
     return unlink(entry->path) == 0 || errno == ENOENT ? ERR_OK : err_sys(e, errno, "%s", entry->path);
 }

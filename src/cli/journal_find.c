@@ -1,6 +1,7 @@
 #include "cli/journal_find.h"
 
 #include "cli/client.h"
+#include "cli/journal_upload.h"
 #include "cli/stack.h"
 #include "cli/state.h"
 #include "journal/renames.h"
@@ -55,6 +56,10 @@ static void entry_release(struct journal_entry *entry)
     free(entry->reason);
     free(entry->upload_id);
     free((char *)entry->about.etag);
+    for (size_t i = 0; i < entry->about.n_sent; i++)
+        free((char *)entry->about.sent[i].etag);
+    free((void *)entry->about.sent);
+    free((char *)entry->about.upload_id);
     free(entry->unfetched);
 }
 
@@ -107,6 +112,11 @@ static void found_file(void *arg, const struct left_file *file)
         return;
     entry->about = file->about;
     entry->about.etag = file->about.etag ? strdup(file->about.etag) : NULL;
+    bool ok = true;
+    entry->about.sent = journal_upload_parts(&file->about, &ok);
+    entry->about.n_sent = entry->about.sent ? file->about.n_sent : 0;
+    entry->about.upload_id = file->about.upload_id ? strdup(file->about.upload_id) : NULL;
+    f->no_memory |= !ok || (file->about.upload_id && !entry->about.upload_id);
     entry->key = strdup(file->about.key);
     entry->reason = strdup(*file->about.reason || f->kind == JOURNAL_UNFINISHED ? file->about.reason
                                                                                 : "its description cannot be read");
@@ -235,23 +245,30 @@ static void find_log(struct finder *f, bool with_bytes)
         found_op(f, journal_log_at(f->mount->log, i));
 }
 
+/* A segment, or a body of which no record was readable. */
+static void found_damaged(struct finder *f, const char *path)
+{
+    struct journal_entry *entry = add(f, path);
+    struct stat st;
+    if (!entry)
+        return;
+    entry->key = strdup("");
+    entry->reason = strdup("a part of the journal that was damaged");
+    entry->size = lstat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    entry->since = modified(path);
+    check(f, entry);
+}
+
 static void find_damaged(struct finder *f)
 {
     char dir[PATH_MAX];
     snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR, f->mount->dir);
     DIR *d = opendir(dir);
+    f->kind = JOURNAL_UNREADABLE;
     for (struct dirent *found; d && (found = readdir(d));) {
         CLEANUP(free) char *path = str_ends(found->d_name, ".damaged") ? str_printf("%s/%s", dir, found->d_name) : NULL;
-        f->kind = JOURNAL_UNREADABLE;
-        struct journal_entry *entry = path ? add(f, path) : NULL;
-        struct stat st;
-        if (!entry)
-            continue;
-        entry->key = strdup("");
-        entry->reason = strdup("a part of the journal that was damaged");
-        entry->size = lstat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
-        entry->since = modified(path);
-        check(f, entry);
+        if (path && !left_one(dir, found->d_name, found_file, f))
+            found_damaged(f, path);
     }
     if (d)
         closedir(d);
@@ -450,6 +467,9 @@ void journal_let_go(struct journal *j, struct journal_mount *m)
 enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e)
 {
     struct finder f = {.j = j, .mount = j->entries[intent].mount, .kind = JOURNAL_UNANSWERED};
+    for (size_t i = 0; i < j->n; i++) /* it was found for another intent of the key */
+        if (j->entries[i].mount == f.mount && j->entries[i].upload_id && strcmp(j->entries[i].upload_id, upload_id) == 0)
+            return ERR_OK;
     char hex[2 * DIGEST_MAX + 1];
     CLEANUP(free) char *path = strdup(j->entries[intent].path);
     enum err_code code = digest_hex(DIGEST_SHA256, upload_id, strlen(upload_id), hex, e);

@@ -73,7 +73,8 @@ enum err_code journal_hold(struct journal_mount *m, struct err *e) MUST_CHECK;
 /* Closes the mount's journal, for who sends it: its entries have no `op` any more. */
 void journal_let_go(struct journal *j, struct journal_mount *m);
 
-/* Appends a copy of an intent with the id of an upload that may be its; it may move the entries. ERR_NOMEM. */
+/* Appends a copy of an intent with the id of an upload that may be its, unless that is there for another one; it may move the entries.
+ * ERR_NOMEM. */
 enum err_code journal_add_suspect(struct journal *j, size_t intent, const char *upload_id, struct err *e) MUST_CHECK;
 
 /* The object's URL, "s3://bucket/key", malloc'd; NULL without memory. Of an unknown key that of the mount. */

@@ -3,6 +3,7 @@
 #include "awsfs/store.h"
 #include "aws/client.h"
 #include "cli/config.h"
+#include "cli/journal_upload.h"
 #include "cli/stack.h"
 #include "journal/conflict.h"
 #include "journal/uploads.h"
@@ -131,8 +132,7 @@ static enum err_code complete(struct journal_store *s, const struct journal_entr
         missing += entry->unfetched[i].length;
     enum err_code code = ERR_OK;
     if (entry->n_unfetched && entry->about.origin != STAGE_OF_VERSION)
-        return err_set(e, ERR_UNSUPPORTED, "%llu bytes of it are not here: they are parts of an upload (awsfs journal list shows one of the "
-                                           "same key), or lost; export gives the others",
+        return err_set(e, ERR_UNSUPPORTED, "%llu bytes of it are not here, and it is not known where; export gives the others",
                        (unsigned long long)missing);
     for (size_t i = 0; !code && i < entry->n_unfetched; i++)
         code = fetch_range(s, entry, &entry->unfetched[i], fd, e);
@@ -296,17 +296,19 @@ enum err_code journal_put(struct journal_store *s, const struct journal_entry *e
     CLEANUP(close) int fd = f.fd;
     if (fd < 0)
         return e->code;
+    const struct store_cond cond = {
+        .kind = about->origin == STAGE_OF_NOTHING ? STORE_IF_ABSENT : about->origin == STAGE_OF_VERSION ? STORE_IF_MATCH : STORE_ALWAYS,
+        .etag = about->origin == STAGE_OF_VERSION ? about->etag : NULL,
+    };
+    buf_add_str(key, entry->key);
+    if (entry->n_unfetched && journal_upload_has_rest(entry))
+        return journal_upload_finish(s->stack.store, entry, fd, &cond, e);
     enum err_code code = complete(s, entry, fd, e);
     if (!code)
         code = hash(&f, e);
     CLEANUP(store_meta_unref) struct store_meta *meta = code ? NULL : meta_of(s, entry, e);
     if (!meta)
         return code ? code : e->code;
-    const struct store_cond cond = {
-        .kind = about->origin == STAGE_OF_NOTHING ? STORE_IF_ABSENT : about->origin == STAGE_OF_VERSION ? STORE_IF_MATCH : STORE_ALWAYS,
-        .etag = about->origin == STAGE_OF_VERSION ? about->etag : NULL,
-    };
-    buf_add_str(key, entry->key);
     code = put(s, entry, entry->key, &f, meta, &cond, e);
     return code == ERR_CONFLICT ? put_beside(s, entry, &f, meta, key, e) : code;
 }

@@ -1,5 +1,6 @@
 #include "cli/mount.h"
 
+#include "cache/cache.h"
 #include "cli/config.h"
 #include "cli/control.h"
 #include "cli/daemon.h"
@@ -12,6 +13,7 @@
 #include "cli/unsent.h"
 #include "fuse/session.h"
 #include "util/cancel.h"
+#include "util/clock.h"
 #include "util/json.h"
 #include "util/log.h"
 #include "vfs/vfs.h"
@@ -94,7 +96,10 @@ static void control_settle(void *arg)
 {
     struct stack *s = arg;
 
+    uint64_t until_ms = clock_mono_ms() + SESSION_SETTLE_MS;
     vfs_settle_cache(s->vfs, SESSION_SETTLE_MS);
+    uint64_t now_ms = clock_mono_ms();
+    (void)cache_settle(s->cache, now_ms < until_ms ? until_ms - now_ms : 0);
 }
 
 static struct session *make_session(struct mounted *m, struct err *e)

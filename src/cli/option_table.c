@@ -81,7 +81,7 @@ static const struct option_row table[] = {
      .help = "what is being written; default /var/lib/awsfs, for users ~/.local/state/awsfs"},
     {"offline", OPTION_CHOICE, AT(offline), FOR_ALL, "fail|serve", "serve", .preset = "fail",
      .help = "without the server, what is held and too old is an error"},
-    {"cache", OPTION_TEXT, AT(cache), .value = "DIR|none",
+    {"cache", OPTION_PATH, AT(cache), .value = "DIR|none", .word = "none",
      .help = "what was read is kept here; default /var/cache/awsfs, for users ~/.cache/awsfs"},
     {"cache_size", OPTION_SIZE, AT(cache_size), .min = 32 * MIB, .max = 1024 * TIB, .value = "SIZE", .preset = "10G",
      .help = "bytes on the disk it may take"},

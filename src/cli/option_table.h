@@ -9,7 +9,7 @@
 enum option_kind {
     OPTION_FLAG,     /* bool: no value, or yes/no */
     OPTION_TEXT,     /* char * */
-    OPTION_PATH,     /* char *, made absolute */
+    OPTION_PATH,     /* char *, made absolute unless it is the row's word */
     OPTION_URL,      /* char *, http or https */
     OPTION_REGION,   /* char * */
     OPTION_WORD,     /* char *, one of the choices */
@@ -34,6 +34,7 @@ struct option_row {
     const char *later;      /* a choice that is known but not available in this version */
     uint64_t min, max;
     const char *value;      /* what stands for the value in the help: "URL"; NULL for flags and choices */
+    const char *word;       /* a value that is no path; NULL: none is */
     const char *preset;     /* default, as written; NULL: none */
     const char *help;       /* NULL: not listed in the help */
 };

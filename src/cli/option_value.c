@@ -55,7 +55,7 @@ static enum err_code set_path(struct options *o, const struct option_row *row, c
 {
     char cwd[PATH_MAX];
 
-    if (value[0] == '/')
+    if (value[0] == '/' || (row->word && strcmp(value, row->word) == 0))
         return set_text(o, row, value, e);
     if (!getcwd(cwd, sizeof(cwd)))
         return err_sys(e, errno, "current directory");

@@ -237,13 +237,14 @@ static enum err_code build_store(struct stack *s, struct err *e)
     return s->store ? ERR_OK : e->code;
 }
 
-static void say_waiting(void *arg)
+static void on_waiting(void *arg)
 {
-    const struct stack *s = arg;
+    struct stack *s = arg;
 
     LOG_INFO("mount", "waiting for the previous mount of %s at %s, which still sends what was written", s->source->text,
              s->mountpoint);
     sd_tell("STATUS=waiting for the previous mount, which still sends what was written");
+    atomic_store(&s->behind, true);
 }
 
 /* Parameters leave nothing on a disk, so they have no state directory. */
@@ -260,7 +261,8 @@ static enum err_code build_state(struct stack *s, struct err *e)
     CLEANUP(free) char *identity = str_printf("%s\n%s\n%s\n", s->source->text, where, s->mountpoint);
     if (!identity)
         return err_set(e, ERR_NOMEM, "no memory");
-    code = state_open(&s->state, root, identity, say_waiting, s, e);
+    code = state_open(&s->state, root, identity, on_waiting, s, e);
+    atomic_store(&s->behind, false);
     if (code == ERR_OK)
         state_write_options(&s->state, s->lists, s->n_lists);
     return code;
@@ -340,18 +342,40 @@ enum err_code stack_open(struct stack *s, struct err *e)
     return code == ERR_OK ? build_store(s, e) : code;
 }
 
-void stack_say_waiting(struct stack *s)
+static void say_behind(const struct stack *s)
 {
-    struct aws_client *c = atomic_load(&s->asking);
+    char process[32] = "";
+    pid_t pid = state_holder(s->state.dir);
+
+    if (pid > 0)
+        snprintf(process, sizeof(process), " (process %d)", (int)pid);
+    fprintf(stderr, "awsfs: waiting for the previous mount of %s at %s to end%s: it still sends what was written, or another mount namespace "
+            "(of a container, a service) has it too\n", s->source->text, s->mountpoint, process);
+}
+
+static void say_asking(const struct stack *s, struct aws_client *c)
+{
     struct err why = ERR_INIT;
     char endpoint[512];
 
-    if (!c)
-        return;
     aws_client_endpoint(c, endpoint, sizeof(endpoint));
     bool failed = aws_client_trouble(c, &why);
     fprintf(stderr, "awsfs: waiting for %s, for up to %u s: %s\n", endpoint, (unsigned)(s->options->timeout_ms / 1000),
             failed ? why.msg : "no answer yet");
+}
+
+void stack_say_waiting(struct stack *s)
+{
+    struct aws_client *c = atomic_load(&s->asking);
+
+    if (c && !s->said_asking) {
+        s->said_asking = true;
+        say_asking(s, c);
+    }
+    if (atomic_load(&s->behind) && !s->said_behind) {
+        s->said_behind = true;
+        say_behind(s);
+    }
 }
 
 /* Whether it can be used at all. */

@@ -29,6 +29,8 @@ struct stack {
     uint64_t since_ms;
     atomic_bool ending;
     _Atomic(struct aws_client *) asking; /* while it is asked whether the store can be used; NULL: not now */
+    atomic_bool behind; /* while another process has the state directory */
+    bool said_asking, said_behind; /* of stack_say_waiting() alone */
     struct state state;
     uint8_t *sse_key; /* of sse=c, in secret memory; NULL: none */
     struct http_engine *engine;
@@ -58,7 +60,8 @@ enum err_code stack_build(struct stack *s, struct err *e) MUST_CHECK;
  * user named it. */
 enum err_code stack_open_cache(struct stack *s, struct err *e) MUST_CHECK;
 
-/* While stack_build() runs: says on standard error what it waits for, if that is an answer. Any thread. */
+/* While stack_build() runs, any number of times: says on standard error what it waits for, a server's answer or the end of the daemon
+ * before, each once. One thread. */
 void stack_say_waiting(struct stack *s);
 
 /* Everything but the session, which must be gone. */

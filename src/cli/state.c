@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #define OPTIONS_MAX_BYTES (64 * 1024)
 
@@ -90,6 +91,30 @@ enum err_code state_open(struct state *s, const char *root, const char *identity
     s->lock_fd = fd;
     fd = -1;
     return ERR_OK;
+}
+
+pid_t state_holder(const char *dir)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    CLEANUP(free) char *line = NULL;
+    size_t cap = 0;
+    int pid = 0;
+    bool found = false;
+
+    if (snprintf(path, sizeof(path), "%s/lock", dir) >= (int)sizeof(path) || stat(path, &st) != 0)
+        return 0;
+    FILE *f = fopen("/proc/locks", "re");
+    /* Documentation/filesystems/proc.rst; those that wait have "->" before FLOCK. */
+    while (f && !found && getline(&line, &cap, f) > 0) {
+        unsigned at_major, at_minor;
+        unsigned long long ino;
+        found = sscanf(line, "%*u: FLOCK %*s WRITE %d %x:%x:%llu", &pid, &at_major, &at_minor, &ino) == 4 && at_major == major(st.st_dev) &&
+                at_minor == minor(st.st_dev) && ino == st.st_ino;
+    }
+    if (f)
+        fclose(f);
+    return found && pid > 0 ? pid : 0;
 }
 
 void state_write_options(const struct state *s, const char *const *lists, size_t n)

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct state {
     char dir[PATH_MAX];
@@ -27,6 +28,9 @@ enum err_code state_make_root(const char *root, struct err *e) MUST_CHECK;
  * after calling waiting(arg) once. */
 enum err_code state_open(struct state *s, const char *root, const char *identity, void (*waiting)(void *arg), void *arg,
                          struct err *e) MUST_CHECK;
+
+/* The process that has the lock of the state directory `dir`, as /proc/locks tells; 0: nobody, or not known (of another PID namespace). */
+pid_t state_holder(const char *dir);
 
 /* Notes the lists of options (-o) that the mount has, for who works on the directory later without it. What cannot be written is
  * not noted. */

@@ -133,7 +133,8 @@ static void cache_numbers(struct stack *s, struct buf *out)
         {"bytes_dropped", c.dropped_bytes + v.bytes_uncached}, {"bytes_verified", c.verified_bytes},
         {"bad", c.bad},                   {"evicted", c.evicted},
         {"evicted_bytes", c.evicted_bytes}, {"deduplicated", c.deduplicated},
-        {"bytes_refilled", v.bytes_refilled}, {"pending", c.pending + v.refill_waiting},           {"rebuilt", c.rebuilt},
+        {"bytes_refilled", v.bytes_refilled}, {"pending", c.pending + v.refill_waiting},
+        {"memory", c.memory + v.refill_memory}, {"rebuilt", c.rebuilt},
     };
     numbers(out, "cache", list, ARRAY_LEN(list));
     if (c.trouble[0])

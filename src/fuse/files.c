@@ -128,18 +128,28 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, s
 
 /* ---- Writing */
 
+static void write_accepted(void *arg)
+{
+    struct request *r = arg;
+
+    request_disarm(r);
+    fuse_reply_write(r->req, r->size);
+    r->answered = true;
+}
+
 static enum err_code run_write(struct request *r, struct err *e)
 {
     enum err_code code = clear_suid(r, r->ino, r->file, e);
+
+    r->caller.accepted = write_accepted;
+    r->caller.accepted_arg = r;
 
     if (code == ERR_OK && r->mapped)
         code = vfs_write_mapped(r->session->vfs, r->file, r->data, r->size, r->offset, e);
     else if (code == ERR_OK)
         code = vfs_write(r->session->vfs, r->file, r->data, r->size, r->offset, &r->caller, e);
-    if (code == ERR_OK) {
-        request_disarm(r);
-        fuse_reply_write(r->req, r->size);
-    }
+    if (code == ERR_OK && !r->answered)
+        write_accepted(r);
     return code;
 }
 

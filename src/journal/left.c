@@ -1,5 +1,6 @@
 #include "journal/left.h"
 #include "journal/durable.h"
+#include "journal/left_info.h"
 #include "util/buf.h"
 #include "util/cleanup.h"
 #include "util/json.h"
@@ -10,11 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define INFO_MAX   (16u * 1024 * 1024)
 #define RANGES_MAX 100000
+#define PARTS_MAX  100000
 
 static bool has_info(int dir, const char *name)
 {
@@ -23,20 +25,36 @@ static bool has_info(int dir, const char *name)
     return faccessat(dir, info, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static bool is_nameless(int dir, const char *name, struct stat *st)
+{
+    return str_starts(name, "stage-") && !str_ends(name, LEFT_INFO) && !str_ends(name, DURABLE_SUFFIX) && !has_info(dir, name) &&
+           fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
+}
+
 void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
 {
     DIR *d = opendir(dir);
     for (struct dirent *entry; d && (entry = readdir(d));) {
         struct stat st;
-        if (!str_starts(entry->d_name, "stage-") || str_ends(entry->d_name, LEFT_INFO) ||
-            str_ends(entry->d_name, DURABLE_SUFFIX) || has_info(dirfd(d), entry->d_name))
-            continue;
-        if (fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        if (!is_nameless(dirfd(d), entry->d_name, &st) || st.st_size == 0)
             continue;
         CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
         const struct left_file file = {.path = path, .about = {.key = "", .reason = ""}, .time = "", .size = (uint64_t)st.st_size};
         if (path)
             fn(arg, &file);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Those that were not in use, or had no byte yet. */
+static void remove_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        struct stat st;
+        if (is_nameless(dirfd(d), entry->d_name, &st) && st.st_size == 0)
+            (void)unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d)
         closedir(d);
@@ -53,6 +71,7 @@ static void report_one(void *arg, const struct left_file *file)
 size_t left_report(const char *dir)
 {
     size_t n = 0;
+    remove_empty(dir);
     left_each_nameless(dir, report_one, &n);
     return n;
 }
@@ -138,31 +157,80 @@ static struct left_range *ranges_of(const struct json *root, uint64_t size, size
     return ranges;
 }
 
-static void tell(DIR *d, const char *dir, const char *info, void (*fn)(void *arg, const struct left_file *file), void *arg)
+static bool part_of(const struct json *one, uint64_t start, struct stage_sent *out)
+{
+    int64_t from, size;
+    const char *crc = json_str(json_at(one, 2), NULL);
+    if (!json_int(json_at(one, 0), &from) || !json_int(json_at(one, 1), &size) || from < 0 || (uint64_t)from != start || size <= 0)
+        return false;
+    *out = (struct stage_sent){.start = start, .size = (uint64_t)size, .etag = json_str(json_at(one, 3), NULL)};
+    char *end = NULL;
+    if (crc)
+        out->crc64nvme = strtoull(crc, &end, 16);
+    return json_len(one) == 2 || (out->etag && *out->etag && end && !*end && end == crc + 16);
+}
+
+/* All of it, or nothing: then no upload is known. Frees nothing, the caller frees what it returns. */
+static struct stage_sent *parts_of(const struct json *root, uint64_t size, struct stage_about *about)
+{
+    const struct json *list = json_get(root, "parts");
+    size_t n = json_len(list);
+    const char *id = json_get_str(root, "upload");
+    struct stage_sent *parts = id && *id && n && n <= PARTS_MAX ? calloc(n, sizeof(*parts)) : NULL;
+    uint64_t at = 0;
+    for (size_t i = 0; parts && i < n; i++) {
+        if (!part_of(json_at(list, i), at, &parts[i]) || parts[i].size > size - at) {
+            free(parts);
+            return NULL;
+        }
+        at += parts[i].size;
+    }
+    if (parts) {
+        about->upload_id = id;
+        about->sent = parts;
+        about->n_sent = n;
+    }
+    return parts;
+}
+
+static bool tell(int d, const char *dir, const char *info, void (*fn)(void *arg, const struct left_file *file), void *arg)
 {
     char name[NAME_MAX + 1];
     struct stat st;
     snprintf(name, sizeof(name), "%.*s", (int)(strlen(info) - strlen(LEFT_INFO)), info);
-    if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
-        return; /* taken away by its owner */
-    BUF(text, INFO_MAX);
+    if (fstatat(d, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode))
+        return false; /* taken away by its owner */
+    BUF(text, LEFT_INFO_MAX);
     struct err e = ERR_INIT;
-    bool readable = read_file(dirfd(d), info, &text), whole;
+    bool readable = read_file(d, info, &text), whole;
     CLEANUP(json_doc_free) struct json_doc *doc = readable ? json_parse(text.data, text.len, &e) : NULL;
     const struct json *root = doc ? json_root(doc) : NULL;
     CLEANUP(free) char *path = str_printf("%s/%s", dir, name);
     size_t n;
     CLEANUP(free) struct left_range *ranges = ranges_of(root, (uint64_t)st.st_size, &n, &whole);
     const struct left_range all = {0, (uint64_t)st.st_size};
+    struct stage_about about = about_of(root);
+    CLEANUP(free) struct stage_sent *parts = parts_of(root, (uint64_t)st.st_size, &about);
+    if (!whole || (!parts && json_get(root, "upload"))) /* which bytes a version has is not known */
+        about.origin = STAGE_OF_UNKNOWN;
     const struct left_file file = {
         .path = or_empty(path),
-        .about = about_of(root),
+        .about = about,
         .time = or_empty(json_get_str(root, "time")),
         .size = (uint64_t)st.st_size,
         .unfetched = whole ? ranges : &all,
         .n_unfetched = whole ? n : 1,
     };
     fn(arg, &file);
+    return true;
+}
+
+bool left_one(const char *dir, const char *name, void (*fn)(void *arg, const struct left_file *file), void *arg)
+{
+    char info[NAME_MAX + 8];
+    CLEANUP(close) int d = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(info, sizeof(info), "%s" LEFT_INFO, name);
+    return d >= 0 && has_info(d, name) && tell(d, dir, info, fn, arg);
 }
 
 void left_each(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
@@ -170,7 +238,7 @@ void left_each(const char *dir, void (*fn)(void *arg, const struct left_file *fi
     DIR *d = opendir(dir);
     for (struct dirent *entry; d && (entry = readdir(d));)
         if (str_starts(entry->d_name, "stage-") && str_ends(entry->d_name, LEFT_INFO))
-            tell(d, dir, entry->d_name, fn, arg);
+            (void)tell(dirfd(d), dir, entry->d_name, fn, arg);
     if (d)
         closedir(d);
 }

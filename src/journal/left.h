@@ -8,6 +8,8 @@
 #include "awsfs/err.h"
 #include "journal/stage.h"
 
+#include <stdbool.h>
+
 #define LEFT_INFO ".info" /* ends the name of a description */
 
 /* Bytes that are not in the file: they are those of the version that it changes. */
@@ -27,11 +29,18 @@ struct left_file {
 /* Calls fn for each staging file in `dir` that was abandoned, by this mount or an earlier one, and is still there; in no order. */
 void left_each(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg);
 
-/* Calls fn for each staging file in `dir` that has no description: of a mount that is alive those are in use, of a dead one it
+/* Calls fn for each staging file in `dir` that has bytes and no description: of a mount that is alive those are in use, of a dead one it
  * is not known what they were. */
 void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg);
 
-/* Logs what left_each_nameless() tells of. Call before the first stage_new() there, with the directory to oneself. Returns how
+/* Puts a description beside a file of `size` bytes that was moved aside: the key of the object that they were to be, and why they are
+ * not. Durable when it returns. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
+enum err_code left_describe(const char *path, const char *key, uint64_t size, const char *reason, struct err *e) MUST_CHECK;
+
+/* Calls fn for the file `name` in `dir`, whatever its name, if it has a description. Returns whether it did. */
+bool left_one(const char *dir, const char *name, void (*fn)(void *arg, const struct left_file *file), void *arg);
+
+/* Removes those without a byte and logs what left_each_nameless() tells of. Call before the first stage_new() there, with the directory to oneself. Returns how
  * many. */
 size_t left_report(const char *dir);
 

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #define FILE_MAX (1u << 30) /* some five million objects */
@@ -129,7 +128,7 @@ static enum err_code put_file(struct rename_note *n, const struct buf *bytes, bo
     n->fd = open(tmp, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (n->fd < 0)
         return durable_failed(e, errno, "create", tmp);
-    enum err_code code = flock(n->fd, LOCK_EX | LOCK_NB) ? durable_failed(e, errno, "lock", tmp) : ERR_OK;
+    enum err_code code = renames_lock(n->fd) ? durable_failed(e, errno, "lock", tmp) : ERR_OK;
     if (!code)
         code = write_all(n->fd, tmp, bytes->data, bytes->len, e);
     if (!code && durable && fdatasync(n->fd))

@@ -23,6 +23,9 @@ struct rename_note {
     bool durable; /* its end has to be, too: it would be carried out again */
 };
 
+/* Locks the file for who works on it. -1 with errno: somebody else does. */
+int renames_lock(int fd);
+
 /* ---- renames_life.c. Of a record that was not synced, its end is neither: after a power loss the record of a rename that was long done
  * may be there again, when the names stand for other things. So its name, RANDOM-BOOT-INODE.rename, says when it holds: in this boot,
  * and not as a copy of itself. */

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 /* The plan and what its texts lie in. */
@@ -192,6 +191,19 @@ static bool never_written(int fd)
     return n == 0 || (n == (ssize_t)sizeof(head) && memcmp(head, none, sizeof(head)) == 0);
 }
 
+/* Of the open file, not of the process; who only asks takes none, and is in nobody's way. */
+int renames_lock(int fd)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &whole);
+}
+
+static bool is_locked(int fd)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+}
+
 enum err_code renames_take(const char *path, struct rename_note **out, struct rename_plan **plan, struct err *e)
 {
     struct stat st;
@@ -200,8 +212,8 @@ enum err_code renames_take(const char *path, struct rename_note **out, struct re
     CLEANUP(close) int fd = open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "%s is gone", path) : durable_failed(e, errno, "open", path);
-    if (flock(fd, LOCK_EX | LOCK_NB))
-        return err_set(e, ERR_BUSY, "the rename is under way");
+    if (renames_lock(fd))
+        return errno == EAGAIN || errno == EACCES ? err_set(e, ERR_BUSY, "the rename is under way") : durable_failed(e, errno, "lock", path);
     if (fstat(fd, &st) || st.st_nlink == 0)
         return err_set(e, ERR_NOT_FOUND, "%s is gone", path);
     if (never_written(fd) || renames_is_past(path, fd)) {
@@ -227,7 +239,7 @@ enum err_code renames_take(const char *path, struct rename_note **out, struct re
 struct rename_plan *renames_read(const char *path, bool *busy, struct err *e)
 {
     CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    *busy = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    *busy = fd >= 0 && is_locked(fd);
     if (fd < 0) {
         (void)(errno == ENOENT ? err_set(e, ERR_NOT_FOUND, "%s is gone", path) : durable_failed(e, errno, "open", path));
         return NULL;

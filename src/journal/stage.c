@@ -1,9 +1,12 @@
 #include "journal/stage_impl.h"
+#include "journal/stage_pool.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 static enum err_code start(struct stage *s, const char *dir, uint64_t base_size, struct err *e)
 {
@@ -18,12 +21,11 @@ static enum err_code start(struct stage *s, const char *dir, uint64_t base_size,
     s->dir = strdup(dir);
     if (!s->dir)
         return err_set(e, ERR_NOMEM, "no memory for a staging file");
-    return stage_bytes_create(&s->main, dir, &s->path, e);
+    return s->pool ? stage_pool_take(s->pool, &s->main, &s->path, e) : stage_bytes_create(&s->main, dir, &s->path, e);
 }
 
-struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max, struct err *e)
+static struct stage *make(const char *dir, struct stage_pool *pool, uint64_t base_size, uint64_t size_max, struct err *e)
 {
-    uint64_t size_max = dir ? INT64_MAX : memory_max;
     if (base_size > size_max) {
         (void)err_set(e, ERR_TOO_BIG, "%llu bytes are more than may be staged", (unsigned long long)base_size);
         return NULL;
@@ -34,6 +36,7 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
         return NULL;
     }
     s->size_max = size_max;
+    s->pool = pool;
     stage_bytes_in_memory(&s->main);
     stage_bytes_in_memory(&s->over);
     stage_sums_init(&s->sums);
@@ -42,6 +45,7 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
     stage_same_init(&s->same_since);
     lock_init(&s->lock, "stage", LOCK_STAGE);
     lock_init(&s->map_lock, "stage map", LOCK_LEAF);
+    cond_init(&s->arrived);
     if (start(s, dir, base_size, e)) {
         stage_free(s);
         return NULL;
@@ -49,17 +53,43 @@ struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max
     return s;
 }
 
+struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max, struct err *e)
+{
+    return make(dir, NULL, base_size, dir ? INT64_MAX : memory_max, e);
+}
+
+struct stage *stage_new_in(struct stage_pool *pool, uint64_t base_size, struct err *e)
+{
+    return make(stage_pool_dir(pool), pool, base_size, INT64_MAX, e);
+}
+
 const char *stage_path(const struct stage *s)
 {
     return s->path;
+}
+
+int stage_reopen(struct stage *s)
+{
+    LOCK_SCOPE(&s->lock);
+    int fd = s->path ? open(s->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    s->reopened = s->reopened || fd >= 0;
+    return fd;
+}
+
+/* Who else has the file, by a name or a descriptor, keeps it as it is. */
+static void leave_file(struct stage *s)
+{
+    if (s->path && s->pool && !s->lent && !s->reopened)
+        stage_pool_give(s->pool, &s->main, TAKE(s->path));
+    else if (s->path)
+        unlink(s->path);
 }
 
 void stage_free(struct stage *s)
 {
     if (!s)
         return;
-    if (s->path)
-        unlink(s->path);
+    leave_file(s);
     stage_bytes_release(&s->main);
     stage_bytes_release(&s->over);
     stage_map_release(&s->live);
@@ -69,6 +99,7 @@ void stage_free(struct stage *s)
     stage_same_release(&s->same);
     stage_same_release(&s->same_frozen);
     stage_same_release(&s->same_since);
+    cond_release(&s->arrived);
     lock_release(&s->map_lock);
     lock_release(&s->lock);
     free(s->dir);
@@ -159,7 +190,9 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
         return ERR_OK;
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    enum err_code code = stage_check_here_locked(s, offset, offset + len, e);
+    enum err_code code = stage_check_whole_locked(s, e);
+    if (!code)
+        code = stage_check_here_locked(s, offset, offset + len, e);
     if (!code)
         code = reserve_locked(s, 1, e);
     if (!code)
@@ -182,13 +215,13 @@ static enum err_code write_locked(struct stage *s, uint64_t offset, const void *
 
 enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     return write_locked(s, offset, p, len, e);
 }
 
 enum err_code stage_append(struct stage *s, const void *p, size_t len, uint64_t *offset, struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     uint64_t at = s->live.size;
     enum err_code code = write_locked(s, at, p, len, e);
     if (!code)
@@ -200,7 +233,7 @@ enum err_code stage_truncate(struct stage *s, uint64_t size, struct err *e)
 {
     if (size > s->size_max)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     bool shrinks = size < s->live.size;
     enum err_code code = shrinks && size > 0 ? stage_check_here_locked(s, size, s->live.size, e) : ERR_OK;
     if (!code)
@@ -236,7 +269,7 @@ enum err_code stage_zero(struct stage *s, uint64_t offset, uint64_t len, bool gr
 {
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     enum err_code code = stage_check_here_locked(s, offset, offset + len, e);
     if (!code)
         code = reserve_locked(s, 2, e);
@@ -261,7 +294,7 @@ enum err_code stage_reserve(struct stage *s, uint64_t offset, uint64_t len, bool
 {
     if (offset > s->size_max || len > s->size_max - offset)
         return err_set(e, ERR_TOO_BIG, "larger than may be staged");
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     enum err_code code = reserve_locked(s, 1, e);
     if (!code && !s->is_frozen)
         code = stage_own_locked(s, e);
@@ -286,6 +319,7 @@ static bool rebase_locked(struct stage *s, uint64_t base_size)
     return true;
 }
 
+/* What arrives has a size already: nothing is waited for. */
 bool stage_rebase(struct stage *s, uint64_t base_size)
 {
     LOCK_SCOPE(&s->lock);
@@ -328,7 +362,7 @@ static enum err_code fill_piece_locked(struct stage *s, uint64_t offset, const c
 /* What is BASE now was so at the freeze: the frozen map knows of every piece that is still wanted. */
 enum err_code stage_fill(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     const struct stage_map *m = s->is_frozen ? &s->frozen : &s->live;
     for (size_t done = 0; done < len;) {
         uint64_t piece;
@@ -385,6 +419,7 @@ enum stage_extent stage_extent_at(struct stage *s, uint64_t offset, bool frozen,
     switch (stage_map_at(map_of(s, frozen), offset, len)) {
     case MAP_HELD:
     case MAP_OVER:
+    case MAP_LOST:
         return STAGE_HELD;
     case MAP_BASE:
         return STAGE_BASE;
@@ -416,6 +451,8 @@ static enum err_code read_piece_locked(struct stage *s, enum map_kind kind, uint
         return ERR_OK;
     case MAP_SENT:
         return err_set(e, ERR_BUSY, "these bytes are in an upload that is under way: there was no space to keep them here");
+    case MAP_LOST:
+        return err_set(e, ERR_IO, "the disk did not take these bytes");
     default:
         return ERR_OK;
     }
@@ -424,7 +461,7 @@ static enum err_code read_piece_locked(struct stage *s, enum map_kind kind, uint
 enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
                          struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     const struct stage_map *m = map_of(s, frozen);
     size_t done = 0;
     while (done < len) {
@@ -448,7 +485,8 @@ enum err_code stage_read_sending(struct stage *s, uint64_t offset, void *buf, si
 {
     uint64_t piece;
     lock_take(&s->map_lock);
-    bool held = s->dir && stage_map_at(map_of(s, frozen), offset, &piece) == MAP_HELD && piece >= len;
+    bool held = s->dir && stage_map_at(map_of(s, frozen), offset, &piece) == MAP_HELD && piece >= len &&
+                (!s->arriving || offset + len <= s->arriving_at);
     lock_drop(&s->map_lock);
     if (!held)
         return stage_read(s, offset, buf, len, frozen, out, e);

@@ -22,21 +22,34 @@
 #include <time.h>
 
 struct stage;
+struct stage_pool;
 
 /* A new staging file in `dir` (mode 0600, a name of its own), or in secret memory when `dir` is NULL: then at most
  * `memory_max` bytes. `base_size`: bytes of the version it starts from, all BASE; 0 for a new or truncated file.
  * ERR_NOSPC, ERR_IO. */
 struct stage *stage_new(const char *dir, uint64_t base_size, uint64_t memory_max, struct err *e);
 
-/* Removes the file. NULL is fine. */
+/* The same with a file of `pool`, which must outlive it. */
+struct stage *stage_new_in(struct stage_pool *pool, uint64_t base_size, struct err *e);
+
+/* Removes the file, or gives it back to its pool. NULL is fine. */
 void stage_free(struct stage *s);
 CLEANUP_DEFINE(struct stage, stage_free)
 
 /* What the bytes that are left behind were to become: a new object, a change of one version, or in the place of whatever there is. */
 enum stage_origin { STAGE_OF_UNKNOWN, STAGE_OF_NOTHING, STAGE_OF_VERSION, STAGE_OF_ANYTHING };
 
+/* A part of an upload, from the first of the file on, in order and without gaps; their numbers begin with 1. */
+struct stage_sent {
+    uint64_t start, size, crc64nvme;
+    const char *etag; /* NULL: its bytes are here, and count */
+};
+
 struct stage_about {
     const char *key, *reason;
+    const char *upload_id; /* where bytes are only in an upload: which, and its parts. NULL: none */
+    const struct stage_sent *sent;
+    size_t n_sent;
     enum stage_origin origin;
     const char *etag; /* with STAGE_OF_VERSION */
     mode_t mode;      /* 0: this and the next three are not known */
@@ -45,7 +58,7 @@ struct stage_about {
     struct timespec mtime;
 };
 
-/* Leaves the file and writes `NAME.info` (JSON: what is above, size, time, unfetched base bytes) beside it (logged where it
+/* Leaves the file and writes `NAME.info` (JSON: what is above, size, time, bytes that are not in the file) beside it (logged where it
  * cannot), synced. The path is put into `path`. Frees `s` whatever happens; an error says that the file is there but not whole.
  * In memory: ERR_UNSUPPORTED, and it is wiped. */
 enum err_code stage_abandon(struct stage *s, const struct stage_about *about, char *path, size_t path_size, struct err *e) MUST_CHECK;
@@ -53,9 +66,30 @@ enum err_code stage_abandon(struct stage *s, const struct stage_about *about, ch
 /* The staging file's path, constant; NULL in memory. */
 const char *stage_path(const struct stage *s);
 
+/* A descriptor of its own for reading, also after stage_free(): from then on the file is not used for another stage. -1: in memory, or it
+ * cannot be opened. */
+int stage_reopen(struct stage *s);
+
 /* All or nothing. Grows the size when it writes beyond it (a gap is a HOLE). ERR_NOSPC, ERR_TOO_BIG (over the memory_max),
  * ERR_BUSY (sent away). */
 enum err_code stage_write(struct stage *s, uint64_t offset, const void *p, size_t len, struct err *e) MUST_CHECK;
+
+/* A write in two steps, between which its writer may be told that it is done. The first takes the bytes' place: with `append`, whose
+ * offset is put into *offset, or where the size is *offset. It waits for no disk but of others who write, and may say false: then it
+ * has changed nothing, and stage_write() or stage_append() is the way. After it the size counts them, and whoever wants bytes, or to
+ * change something, waits for the second, which always follows, on any thread, and blocks on the disk. So nobody who is needed for that
+ * (the vfs's tree lock) may wait for it. */
+bool stage_arrive(struct stage *s, size_t len, bool append, uint64_t *offset) MUST_CHECK;
+
+/* ERR_NOSPC, ERR_IO: still under way; call it again, after stage_send_away() perhaps, or stage_lose(). */
+enum err_code stage_arrived(struct stage *s, const void *p, struct err *e) MUST_CHECK;
+
+/* The disk does not take them: from then on each write, stage_freeze() and stage_check_whole() fail with `why`, and reading those bytes is
+ * ERR_IO, until they are zeroed or cut off. */
+void stage_lose(struct stage *s, const struct err *why);
+
+/* Why bytes were lost, where some were. Waits for what arrives. */
+enum err_code stage_check_whole(struct stage *s, struct err *e) MUST_CHECK;
 
 /* Appends in one step: the offset it got is put into *offset. */
 enum err_code stage_append(struct stage *s, const void *p, size_t len, uint64_t *offset, struct err *e) MUST_CHECK;
@@ -103,7 +137,8 @@ bool stage_complete(struct stage *s, bool frozen);
 enum err_code stage_read(struct stage *s, uint64_t offset, void *buf, size_t len, bool frozen, size_t *out,
                          struct err *e) MUST_CHECK;
 
-/* The CRC-64/NVME of [start, start + len), where it is known because those bytes were written in order. Waits for no disk. */
+/* The CRC-64/NVME of [start, start + len), where it is known because those bytes were written in order. Waits for those of them that
+ * arrive. */
 bool stage_crc(struct stage *s, uint64_t start, uint64_t len, bool frozen, uint64_t *crc);
 
 /* As stage_read(), for who sends: does not wait for those who write. Of the frozen state it is the same; else what is written

@@ -53,10 +53,12 @@ enum err_code stage_merge_locked(struct stage *s, uint64_t budget, bool *more, s
 
 enum err_code stage_freeze(struct stage *s, struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     assert(!s->is_frozen);
     bool more;
-    enum err_code code = stage_merge_locked(s, UINT64_MAX, &more, e);
+    enum err_code code = stage_check_whole_locked(s, e);
+    if (!code)
+        code = stage_merge_locked(s, UINT64_MAX, &more, e);
     if (code)
         return code;
     lock_take(&s->map_lock);
@@ -93,7 +95,7 @@ enum err_code stage_thaw(struct stage *s, struct err *e)
     lock_drop(&s->lock);
     for (bool more = true; more;) {
         struct err why = ERR_INIT;
-        LOCK_SCOPE(&s->lock);
+        STAGE_SCOPE(s);
         if (s->is_frozen || s->lent) /* then the next freeze merges */
             break;
         if (stage_merge_locked(s, MERGE_PIECE, &more, &why)) {

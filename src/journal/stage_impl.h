@@ -44,6 +44,8 @@ struct stage {
     struct lock lock;     /* LOCK_STAGE */
     struct lock map_lock; /* LOCK_LEAF */
     char *dir, *path;     /* NULL in memory */
+    struct stage_pool *pool; /* NULL: the file is removed at the end */
+    bool reopened;           /* others have a descriptor of it; under `lock` */
     uint64_t size_max;    /* bytes that the file may have */
     struct stage_bytes main;
     struct stage_bytes over; /* what was written while frozen; no file while !over_open */
@@ -54,10 +56,26 @@ struct stage {
     struct stage_part *parts; /* ascending */
     size_t n_parts, parts_cap;
     uint64_t low; /* the smallest size since the freeze */
+    size_t arriving;      /* bytes that are being written though their writer has gone on (stage_arrive.c); 0: none. Under both locks */
+    uint64_t arriving_at;
+    struct cond arrived;
+    struct err lost;      /* why bytes are LOST */
     struct stage_sums sums;
     struct stage_same same, same_frozen; /* of the live and of the frozen state */
     struct stage_same same_since;        /* what the live one has in common with the frozen one */
 };
+
+/* The lock, once nothing arrives any more. */
+#define STAGE_SCOPE(s)      \
+    LOCK_SCOPE(&(s)->lock); \
+    stage_settle_locked(s)
+void stage_settle_locked(struct stage *s);
+
+/* Until nothing arrives before `end`. */
+void stage_wait_for(struct stage *s, uint64_t end);
+
+/* Why bytes are LOST, where some are. */
+enum err_code stage_check_whole_locked(const struct stage *s, struct err *e) MUST_CHECK;
 
 /* Moves what the overlay has to the main file, about `budget` bytes; `*more` tells whether some is left. A failure
  * loses nothing: what could not be moved stays where it is. */

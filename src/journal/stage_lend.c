@@ -46,7 +46,7 @@ static bool clone_to(int from, int dir, const char *name)
 
 enum err_code stage_lend(struct stage *s, int dir, const char *name, struct err *e)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     bool whole = s->is_frozen && s->path && s->frozen.bytes[MAP_BASE] == 0 && s->frozen.bytes[MAP_SENT] == 0;
     if (!whole || !(s->lent ? stage_is_as_lent_locked(s, &s->frozen) : clear_holes_locked(s)))
         return err_set(e, ERR_UNSUPPORTED, "this staging file cannot be lent");

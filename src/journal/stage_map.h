@@ -17,6 +17,7 @@ enum map_kind {
     MAP_BASE, /* in the version that the stage started from */
     MAP_HOLE, /* zeros */
     MAP_SENT, /* only in parts of an upload that is under way */
+    MAP_LOST, /* the disk did not take them */
     MAP_KINDS,
 };
 

@@ -121,6 +121,8 @@ static const struct stage_sum *last_locked(const struct stage *s, uint64_t end, 
 
 bool stage_crc(struct stage *s, uint64_t start, uint64_t len, bool frozen, uint64_t *crc)
 {
+    if (!frozen)
+        stage_wait_for(s, start + len);
     LOCK_SCOPE(&s->map_lock);
     uint64_t sum = 0, end = start + len, step = s->sums.step;
     if (start % step != 0 || (!frozen && end > s->sums.cut))

@@ -74,8 +74,9 @@ static bool mark_away_locked(struct stage *s, uint64_t start, uint64_t *len)
     lock_assert_held(&s->lock);
     LOCK_SCOPE(&s->map_lock);
     const struct stage_part *p = part_locked(s, start);
-    if (!p || p->touched || p->end > s->live.size || stage_map_reserve(&s->live, 1, NULL))
-        return false;
+    bool arrives = s->arriving && p && p->end > s->arriving_at;
+    if (!p || p->touched || arrives || p->end > s->live.size || stage_map_reserve(&s->live, s->arriving ? 2 : 1, NULL))
+        return false; /* what arrives may become LOST */
     *len = p->end - p->start;
     stage_map_set(&s->live, start, *len, MAP_SENT);
     return true;
@@ -84,7 +85,7 @@ static bool mark_away_locked(struct stage *s, uint64_t start, uint64_t *len)
 bool stage_send_away(struct stage *s, uint64_t start)
 {
     uint64_t len;
-    LOCK_SCOPE(&s->lock);
+    LOCK_SCOPE(&s->lock); /* what arrives behind it may wait for the room */
     assert(!s->is_frozen);
     return mark_away_locked(s, start, &len) && stage_bytes_drop(&s->main, start, len);
 }
@@ -109,7 +110,7 @@ static void come_back_locked(struct stage *s)
 
 void stage_come_back(struct stage *s)
 {
-    LOCK_SCOPE(&s->lock);
+    STAGE_SCOPE(s);
     come_back_locked(s);
 }
 

@@ -173,7 +173,7 @@ void uploads_keep(struct uploads *u, const char *upload_id)
     CLEANUP(free) char *kept = path ? str_printf("%s" KEPT, path) : NULL;
     if (!kept)
         LOG_ERROR("journal", "the next mount aborts upload %s: %s", upload_id, e.msg);
-    else if (rename(path, kept) != 0)
+    else if (rename(path, kept) != 0 && (errno != ENOENT || access(kept, F_OK) != 0))
         LOG_ERROR("journal", "the next mount aborts upload %s: %s: %s", upload_id, path, strerrordesc_np(errno));
     else if (durable_sync_parent(kept, &e))
         LOG_WARN("journal", "%s: %s", kept, e.msg);
@@ -197,6 +197,9 @@ void uploads_remove(struct uploads *u, const char *upload_id)
         LOG_WARN("journal", "the record of a finished upload stays: %s", e.msg);
     else if (unlink(path) != 0 && errno != ENOENT)
         LOG_WARN("journal", "the record of a finished upload stays: %s: %s", path, strerrordesc_np(errno));
+    CLEANUP(free) char *kept = path ? str_printf("%s" KEPT, path) : NULL;
+    if (kept && unlink(kept) != 0 && errno != ENOENT)
+        LOG_WARN("journal", "the record of a finished upload stays: %s: %s", kept, strerrordesc_np(errno));
     spare_refill(u->room);
 }
 

@@ -39,7 +39,8 @@ enum err_code uploads_add(struct uploads *u, const char *key, const char *upload
 /* After finish or abort. */
 void uploads_remove(struct uploads *u, const char *upload_id);
 
-/* There are bytes that are only in this upload: from now on nobody aborts it by himself. Its record is still among uploads_each(). */
+/* There are bytes that are only in this upload: from now on nobody aborts it by himself. Its record is still among uploads_each().
+ * Durable when it returns; a second time changes nothing. */
 void uploads_keep(struct uploads *u, const char *upload_id);
 
 /* Whether an upload of that id is recorded. */

@@ -46,8 +46,10 @@ static enum err_code begin_segment(struct wal *w, struct err *e)
     struct err local = ERR_INIT;
     e = e ? e : &local;
     uint64_t bytes = w->segment_bytes;
-    CLEANUP(free) char *reuse = w->n_free > 0 ? w->free_paths[--w->n_free] : NULL;
+    struct wal_freed *reuse = w->n_free > 0 ? &w->freed[--w->n_free] : NULL;
     struct wal_segment *s = wal_segment_create(w->dir, w->identity, w->next, reuse, bytes, e);
+    if (reuse)
+        free(reuse->path);
     if (reuse)
         w->free_bytes -= w->free_bytes < bytes ? w->free_bytes : bytes;
     if (!s)
@@ -99,7 +101,7 @@ void wal_free(struct wal *w)
         wal_segment_free(s);
     }
     for (size_t i = 0; i < w->n_free; i++)
-        free(w->free_paths[i]);
+        free(w->freed[i].path);
     if (w->lock_fd >= 0)
         close(w->lock_fd);
     cond_release(&w->synced);
@@ -202,16 +204,16 @@ enum err_code wal_append(struct wal *w, const void *p, size_t len, uint64_t *num
 
 /* ---- Trimming */
 
-void wal_set_free(struct wal *w, const char *path, uint64_t bytes)
+void wal_set_free(struct wal *w, const struct wal_segment *s)
 {
-    CLEANUP(free) char *plain = str_ndup(path, strlen(path) - strlen(WAL_SUFFIX));
+    CLEANUP(free) char *plain = str_ndup(s->path, strlen(s->path) - strlen(WAL_SUFFIX));
     CLEANUP(free) char *to = plain ? str_printf("%s" WAL_FREE_SUFFIX, plain) : NULL;
-    bool keep = to && w->n_free < WAL_FREE_MAX && bytes <= w->segment_bytes;
-    if (keep && rename(path, to) == 0) {
-        w->free_bytes += bytes;
-        w->free_paths[w->n_free++] = TAKE(to);
-    } else if (unlink(path) != 0) {
-        LOG_WARN("journal", "%s could not be removed: %s", path, strerror(errno));
+    bool keep = to && w->n_free < WAL_FREE_MAX && s->bytes <= w->segment_bytes;
+    if (keep && rename(s->path, to) == 0) {
+        w->free_bytes += s->bytes;
+        w->freed[w->n_free++] = (struct wal_freed){.path = TAKE(to), .written = s->written};
+    } else if (unlink(s->path) != 0) {
+        LOG_WARN("journal", "%s could not be removed: %s", s->path, strerror(errno));
     }
 }
 
@@ -237,7 +239,7 @@ void wal_trim(struct wal *w, uint64_t number)
     struct wal_segment *s;
     while (!w->syncing && is_passed(w, s = TAILQ_FIRST(&w->segments), number)) {
         TAILQ_REMOVE(&w->segments, s, link);
-        wal_set_free(w, s->path, s->bytes);
+        wal_set_free(w, s);
         wal_segment_free(s);
     }
 }

@@ -17,7 +17,7 @@ struct wal {
     struct lock lock;      /* LOCK_WAL: all below */
     struct cond synced;    /* a sync has ended */
     struct wal_segments segments; /* in order; records are appended to the last one */
-    char *free_paths[WAL_FREE_MAX];
+    struct wal_freed freed[WAL_FREE_MAX];
     size_t n_free;
     uint64_t free_bytes;
     uint64_t next;         /* the number of the next record */
@@ -32,7 +32,7 @@ struct wal {
  * highest one seen. Nobody else uses `w` yet. */
 enum err_code wal_replay(struct wal *w, wal_replay_fn replay, void *arg, struct err *e) MUST_CHECK;
 
-/* The file is needed no more: it becomes a free one, or is removed where there are enough. `bytes` it takes. */
-void wal_set_free(struct wal *w, const char *path, uint64_t bytes);
+/* The segment's file is needed no more: it becomes a free one, or is removed where there are enough. */
+void wal_set_free(struct wal *w, const struct wal_segment *s);
 
 #endif

@@ -103,7 +103,7 @@ static enum err_code remember(struct wal *w, const char *name, struct err *e)
         bool keep = w->n_free < WAL_FREE_MAX;
         if (keep) {
             w->free_bytes += w->segment_bytes;
-            w->free_paths[w->n_free++] = TAKE(path);
+            w->freed[w->n_free++] = (struct wal_freed){.path = TAKE(path)};
         } else if (unlink(path) != 0) {
             LOG_WARN("journal", "%s could not be removed: %s", path, strerror(errno));
         }
@@ -177,7 +177,8 @@ static enum err_code look(struct replay *r, struct err *e)
         struct err err = ERR_INIT;
         enum err_code code = load(r->w, s->path, &l, &err);
         if (code == ERR_NOT_FOUND) {
-            wal_set_free(r->w, s->path, r->w->segment_bytes);
+            s->bytes = r->w->segment_bytes;
+            wal_set_free(r->w, s);
             forget(r->w, s);
         } else if (code == ERR_PROTO || code == ERR_TOO_BIG) {
             uint64_t number = number_of_name(s->path);
@@ -270,7 +271,7 @@ static void forget_empty(struct wal *w)
         next = TAILQ_NEXT(s, link);
         if (s->next != s->header.first)
             continue;
-        wal_set_free(w, s->path, s->bytes);
+        wal_set_free(w, s);
         forget(w, s);
     }
 }

@@ -7,14 +7,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
-#define RESERVE_LEAST (64u << 10) /* bytes: some hundred ends */
+#define RESERVE_LEAST (64u << 10)  /* bytes: some hundred ends */
+#define AHEAD_BYTES   (256u << 10) /* of zeros: more make the one sync that writes them slower than they make the others fast */
+#define AHEAD_RECORD  (20u << 10)  /* bytes of the largest record that is worth them */
+
+#ifndef BCACHEFS_SUPER_MAGIC /* linux/magic.h has it since Linux 6.7 */
+#define BCACHEFS_SUPER_MAGIC 0xca451a4e
+#endif
 
 void wal_segment_free(struct wal_segment *s)
 {
@@ -79,22 +89,38 @@ static enum err_code begin(struct wal_segment *s, const char *identity, uint64_t
         code = durable_failed(e, errno, "sync", s->path);
     if (!code)
         code = durable_sync_parent(s->path, e);
-    if (!code)
+    if (!code) {
         s->bytes = (uint64_t)st.st_size;
+        s->written = s->written < s->bytes ? s->written : s->bytes;
+    }
     return code;
+}
+
+/* `chattr +C` of a file or its directory, before it had bytes, ends that. */
+static bool copied_on_write(int fd)
+{
+    struct statfs st;
+    int flags = 0; /* an int, though the request is declared with a long: ioctl_iflags(2) */
+    if (fstatfs(fd, &st) != 0 || ((uint32_t)st.f_type != BTRFS_SUPER_MAGIC && (uint32_t)st.f_type != BCACHEFS_SUPER_MAGIC))
+        return false;
+    return ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0 || !(flags & FS_NOCOW_FL);
 }
 
 /* A segment gets its name before its header: what a crash leaves between the two has the header of another life, under a name that
  * is not that one's, or none at all. */
-static enum err_code open_file(struct wal_segment *s, const char *reuse, struct err *e)
+static enum err_code open_file(struct wal_segment *s, const struct wal_freed *reuse, struct err *e)
 {
-    if (reuse && rename(reuse, s->path) != 0)
-        return durable_failed(e, errno, "rename", reuse);
+    if (reuse && rename(reuse->path, s->path) != 0)
+        return durable_failed(e, errno, "rename", reuse->path);
+    s->written = reuse ? reuse->written : 0;
     s->fd = open(s->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (reuse ? 0 : O_EXCL), 0600);
-    return s->fd >= 0 ? ERR_OK : durable_failed(e, errno, "create", s->path);
+    if (s->fd < 0)
+        return durable_failed(e, errno, "create", s->path);
+    s->no_ahead = copied_on_write(s->fd);
+    return ERR_OK;
 }
 
-struct wal_segment *wal_segment_create(const char *dir, const char *identity, uint64_t first, const char *reuse,
+struct wal_segment *wal_segment_create(const char *dir, const char *identity, uint64_t first, const struct wal_freed *reuse,
                                        uint64_t bytes, struct err *e)
 {
     CLEANUP(wal_segment_free) struct wal_segment *s = calloc(1, sizeof(*s));
@@ -118,6 +144,23 @@ struct wal_segment *wal_segment_create(const char *dir, const char *identity, ui
     return TAKE(s);
 }
 
+/* What is behind the end may be anything but a frame of this life. */
+static void fill_ahead(struct wal_segment *s, size_t len)
+{
+    static const uint8_t zeros[16 << 10];
+    if (s->end <= s->written)
+        return;
+    s->written = s->end;
+    uint64_t to = (s->end / AHEAD_BYTES + 1) * AHEAD_BYTES;
+    to = to < s->bytes ? to : s->bytes;
+    while (len <= AHEAD_RECORD && !s->no_ahead && s->written < to) {
+        size_t n = to - s->written < sizeof(zeros) ? (size_t)(to - s->written) : sizeof(zeros);
+        struct iovec v = {(void *)zeros, n};
+        s->no_ahead = write_at(s->fd, &v, 1, n, s->written, s->path, NULL) != ERR_OK;
+        s->written += s->no_ahead ? 0 : n;
+    }
+}
+
 enum err_code wal_segment_write(struct wal_segment *s, const struct wal_frame *f, struct err *e)
 {
     uint8_t head[WAL_FRAME_BYTES];
@@ -132,6 +175,7 @@ enum err_code wal_segment_write(struct wal_segment *s, const struct wal_frame *f
     s->next++;
     if (s->bytes < s->end)
         s->bytes = s->end;
+    fill_ahead(s, len);
     return ERR_OK;
 }
 

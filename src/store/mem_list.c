@@ -113,7 +113,7 @@ enum err_code mem_list(void *impl, const struct store_list *l, const struct stor
     code = m->empty_pages > 0 ? empty_locked(m, l, &page, e) : fill_locked(m, l, max, &page, e);
     lock_drop(&m->lock);
     const struct store_object *wanted = code == ERR_OK && l->wanted != NULL && !l->delimiter
-                                            ? store_wanted(l->wanted, page.entries, page.n)
+                                            ? store_wanted(l->wanted, page.entries, page.n, NULL)
                                             : NULL;
     if (wanted != NULL)
         l->found(l->found_arg, wanted);

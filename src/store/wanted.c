@@ -11,18 +11,19 @@ static bool is_behind(const char *key, const char *wanted, size_t len)
     return order > 0 || (order == 0 && (unsigned char)key[len] > '/');
 }
 
-const struct store_object *store_wanted(const char *wanted, const struct store_entry *entries, size_t n)
+const struct store_object *store_wanted(const char *wanted, const struct store_entry *entries, size_t n, bool *over)
 {
     const struct store_object *object = NULL;
     size_t len = strlen(wanted);
-    bool passed = false;
-    for (size_t i = 0; i < n; i++) {
+    bool passed = false, below = false;
+    for (size_t i = 0; i < n && !below; i++) {
         const char *key = entries[i].key;
-        if (entries[i].is_prefix || (str_starts(key, wanted) && key[len] == '/'))
-            return NULL;
+        below = entries[i].is_prefix || (str_starts(key, wanted) && key[len] == '/');
         if (strcmp(key, wanted) == 0)
             object = &entries[i].object;
         passed = passed || is_behind(key, wanted, len);
     }
-    return passed && object != NULL && object->version.etag[0] != 0 ? object : NULL;
+    if (over)
+        *over = passed || below;
+    return passed && !below && object != NULL && object->version.etag[0] != 0 ? object : NULL;
 }

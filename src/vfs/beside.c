@@ -106,7 +106,7 @@ static bool side_keep(void *known, uint64_t offset, const void *p, size_t len, s
     if (!k)
         return false;
     *k = (struct kept){.chunk = {.index = offset / CONTENT_BLOCK, .p = p, .len = (uint32_t)len, .done = kept_done}, .block = block};
-    if (cache_put(known, &k->chunk))
+    if (cache_put(known, &k->chunk) == CACHE_TAKEN)
         return true;
     free(k);
     return false;
@@ -116,7 +116,10 @@ static bool side_passed(void *arg, void *known, uint64_t reader, uint64_t offset
 {
     struct beside *b = arg;
     cache_reading(known);
-    return refill_note(b->refill, known, reader, offset, crc);
+    if (b->refill && refill_note(b->refill, known, reader, offset, crc))
+        return true;
+    cache_losing(known);
+    return false;
 }
 
 /* ---- For open files */
@@ -146,19 +149,37 @@ static bool has_room(int fd, uint64_t size)
     return fd >= 0 && fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= size;
 }
 
-void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
+/* NULL where it is not as long as it was said to be. */
+static char *bytes_of(struct stage *stage, uint64_t size)
+{
+    size_t n;
+    struct err ignored = ERR_INIT;
+    char *p = malloc((size_t)size);
+    if (p && (stage_read_sending(stage, 0, p, (size_t)size, true, &n, &ignored) || n != size))
+        free(TAKE(p));
+    return p;
+}
+
+void beside_stored(struct vfs *v, const char *key, const struct store_version *version, struct stage *stage,
                    const uint8_t *sha512, uint64_t crc64nvme)
 {
     CLEANUP(free) char *full = NULL;
     struct cache_version what;
-    if (!v->beside || !path || version->size == 0 || !version_of(v->beside, key, version, &full, &what))
+    const struct cache_sums sums = {sha512, sha512 ? NULL : &crc64nvme};
+    if (!v->beside || !stage_path(stage) || version->size == 0 || !version_of(v->beside, key, version, &full, &what))
         return;
-    CLEANUP(close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (version->size <= CACHE_ADOPT_BYTES) {
+        char *bytes = bytes_of(stage, version->size);
+        if (bytes)
+            cache_adopt_bytes(v->beside->cache, &what, bytes, &sums);
+        return;
+    }
+    CLEANUP(close) int fd = stage_reopen(stage);
     if (!has_room(fd, version->size))
         return;
     int taken = fd;
     fd = -1;
-    cache_adopt(v->beside->cache, &what, taken, &(struct cache_sums){sha512, sha512 ? NULL : &crc64nvme});
+    cache_adopt(v->beside->cache, &what, taken, &sums);
 }
 
 void beside_writing(struct beside *b)
@@ -247,9 +268,9 @@ void beside_give(struct beside *b, const char *key, const struct store_version *
     struct given *g = n ? malloc(sizeof(*g) + version->size) : NULL;
     if (!g)
         return;
-    *g = (struct given){.chunk = {.p = g->bytes, .len = (uint32_t)version->size, .done = given_done}};
+    *g = (struct given){.chunk = {.p = g->bytes, .len = (uint32_t)version->size, .own = true, .done = given_done}};
     memcpy(g->bytes, p, version->size);
-    if (!cache_put(n, &g->chunk))
+    if (cache_put(n, &g->chunk) != CACHE_TAKEN)
         free(g);
 }
 
@@ -311,7 +332,7 @@ struct beside *beside_new(struct vfs *v, struct err *e)
     }
     contents_beside(v->contents, &(struct content_side){.open = side_open, .close = side_close, .same = side_same, .run = side_run,
                                                         .get = side_get, .keep = side_keep,
-                                                        .passed = b->refill ? side_passed : NULL, .arg = b});
+                                                        .passed = side_passed, .sums = b->refill != NULL, .arg = b});
     backing_from(v, &(struct backing_source){.open = backing_open, .close = backing_close, .arg = b});
     return b;
 }

@@ -23,10 +23,10 @@ void beside_end(struct beside *b);
 /* After contents_free(). NULL is fine. The cache still finishes what it was given. */
 void beside_free(struct beside *b);
 
-/* The file at `path`, of version->size bytes with that SHA-512, or where it is NULL that CRC-64/NVME, was stored under the key: the
- * cache gets a copy in the background, unless the file's disk is so full that its room is wanted. Where it is written to meanwhile
- * the cache notices and drops it. Never waits. */
-void beside_stored(struct vfs *v, const char *key, const struct store_version *version, const char *path,
+/* The frozen state of `stage`, of version->size bytes with that SHA-512, or where it is NULL that CRC-64/NVME, was stored under the
+ * key: the cache gets a copy in the background, unless the staging file's disk is so full that its room is wanted. Where it is written
+ * to meanwhile the cache notices and drops it. Waits for the local disk only. */
+void beside_stored(struct vfs *v, const char *key, const struct store_version *version, struct stage *stage,
                    const uint8_t *sha512, uint64_t crc64nvme);
 
 /* Somebody writes: what the cache does in the background keeps out of the way. `b` NULL is fine. Any lock below LOCK_LEAF. */

@@ -121,11 +121,9 @@ static bool block_done(struct fetch *f)
     list_init(&ready);
     struct block *b = f->blocks[f->at++];
     bool for_side = f->place->known && !f->beside;
-    struct passing passing = {.offset = b->index * CONTENT_BLOCK, .len = b->len};
-    if (for_side && f->place->side->passed)
-        passing.crc = crc32c(0, b->data, b->len);
+    struct passing passing = {.offset = b->index * CONTENT_BLOCK, .len = b->len, .crc = f->crc};
     lock_take(&cs->lock);
-    f->filled = 0;
+    f->filled = f->crc = 0;
     *(f->beside ? &cs->stats.beside_bytes : &cs->stats.fetched_bytes) += b->len;
     bool wanted = f->c->refs > 0;
     passing.reader = f->c->reader;
@@ -145,6 +143,7 @@ static bool on_data(void *arg, const void *p, size_t len)
 {
     struct fetch *f = arg;
     const char *from = p;
+    bool sums = f->place->known && !f->beside && f->place->side->sums;
     if (f->first_us == 0)
         f->first_us = clock_mono_us();
     else
@@ -157,6 +156,8 @@ static bool on_data(void *arg, const void *p, size_t len)
         struct block *b = f->blocks[f->at];
         size_t n = b->len - f->filled < len ? b->len - f->filled : len;
         memcpy(b->data + f->filled, from, n);
+        if (sums) /* while they are near the processor */
+            f->crc = crc32c(f->crc, from, n);
         f->filled += (uint32_t)n;
         from += n;
         len -= n;
@@ -172,7 +173,7 @@ static bool may_retry_locked(struct fetch *f, enum err_code code)
     struct content *c = f->c;
     if (f->beside && code != ERR_OK && !f->canceled && c->refs > 0 && f->at < f->n) {
         f->side_fails = true;
-        f->filled = 0;
+        f->filled = f->crc = 0;
         return true;
     }
     if ((code != ERR_CONFLICT && code != ERR_NOT_FOUND) || f->place == c->place || c->refs == 0 || f->at == f->n)
@@ -180,7 +181,7 @@ static bool may_retry_locked(struct fetch *f, enum err_code code)
     place_unref_locked(f->place);
     f->place = c->place;
     f->place->refs++;
-    f->filled = 0;
+    f->filled = f->crc = 0;
     return true;
 }
 

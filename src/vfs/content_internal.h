@@ -120,7 +120,8 @@ struct fetch {
     bool alone;      /* little else was under way when it started */
     unsigned n, at;  /* blocks; the one that is being filled */
     uint64_t started_us, first_us, got; /* times, and bytes after the first of them: the request's own thread's */
-    uint32_t filled; /* bytes of that one */
+    uint32_t filled; /* bytes of that one, */
+    uint32_t crc;    /* and their CRC32C, where the side is told of it */
     struct block *blocks[FETCH_BLOCKS];
 };
 

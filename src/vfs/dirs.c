@@ -8,6 +8,7 @@
 #include "vfs/ranges.h"
 #include "vfs/remove.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 
 #include <string.h>
 
@@ -67,7 +68,9 @@ static enum err_code put_marker(struct vfs *v, const char *key, bool listed, con
                                 struct store_version *version, struct err *e)
 {
     /* Where not all names are known, there may be others, and then the directory needs none. */
-    enum err_code code = listed ? ERR_OK : check_empty(v, key, NULL, NULL, e);
+    enum err_code code = unfinished_claim_now(v, key, e);
+    if (!code && !listed)
+        code = check_empty(v, key, NULL, NULL, e);
     if (code)
         return code;
     struct store_body body = {.read = read_nothing};
@@ -79,13 +82,18 @@ static void marker_timer(void *arg);
 
 /* While the directory is held or sent its marker is put off. Nothing waits for that here: the sending may be in the queue of the
  * very pool whose threads would wait. */
+static void marker_later_locked(struct marker_task *t)
+{
+    timer_arm(t->v->timers, &t->dir->dir->marker_timer, clock_mono_ms() + MARKER_AGAIN_MS, marker_timer, t);
+}
+
 static bool marker_put_off_locked(struct marker_task *t)
 {
     struct vfs *v = t->v;
     struct inode *dir = t->dir;
     if (!hold_covers_locked(v, dir) && !(dir->active && dir->active->sending))
         return false;
-    timer_arm(v->timers, &dir->dir->marker_timer, clock_mono_ms() + MARKER_AGAIN_MS, marker_timer, t);
+    marker_later_locked(t);
     return true;
 }
 
@@ -130,11 +138,17 @@ static void marker_put(void *arg)
     struct err err = ERR_INIT;
     struct store_version version;
     enum err_code code = key ? put_marker(v, key, listed, meta, &version, &err) : ERR_NOMEM;
-    if (key && code && code != ERR_CONFLICT && code != ERR_NOT_EMPTY)
+    if (key && code && code != ERR_CONFLICT && code != ERR_NOT_EMPTY && code != ERR_CANCELED)
         LOG_WARN("vfs", "the empty directory \"%s\" could not be kept: %s", key, err.msg);
     lock_take(&v->tree);
     if (due)
         marker_end_locked(v, dir, code, &version);
+    if (due && code == ERR_CANCELED) { /* a rename of that name is being finished */
+        marker_later_locked(t);
+        t = NULL;
+        lock_drop(&v->tree);
+        return;
+    }
     dir->dir->marker_due = false;
     inode_unref_locked(v, dir);
     deferred_end_locked(v, &t->deferred, false);

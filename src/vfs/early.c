@@ -369,6 +369,33 @@ void early_drop_locked(struct vfs *v, struct early *early)
     early_unref_locked(early);
 }
 
+static bool is_away(const struct early *early, size_t k)
+{
+    uint64_t len;
+    return stage_extent_at(early->stage, early->parts[k].start, false, &len) == STAGE_SENT;
+}
+
+void early_describe_locked(const struct early *early, struct stage_about *about)
+{
+    size_t n = early->n;
+    while (n > 0 && !is_away(early, n - 1))
+        n--;
+    struct stage_sent *sent = n ? calloc(1, n * (sizeof(*sent) + STORE_ETAG_SIZE) + STORE_ID_SIZE) : NULL;
+    if (!sent)
+        return;
+    char *text = (char *)(sent + n);
+    for (size_t k = 0; k < n; k++) {
+        const struct early_part *p = &early->parts[k];
+        sent[k] = (struct stage_sent){.start = p->start, .size = p->size, .crc64nvme = p->part.crc64nvme};
+        if (is_away(early, k))
+            sent[k].etag = memcpy(text, p->part.etag, STORE_ETAG_SIZE);
+        text += STORE_ETAG_SIZE;
+    }
+    about->upload_id = memcpy(text, early->id, STORE_ID_SIZE);
+    about->sent = sent;
+    about->n_sent = n;
+}
+
 enum err_code early_plan(struct early *early, struct plan *p, uint64_t size, struct err *e)
 {
     enum err_code code = ERR_OK;

@@ -39,6 +39,11 @@ void early_end(struct vfs *v, struct inode *i, struct early *early, bool put);
  * it. */
 void early_drop_locked(struct vfs *v, struct early *early);
 
+/* What of it the bytes of are nowhere else, and what is before that, for a description (journal/stage.h): in `about`, whose parts are
+ * malloc'd in one piece and need nothing of `early`, nor does its `upload_id`, which is in that piece too. Changes nothing where there
+ * is none, or no memory. */
+void early_describe_locked(const struct early *early, struct stage_about *about);
+
 /* All parts of the frozen state, those that can be used as they are done. */
 enum err_code early_plan(struct early *early, struct plan *p, uint64_t size, struct err *e) MUST_CHECK;
 const char *early_id(const struct early *early);

@@ -4,6 +4,7 @@
 #include "vfs/backing.h"
 #include "vfs/drain.h"
 #include "vfs/handle.h"
+#include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/process.h"
 #include "vfs/refresh.h"
@@ -104,7 +105,9 @@ static enum err_code try_open(struct vfs *v, struct inode *i, int flags, const s
     struct backing_file found;
     backing_find(v, i, flags, c, &found);
     lock_take(&v->tree);
-    enum err_code code = check_open_locked(v, i, flags, e);
+    enum err_code code = hold_wait_open_locked(v, i, c, e);
+    if (!code)
+        code = check_open_locked(v, i, flags, e);
     enum open_state way = backing_way_locked(v, i, flags, c, &found);
     *excluded = i->active && !open_mode_allows(&i->active->mode, way);
     if (!code && !*excluded && !(*out = handle_new_locked(v, i, flags, way, &found, e)))
@@ -231,6 +234,21 @@ enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_ca
     return told(h, send_wait(v, i, again, c, e), e);
 }
 
+/* A file without a name is sent nowhere: its bytes are on the local disk, or that has refused some. */
+static enum err_code check_whole(struct vfs *v, struct inode *i, struct err *e)
+{
+    lock_take(&v->tree);
+    enum err_code code = stage_pin_locked(v, i, e);
+    struct stage *s = code ? NULL : i->active->stage;
+    lock_drop(&v->tree);
+    if (code)
+        return code;
+    code = s ? stage_check_whole(s, e) : ERR_OK;
+    LOCK_SCOPE(&v->tree);
+    stage_unpin_locked(v, i);
+    return code;
+}
+
 enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     struct inode *i;
@@ -239,9 +257,12 @@ enum err_code vfs_fsync(struct vfs *v, uint64_t ino, struct vfs_handle *h, const
         return code;
     lock_take(&v->tree);
     bool nothing = !inode_unsent(i) || !inode_placed(i);
+    bool only_here = inode_unsent(i) && !inode_placed(i);
     enum err_code lost = conflict_told_locked(i, e);
     lock_drop(&v->tree);
     code = nothing ? lost : send_wait(v, i, true, c, e);
+    if (!code && only_here)
+        code = check_whole(v, i, e);
     if (!code && i->kind == INODE_DIR)
         code = drain_names(v, i, c, e);
     if (!code) {

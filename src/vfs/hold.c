@@ -7,6 +7,7 @@
 #include "vfs/hold.h"
 #include "vfs/inode.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 
 static bool above_locked(const struct inode *above, const struct inode *i)
 {
@@ -21,7 +22,29 @@ bool hold_covers_locked(const struct vfs *v, const struct inode *i)
     LIST_FOREACH(h, &v->holds, link)
         if (above_locked(h->a, i) || above_locked(h->b, i))
             return true;
+    return unfinished_covers_locked(v, i);
+}
+
+static bool takes_away_locked(const struct vfs *v, const struct inode *i)
+{
+    const struct hold *h;
+    LIST_FOREACH(h, &v->holds, link)
+        if (h->gone == i)
+            return true;
     return false;
+}
+
+enum err_code hold_wait_open_locked(struct vfs *v, const struct inode *i, const struct vfs_caller *c, struct err *e)
+{
+    bool waited = false;
+    for (; takes_away_locked(v, i); waited = true) {
+        enum err_code code = c && c->nowait ? ERR_AGAIN : wait_changed_locked(v, c, e);
+        if (code)
+            return code;
+    }
+    if (waited && !(i->flags & INODE_LINKED))
+        return err_set(e, ERR_CONFLICT, "\"%s\" was replaced or removed meanwhile", i->name ? i->name : "");
+    return ERR_OK;
 }
 
 /* `i` may be held as far as another hold is concerned. */

@@ -105,8 +105,8 @@ static enum err_code collect(struct vfs *v, struct inode *dir, const struct vfs_
 /* Whether its pages can be merged as they come. */
 static bool comes_in_order(const struct vfs *v, const struct inode *dir)
 {
-    return !vfs_has(v, STORE_LIST_SUBTREE) && !vfs_has(v, STORE_UNORDERED) && !vfs_has(v, STORE_LIST_CONTENT) && !v->unordered &&
-           !holds_containers(v, dir);
+    return !vfs_has(v, STORE_LIST_SUBTREE) && !vfs_has(v, STORE_UNORDERED) && !vfs_has(v, STORE_LIST_CONTENT) &&
+           !__atomic_load_n(&v->unordered, __ATOMIC_RELAXED) && !holds_containers(v, dir);
 }
 
 static void forget_refusal(struct err *e)

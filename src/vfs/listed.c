@@ -41,6 +41,8 @@ static struct inode *take_at(struct inode *dir, const struct catalog_at *at)
     char name[CHUNK_NAME_MAX + 1];
     struct dir *d = dir->dir;
     struct vfs *v = d->vfs;
+    if (inode_removed_locked(dir)) /* nobody would detach what came after its end */
+        return NULL;
     chunk_name(at->chunk, at->k, name);
     bool is_dir = chunk_is_dir(at->chunk, at->k);
     struct inode *i = inode_new_locked(v, dir, name, name, is_dir ? INODE_DIR : INODE_FILE);

@@ -21,7 +21,8 @@ void listed_drop_locked(struct vfs *v, struct inode *dir);
 enum err_code listed_add_locked(struct vfs *v, struct inode *dir, struct segment *s, struct chunk *names, struct found_dir *apart,
                                 const struct merge *m, struct err *e) MUST_CHECK;
 
-/* The inode of a record that is not taken, made now and linked; borrowed. NULL: there is none, or no memory for it. */
+/* The inode of a record that is not taken, made now and linked; borrowed. NULL: there is none, the directory was removed, or no
+ * memory for it. */
 struct inode *listed_take_locked(struct inode *dir, const char *name);
 /* True if such a record is there. */
 bool listed_has_locked(const struct inode *dir, const char *name);

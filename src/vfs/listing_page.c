@@ -40,7 +40,8 @@ static enum err_code take_locked(struct listing *l, struct coming *c, struct err
     bool disorder;
     enum err_code code = span_page(l->spans, c->range, &c->page, &disorder, e);
     l->disorder |= disorder;
-    l->v->unordered |= disorder;
+    if (disorder)
+        __atomic_store_n(&l->v->unordered, true, __ATOMIC_RELAXED);
     bool over = c->range->state == SPAN_DONE;
     c->end = c->range->end;
     c->how = !over ? PACK_GOES_ON : c->end ? PACK_AT_KEY : PACK_AT_LAST;

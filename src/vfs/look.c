@@ -297,7 +297,8 @@ bool look_undecided_locked(struct vfs *v, const struct inode *i)
 bool look_beside_locked(struct vfs *v, struct inode *dir)
 {
     lock_assert_held(&v->tree);
-    bool again = !dir->parent || dir->dir->extent > DIR_ASKED;
+    /* A page that told some of its names, when others were asked for, has not told this one: its attributes will be wanted too. */
+    bool again = !dir->parent || dir->dir->walk || dir->dir->extent > DIR_ASKED;
     /* With ttl=0 names are asked for again and again: a HEAD each time would be one too many. */
     if (!again || v->cfg.ttl_ms == 0 || !vfs_has(v, STORE_START_AFTER) || !samples(v, dir) || dir->dir->beside >= BESIDE_MAX ||
         verdict_locked(v, dir) != POSIX_UNKNOWN)

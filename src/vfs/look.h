@@ -8,7 +8,8 @@ bool look_needed_locked(const struct vfs *v, const struct inode *i);
 /* Whether its directory's verdict has to be found first, by a sample. */
 bool look_undecided_locked(struct vfs *v, const struct inode *i);
 /* Whether a name of the directory that is not known at all is worth a HEAD beside the listing, so that one round trip brings
- * both: its verdict is not known, and it is the root or was asked for a name before. Counts: only the first few names are. */
+ * both: its verdict is not known, and it is the root, or was asked for a name before, or names of it came with others. Counts: only the
+ * first few names are. */
 bool look_beside_locked(struct vfs *v, struct inode *dir);
 /* False: of no child of the directory it is. */
 bool look_wanted_locked(const struct vfs *v, const struct inode *dir);

@@ -10,6 +10,7 @@
 #include "vfs/resolve.h"
 #include "vfs/send.h"
 #include "vfs/stage_use.h"
+#include "vfs/unfinished.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,7 +147,9 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
     struct store_cond absent = {.kind = STORE_IF_ABSENT};
     struct store_call call = call_of(c);
     struct store_version version;
-    enum err_code code = store_put(v->store, p->key, &body, meta, &absent, &call, &version, e);
+    enum err_code code = unfinished_claim(v, p->key, false, c, e);
+    if (!code)
+        code = store_put(v->store, p->key, &body, meta, &absent, &call, &version, e);
     if (code == ERR_CONFLICT) {
         LOCK_SCOPE(&v->tree);
         dir_unlist_locked(v, p->dir);

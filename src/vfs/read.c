@@ -108,12 +108,22 @@ static bool lacks_base(struct stage *s, uint64_t offset, size_t size)
     return false;
 }
 
-static enum err_code content_locked(struct vfs *v, struct inode *i, enum content_hand *hand, struct err *e)
+/* Whose pages get the bytes: with O_DIRECT nobody's. */
+static void set_reader_locked(const struct vfs_handle *h)
 {
-    if (i->content)
+    content_set_reader(h->inode->content, h->flags & O_DIRECT ? 0 : h->inode->ino);
+}
+
+static enum err_code content_locked(struct vfs *v, const struct vfs_handle *h, enum content_hand *hand, struct err *e)
+{
+    struct inode *i = h->inode;
+    if (i->content) {
+        if (!h->read)
+            set_reader_locked(h);
         return ERR_OK;
+    }
     if ((i->content = neighbours_take_locked(v, i, hand)) != NULL) {
-        content_set_reader(i->content, i->ino);
+        set_reader_locked(h);
         return ERR_OK;
     }
     if (!i->etag)
@@ -125,7 +135,7 @@ static enum err_code content_locked(struct vfs *v, struct inode *i, enum content
     i->content = content_new(v->contents, buf_str(&key), &version, e);
     if (!i->content)
         return ERR_NOMEM;
-    content_set_reader(i->content, i->ino);
+    set_reader_locked(h);
     return ERR_OK;
 }
 
@@ -140,7 +150,7 @@ static enum err_code prepare_locked(struct vfs *v, struct read_op *op, uint64_t 
     if (op->len == 0)
         return ERR_OK;
     op->stage = i->active->stage;
-    enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, i, &hand, e);
+    enum err_code code = op->stage && (i->content || !i->etag || (i->flags & INODE_NEW)) ? ERR_OK : content_locked(v, op->h, &hand, e);
     if (!code && i->content)
         op->content = content_ref(i->content);
     if (!code && op->stage) /* a read that is parked outlives the close of its handle */

@@ -187,6 +187,8 @@ static size_t names_before(const struct vfs_dir_handle *d, uint64_t at)
 static bool record_now_locked(const struct vfs_dir_handle *d, const struct catalog_at *at, struct entry *out)
 {
     const struct dir *dir = d->dir->dir;
+    if (inode_removed_locked(d->dir))
+        return false;
     size_t len = chunk_name(at->chunk, at->k, out->name);
     bool taken = chunk_is_taken(at->chunk, at->k);
     out->shown = out->name;

@@ -85,12 +85,15 @@ static void count_locked(struct asked *a, unsigned ended, const bool *given)
 }
 
 /* How many chunks need not be asked for again, of which `whole` came. The next one is not in the page cache: while somebody reads, it
- * may have been fetched ahead of him and will be. Else it is lost. */
+ * may have been fetched ahead of him and will be. Else it is lost. Where the cache's queue was full, for others fill it too, the rest is
+ * asked for again when it is not. */
 static unsigned ended_locked(const struct asked *a, unsigned whole)
 {
     const struct refill *r = a->refill;
     if (a->note->dropped || whole == a->n)
         return a->n;
+    if (a->full)
+        return r->stop ? a->n : whole;
     return cache_is_read(r->v->cfg.cache) && !r->hurry && !r->stop ? whole : whole + 1;
 }
 
@@ -110,6 +113,8 @@ static void asked_end(struct asked *a, unsigned whole, const bool *given)
         note_put_back_locked(a, ended);
     chunks_end_locked(r, ended);
     r->asked--;
+    if (n->n_noted == 0)
+        cache_expect(n->entry, 0);
     if (--n->asked == 0 && (n->dropped || n->n_noted == 0))
         note_drop_locked(r, n);
     cond_signal(&r->work);
@@ -132,7 +137,11 @@ static void answered(struct vfs_retrieve *ask, const void *p, size_t len)
     for (unsigned i = 0; i < whole; i++) {
         struct buffer *b = a->to[i];
         b->block = (struct cache_block){.index = a->first + i, .p = b->p, .len = chunk_len(a->note, a->first + i), .done = written};
-        given[i] = good[i] && cache_put(entry, &b->block);
+        enum cache_answer answer = good[i] ? cache_put(entry, &b->block) : CACHE_REFUSED;
+        given[i] = answer == CACHE_TAKEN;
+        a->full = answer == CACHE_FULL;
+        if (a->full)
+            whole = i;
     }
     cache_entry_unref(entry);
     asked_end(a, whole, given);
@@ -147,8 +156,10 @@ static bool choose_locked(struct refill *r, struct asked *a)
     TAILQ_FOREACH(a->note, &r->notes, link) {
         if (a->note->n_noted == 0 || now < a->note->not_before_ms)
             continue;
-        if (note_take_locked(a->note, a) > 0)
+        if (note_take_locked(a->note, a) > 0) {
+            cache_expect(a->note->entry, a->note->n_noted + a->n);
             return true;
+        }
         a->note->not_before_ms = now + LOOK_MS; /* it begins anew then */
     }
     return false;
@@ -157,7 +168,8 @@ static bool choose_locked(struct refill *r, struct asked *a)
 /* A request for something that is noted; NULL while there is nothing, or it must wait. */
 static struct asked *next_locked(struct refill *r)
 {
-    if (r->asked == REFILL_ASKED || r->n_free < ASK_CHUNKS || r->waiting == 0)
+    if (r->asked == REFILL_ASKED || r->n_free < ASK_CHUNKS || r->waiting == 0 ||
+        !cache_has_room(r->v->cfg.cache, (r->asked + 1) * VFS_RETRIEVE_MAX))
         return NULL;
     struct asked *a = calloc(1, sizeof(*a));
     if (!a)
@@ -268,6 +280,7 @@ void refill_stats(struct refill *r, struct refill_stats *out)
     LOCK_SCOPE(&r->lock);
     *out = r->stats;
     out->waiting = r->waiting;
+    out->memory = (uint64_t)(BUFFERS - r->n_free) * CHUNK + r->bytes;
 }
 
 /* ---- */

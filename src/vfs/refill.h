@@ -41,6 +41,7 @@ bool refill_finish(struct refill *r, unsigned wait_ms);
 struct refill_stats {
     uint64_t waiting;         /* chunks */
     uint64_t got, lost;       /* bytes */
+    uint64_t memory;          /* bytes: of buffers in use, and of what is noted */
 };
 void refill_stats(struct refill *r, struct refill_stats *out);
 

@@ -10,7 +10,7 @@
 #define CHUNK        CONTENT_BLOCK
 #define ASK_CHUNKS   (VFS_RETRIEVE_MAX / CHUNK)
 #define REFILL_ASKED 2                  /* requests under way */
-#define BUFFERS      (6 * ASK_CHUNKS)   /* of a chunk: asked for, or being written */
+#define BUFFERS      (24 * ASK_CHUNKS)  /* of a chunk: asked for, being written, or waiting to be summed */
 #define SEGMENT      1024u              /* chunks */
 
 struct segment {
@@ -65,6 +65,7 @@ struct asked {
     uint64_t first; /* chunk */
     unsigned n;
     bool held; /* the cache got them in another way */
+    bool full; /* it had no room for all that came */
     uint32_t crc[ASK_CHUNKS];
     struct buffer *to[ASK_CHUNKS];
 };

@@ -70,6 +70,7 @@ void note_drop_locked(struct refill *r, struct note *n)
         r->stats.lost += n->n_noted * CHUNK;
         chunks_end_locked(r, n->n_noted);
         n->n_noted = 0;
+        cache_expect(n->entry, 0);
     }
     if (n->asked == 0)
         note_free_locked(r, n);
@@ -107,6 +108,7 @@ static void entry_put_locked(struct note *n, struct cache_entry *entry)
 {
     if (n->entry == entry)
         return;
+    cache_expect(n->entry, 0);
     cache_entry_unref(n->entry);
     n->entry = cache_entry_ref(entry);
 }

@@ -8,6 +8,7 @@
 #include "vfs/ranges.h"
 #include "vfs/resolve.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 #include "vfs/view.h"
 
 #include <string.h>
@@ -64,9 +65,12 @@ static enum err_code find(struct vfs *v, uint64_t parent, const char *name, cons
 static enum err_code remove_version(struct vfs *v, const char *key, const char *etag, const struct vfs_caller *c, struct err *e)
 {
     struct store_call call = call_of(c);
+    enum err_code code = unfinished_claim(v, key, false, c, e);
+    if (code)
+        return code;
     if (vfs_has(v, STORE_SLOW_COPY)) /* has no conditions: they would be requests of their own and promise nothing */
         return store_remove(v->store, key, NULL, &call, e);
-    enum err_code code = etag ? store_remove(v->store, key, etag, &call, e) : ERR_CONFLICT;
+    code = etag ? store_remove(v->store, key, etag, &call, e) : ERR_CONFLICT;
     for (int attempt = 0; code == ERR_CONFLICT && attempt < REMOVE_ATTEMPTS; attempt++) {
         struct store_object now = {0};
         code = store_stat(v->store, key, &call, &now, e);
@@ -116,7 +120,7 @@ enum err_code vfs_unlink(struct vfs *v, uint64_t parent, const char *name, const
 {
     struct inode *dir, *i;
     enum err_code code = find(v, parent, name, c, &dir, &i, e);
-    struct hold hold = {.a = i};
+    struct hold hold = {.a = i, .gone = i};
     if (!code && !(code = hold_take(v, &hold, i, c, e))) {
         code = unlink_found(v, dir, i, c, e);
         hold_drop(v, &hold);
@@ -174,7 +178,9 @@ static enum err_code rmdir_in_store(struct vfs *v, const char *key, bool contain
     struct store_call call = call_of(c);
     char marker[STORE_ETAG_SIZE];
     struct err err = ERR_INIT;
-    enum err_code code = check_empty(v, key, c, marker, e);
+    enum err_code code = unfinished_claim(v, key, false, c, e);
+    if (!code)
+        code = check_empty(v, key, c, marker, e);
     if (code || !vfs_has(v, STORE_MARKERS) || (!container && !*marker))
         return code;
     code = store_remove(v->store, key, container ? NULL : marker, &call, &err);

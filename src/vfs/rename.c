@@ -17,6 +17,7 @@
 #include "vfs/resolve.h"
 #include "vfs/resume.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 #include "vfs/view.h"
 
 #include <linux/fs.h>
@@ -38,11 +39,15 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
         removed_locked(v, r->to_dir, r->target);
     inode_ref_locked(i);
     struct inode *old_dir = r->from_dir;
-    map_remove(old_dir->dir->children, i->name, strlen(i->name));
+    /* A directory that was made anew under the name of the old one has taken all names in that along. */
+    bool stood = (i->flags & INODE_LINKED) && i->parent == old_dir;
+    if (stood) {
+        map_remove(old_dir->dir->children, i->name, strlen(i->name));
+        inode_unref_locked(v, i);
+    }
     i->flags &= (uint16_t)~(INODE_LINKED | INODE_SELF);
-    inode_unref_locked(v, i);
     CLEANUP(free) char *old_name = i->name, *old_component = i->component == i->name ? NULL : i->component;
-    struct inode *mark = inode_new_locked(v, old_dir, old_name, old_component ? old_component : old_name, INODE_NONE);
+    struct inode *mark = stood ? inode_new_locked(v, old_dir, old_name, old_component ? old_component : old_name, INODE_NONE) : NULL;
     i->name = name;
     i->component = component;
     if (i->parent != r->to_dir) {
@@ -64,8 +69,7 @@ enum err_code rename_move_locked(struct vfs *v, struct rename *r, struct err *e)
         if (mark)
             mark->flags |= INODE_STALE;
     }
-    if (mark)
-        inode_unref_locked(v, mark);
+    inode_unref_locked(v, mark);
     inode_unref_locked(v, i);
     return code;
 }
@@ -151,7 +155,7 @@ static void remove_failed(struct vfs *v, struct rename *r, const char *target_et
              why->msg);
     if (r->note)
         rename_note_failed(r->note, why, 0);
-    rename_note_leave(TAKE(r->note));
+    resume_leave(v, TAKE(r->note));
 }
 
 static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct store_meta *meta, const char *from_etag,
@@ -197,8 +201,7 @@ static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct st
     return ERR_OK;
 }
 
-static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *meta, uint64_t attr_gen,
-                         const struct store_version *version)
+static void moved_locked(struct vfs *v, struct rename *r, struct store_meta *meta, uint64_t attr_gen, const struct store_version *version)
 {
     struct inode *i = r->from;
     struct store_version now = *version;
@@ -363,9 +366,7 @@ static enum err_code still_so(struct vfs *v, const struct rename *r, const char 
     if (!stands_locked(r->from, r->from_dir, name))
         return err_set(e, ERR_NOT_FOUND, "\"%s\" was removed by others", name);
     const struct inode *there = inode_child_locked(r->to_dir, r->name);
-    if (there && there->kind == INODE_NONE)
-        there = NULL;
-    if (there != r->target)
+    if ((there && there->kind != INODE_NONE ? there : NULL) != r->target)
         return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", r->name);
     return ERR_OK;
 }
@@ -382,17 +383,27 @@ static enum err_code check_inside(struct vfs *v, const struct rename *r, struct 
     return ERR_OK;
 }
 
-static enum err_code rename_held(struct vfs *v, struct rename *r, const char *name, const struct vfs_caller *c,
-                                 struct err *e)
+static enum err_code check_held(struct vfs *v, struct rename *r, const char *name, const struct vfs_caller *c, struct err *e)
 {
     enum err_code code = still_so(v, r, name, e);
-    if (!code)
-        code = name_keys(v, r, e);
-    bool is_dir = r->from->kind == INODE_DIR;
     if (!code && !store_stays_local(v->store, r->name))
-        code = store_check(v->store, r->to_key, is_dir, NULL, e);
+        code = store_check(v->store, r->to_key, r->from->kind == INODE_DIR, NULL, e);
+    return code ? code : check_target(v, r, c, e);
+}
+
+static enum err_code rename_held(struct vfs *v, struct rename *r, const char *name, const struct vfs_caller *c, struct err *e)
+{
+    enum err_code code = name_keys(v, r, e);
     if (!code)
-        code = check_target(v, r, c, e);
+        code = check_held(v, r, name, c, e);
+    bool is_dir = r->from->kind == INODE_DIR;
+    if (!code && unfinished_any(v)) {
+        code = unfinished_claim(v, r->from_key, is_dir, c, e);
+        if (!code)
+            code = unfinished_claim(v, r->to_key, is_dir, c, e);
+        if (!code) /* what was under way may have put something there */
+            code = check_held(v, r, name, c, e);
+    }
     if (code)
         return code;
     return is_dir ? rename_dir(v, r, c, e) : rename_file(v, r, c, e);
@@ -450,7 +461,7 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
         code = settle(v, r->from, c, e);
     if (!code)
         code = check_inside(v, r, e);
-    struct hold hold = {.a = r->from, .b = r->target, .into = r->to_dir};
+    struct hold hold = {.a = r->from, .b = r->target, .gone = r->target, .into = r->to_dir};
     if (!code)
         code = hold_take(v, &hold, r->target, c, e);
     if (code)

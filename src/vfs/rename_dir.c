@@ -395,7 +395,7 @@ static void remove_failed(struct vfs *v, struct rename *r, const struct items *l
              r->to_key, why->msg);
     if (r->note)
         rename_note_failed(r->note, why, 0);
-    rename_note_leave(TAKE(r->note));
+    resume_leave(v, TAKE(r->note));
 }
 
 static enum err_code move_objects(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c,

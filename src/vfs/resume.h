@@ -12,6 +12,9 @@ void resume_begin(struct vfs *v);
  * come; they are looked for again a moment later. What cannot be removed now is the next mount's. Takes the note. */
 void resume_undo(struct vfs *v, struct rename_note *note, const struct err *why, bool unheard);
 
+/* The program is told that its rename failed, and a person has to finish it. Takes the note; NULL is fine. */
+void resume_leave(struct vfs *v, struct rename_note *note);
+
 /* Whether a request that failed so may have been carried out all the same, or may still be. */
 bool resume_unheard(enum err_code code);
 

@@ -222,10 +222,14 @@ struct abandon_task {
     struct deferred deferred;
 };
 
-static void abandon(struct stage *stage, const struct stage_about *about)
+/* An upload that alone has some of the bytes is kept before anything says so: who is killed between the two leaves it to be listed, and not
+ * to be aborted. */
+static void abandon(struct vfs *v, struct stage *stage, const struct stage_about *about)
 {
     char path[512] = "";
     struct err err = ERR_INIT;
+    if (v->uploads && about->upload_id)
+        uploads_keep(v->uploads, about->upload_id);
     bool empty = stage_size(stage) == 0;
     bool lost = stage_abandon(stage, about, path, sizeof(path), &err) != ERR_OK;
     if (lost && empty)
@@ -259,6 +263,7 @@ static void abandon_task_free(struct abandon_task *t)
 {
     if (!t)
         return;
+    free((void *)t->about.sent);
     free(t->key);
     free(t->etag);
     free(t);
@@ -269,7 +274,7 @@ static void abandon_run(void *arg)
     struct abandon_task *t = arg;
     lock_take(&t->v->tree); /* who submitted it still looks at the stage */
     lock_drop(&t->v->tree);
-    abandon(t->stage, &t->about);
+    abandon(t->v, t->stage, &t->about);
     lock_take(&t->v->tree);
     deferred_end_locked(t->v, &t->deferred, false);
     lock_drop(&t->v->tree);
@@ -297,8 +302,10 @@ static bool abandon_start_locked(struct vfs *v, struct inode *i)
         abandon_task_free(t);
         return false;
     }
-    if (a->early) /* it looks at the stage */
+    if (a->early) { /* it looks at the stage */
+        early_describe_locked(a->early, &t->about); /* the task waits for this lock before it looks */
         early_drop_locked(v, TAKE(a->early));
+    }
     a->stage = NULL;
     deferred_begin_locked(v, &t->deferred); /* the task waits for this lock before it ends it */
     return true;
@@ -317,9 +324,12 @@ void send_give_up_locked(struct vfs *v, struct inode *i, bool at_end)
         }
         struct stage_about about = about_locked(v, i);
         about.key = i->name;
-        if (a->early)
+        if (a->early) {
+            early_describe_locked(a->early, &about);
             early_drop_locked(v, TAKE(a->early));
-        abandon(TAKE(a->stage), &about);
+        }
+        abandon(v, TAKE(a->stage), &about);
+        free((void *)about.sent);
     }
     v->untold += !a->told && !nothing;
     a->sent_gen = a->gen;

@@ -11,7 +11,7 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
 void send_start_locked(struct vfs *v, struct inode *i);
 /* Sends within about a second unless something else does before. */
 void send_later_locked(struct vfs *v, struct inode *i);
-/* Marks content or attributes as changed. */
+/* After every change of what is there or of what was sent: the inode is in vfs.unsent exactly while something of it is unsent. */
 void send_dirty_locked(struct vfs *v, struct inode *i);
 /* Nobody has it open any more: what is unsent goes to the store, what failed is left in the state directory. */
 void send_last_close_locked(struct vfs *v, struct inode *i);

@@ -2,6 +2,7 @@
 #include "vfs/inode.h"
 #include "vfs/remember.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 
 #include <string.h>
 
@@ -42,6 +43,8 @@ void send_attr(struct vfs *v, struct inode *i)
     lock_drop(&v->tree);
 
     enum err_code code = key && etag ? ERR_OK : err_set(&err, ERR_NOMEM, "out of memory");
+    if (!code && !gone)
+        code = unfinished_claim_now(v, key, &err);
     if (!code && !gone && as_marker) {
         code = put_marker(v, key, meta, cancel, &version, &err);
     } else if (!code && !gone) {
@@ -61,6 +64,7 @@ void send_attr(struct vfs *v, struct inode *i)
     }
     a->attr_sent_gen = attr_gen;
     a->failure.code = ERR_OK;
+    send_dirty_locked(v, i);
     if (gone)
         return;
     if (active_dirty(a)) { /* written on meanwhile: what is shown stays, but what it came from has another version now */

@@ -184,6 +184,7 @@ static void sent_locked(struct vfs *v, struct inode *i, const struct shot *s, co
     for (struct inode *p = i->parent; p; p = p->parent)
         p->flags &= (uint16_t)~INODE_LOCAL;
     v->bytes_sent += version->size;
+    send_dirty_locked(v, i);
 }
 
 /* Both versions are in the store now; this name belongs to the other one. */
@@ -275,6 +276,7 @@ void send_content(struct vfs *v, struct inode *i)
     if (!code && gone) {
         i->active->sent_gen = s.gen;
         i->active->attr_sent_gen = s.attr_gen;
+        send_dirty_locked(v, i);
     } else if (!code) {
         sent_locked(v, i, &s, &version);
     } else if (saved) {

@@ -9,6 +9,7 @@
 #include "vfs/look.h"
 #include "vfs/remember.h"
 #include "vfs/send.h"
+#include "vfs/unfinished.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -71,7 +72,9 @@ static enum err_code copy(struct vfs *v, const struct job *j, const struct vfs_c
                               .cond = send_condition(j->to, j->to_etag), .uploads = &v->copy_uploads};
     copy.cond.preferred = j->rewrite;
     copy.at_once = true;
-    enum err_code code = store_copy(v->store, &copy, &call, out, e);
+    enum err_code code = unfinished_claim(v, j->to_key, false, caller, e);
+    if (!code)
+        code = store_copy(v->store, &copy, &call, out, e);
     if (code == ERR_CONFLICT && j->rewrite) { /* W4: it replaces whatever is there */
         copy.cond = (struct store_cond){.kind = STORE_ALWAYS};
         code = store_copy(v->store, &copy, &call, out, e);

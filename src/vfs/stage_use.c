@@ -115,7 +115,7 @@ static enum err_code open_pinned(struct vfs *v, struct inode *i, bool empty, str
     if (have) {
         code = stage_truncate(have, 0, e);
     } else {
-        struct stage *fresh = stage_new(v->stage_dir, base, SECRET_STAGE_MAX, e);
+        struct stage *fresh = v->stages ? stage_new_in(v->stages, base, e) : stage_new(NULL, base, SECRET_STAGE_MAX, e);
         if (!fresh)
             return e && e->code ? e->code : ERR_NOSPC;
         lock_take(&v->tree);

@@ -39,6 +39,7 @@ void vfs_stats(struct vfs *v, struct vfs_stats *out)
         .bytes_uncached = c.unkept + r.lost,
         .bytes_refilled = r.got,
         .refill_waiting = r.waiting,
+        .refill_memory = r.memory,
     };
     struct neighbours_stats n;
     neighbours_stats_locked(v, &n);
@@ -128,6 +129,6 @@ void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const str
     }
     free(notes);
     struct teller teller = {fn, arg};
-    if (failed && v->stage_dir)
-        left_each(v->stage_dir, tell_left, &teller);
+    if (failed && v->stages)
+        left_each(stage_pool_dir(v->stages), tell_left, &teller);
 }

@@ -17,6 +17,7 @@
 
 #include "awsfs/store.h"
 #include "journal/stage.h"
+#include "journal/stage_pool.h"
 #include "journal/uploads.h"
 #include "store/meta.h"
 #include "util/buf.h"
@@ -213,7 +214,7 @@ struct vfs {
     struct store *store;
     const struct store_caps *caps;
     struct vfs_config cfg;
-    char *stage_dir;        /* NULL: in secret memory */
+    struct stage_pool *stages; /* NULL: in secret memory */
     struct lock tree;
     struct cond changed;    /* a listing, a sending or a release ended */
     struct inode *root;
@@ -250,12 +251,15 @@ struct vfs {
     struct walks *walks;
     struct refresh *refresh;
     struct pool *pool;      /* uploads, heads, copies: may wait for the network */
+    struct pool *resumers;  /* renames that are finished by their records: for no other task that waits for them */
     struct pool *listers;   /* pages of large directories: wait for the network */
-    bool unordered;         /* a listing came out of order: none is taken apart into ranges any more */
+    bool unordered;         /* atomic: a listing came out of order: none is taken apart into ranges any more */
     struct timers *timers;
     struct uploads *uploads;
     char *renames_dir;      /* of the records of renames; NULL: none are kept */
     bool resuming;          /* what an earlier mount has begun of renames is being finished */
+    LIST_HEAD(unfinished_list, unfinished) unfinished; /* unfinished.c */
+    unsigned n_unfinished;  /* atomic: of these */
     struct store_uploads copy_uploads; /* constant: for every store_copy() */
 };
 

@@ -11,6 +11,7 @@
 #include "vfs/early.h"
 #include "vfs/plan.h"
 #include "vfs/stage_use.h"
+#include "vfs/unfinished.h"
 #include "vfs/upload.h"
 
 #include <string.h>
@@ -121,7 +122,7 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
     struct store_call call = {.urgent = true};
     code = store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
     if (!code)
-        beside_stored(v, u->key, out, stage_path(u->stage), sha512, crc);
+        beside_stored(v, u->key, out, u->stage, sha512, crc);
     return code;
 }
 
@@ -234,7 +235,7 @@ static enum err_code put_parts(struct vfs *v, const struct upload *u, uint64_t s
     if (!code)
         code = put_plan(v, u, &p, sha512, out, e);
     if (!code)
-        beside_stored(v, u->key, out, stage_path(u->stage), sha512, crc);
+        beside_stored(v, u->key, out, u->stage, sha512, crc);
     return code;
 }
 
@@ -246,18 +247,21 @@ static enum err_code put_early(struct vfs *v, const struct upload *u, uint64_t s
     if (!code)
         code = finish(v, u, early_id(u->early), &p, NULL, out, e);
     if (!code && stage_local_bytes(u->stage) >= size)
-        beside_stored(v, u->key, out, stage_path(u->stage), NULL, plan_crc(&p));
+        beside_stored(v, u->key, out, u->stage, NULL, plan_crc(&p));
     return code;
 }
 
 enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_version *out, struct err *e)
 {
     uint64_t size = stage_frozen_size(u->stage);
+    enum err_code code = unfinished_claim_now(v, u->key, e);
+    if (code)
+        return code;
     if (vfs_has(v, STORE_SECRET) && size <= v->caps->put_max)
         return put_text(v, u, size, out, e);
     struct upload_source source = {u->stage, 0, true};
     struct store_body body = {.size = size, .read = upload_source_read, .arg = &source};
-    enum err_code code = store_check(v->store, u->key, false, &body, e);
+    code = store_check(v->store, u->key, false, &body, e);
     if (code)
         return code;
     struct err err = ERR_INIT;

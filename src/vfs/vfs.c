@@ -16,6 +16,7 @@
 #include "vfs/spans.h"
 #include "vfs/send.h"
 #include "vfs/upload.h"
+#include "vfs/unfinished.h"
 #include "vfs/view.h"
 #include "vfs/walk.h"
 
@@ -43,10 +44,12 @@ static enum err_code open_state(struct vfs *v, struct err *e)
 {
     if (!v->cfg.state_dir || vfs_has(v, STORE_SECRET))
         return ERR_OK;
-    v->stage_dir = str_printf("%s/staged", v->cfg.state_dir);
-    enum err_code code = make_dir(v->stage_dir, e);
+    CLEANUP(free) char *staged = str_printf("%s/staged", v->cfg.state_dir);
+    enum err_code code = make_dir(staged, e);
     if (!code)
-        left_report(v->stage_dir);
+        left_report(staged);
+    if (!code && !(v->stages = stage_pool_new(staged, e)))
+        code = ERR_NOMEM;
     CLEANUP(free) char *uploads = str_printf("%s/uploads", v->cfg.state_dir);
     if (!code)
         code = make_dir(uploads, e);
@@ -64,6 +67,7 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
 {
     v->by_ino = map_new(ino_key);
     v->pool = pool_new("vfs", POOL_THREADS, e);
+    v->resumers = pool_new("resume", POOL_THREADS, e);
     v->listers = pool_new("list", SPANS_MAX, e);
     v->timers = timers_new(e);
     v->ending = cancel_new();
@@ -71,7 +75,7 @@ static enum err_code open_parts(struct vfs *v, struct err *e)
     v->neighbours = neighbours_new(e);
     v->walks = walks_new(e);
     v->refresh = refresh_new(v, e);
-    if (!v->refresh || !v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->listers || !v->timers || !v->contents || !v->ending)
+    if (!v->refresh || !v->by_ino || !v->neighbours || !v->walks || !v->pool || !v->resumers || !v->listers || !v->timers || !v->contents || !v->ending)
         return err_set(e, ERR_NOMEM, "out of memory");
     if (v->cfg.cache && !vfs_has(v, STORE_SECRET) && !(v->beside = beside_new(v, e)))
         return ERR_NOMEM;
@@ -101,6 +105,7 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     TAILQ_INIT(&v->deferred);
     LIST_INIT(&v->holds);
     LIST_INIT(&v->sending);
+    LIST_INIT(&v->unfinished);
     LIST_INIT(&v->handles);
     LIST_INIT(&v->dir_handles);
     if (open_state(v, e) || open_parts(v, e)) {
@@ -174,6 +179,7 @@ void vfs_free(struct vfs *v)
         free_tree(v);
     wait_background(v);
     pool_free(v->pool);
+    pool_free(v->resumers);
     pool_free(v->listers);
     neighbours_free(v->neighbours);
     walks_free(v->walks);
@@ -183,11 +189,12 @@ void vfs_free(struct vfs *v)
     refresh_free(v->refresh);
     uploads_free(v->uploads);
     conflicts_release(v);
+    unfinished_release(v);
     cancel_unref(v->ending);
     map_free(v->by_ino);
     cond_release(&v->changed);
     lock_release(&v->tree);
-    free(v->stage_dir);
+    stage_pool_free(v->stages);
     free(v->renames_dir);
     free(v);
 }

@@ -121,6 +121,10 @@ struct vfs_caller {
     void (*known)(void *arg);
     void *known_arg;
     bool backing;            /* of an open: the caller can serve it by a local file (vfs_backing()) */
+    /* Of a write; NULL: nobody. Called at most once, on the calling thread, before the disk has the bytes: the call is then successful,
+     * and what is wrong with that disk is the error of later writes, of fsync and of close. The handle may be released from then on. */
+    void (*accepted)(void *arg);
+    void *accepted_arg;
 };
 
 /* ---- Names and attributes */
@@ -202,7 +206,7 @@ void vfs_read(struct vfs *v, struct vfs_handle *h, uint64_t offset, size_t size,
               struct vfs_read *r);
 
 /* Puts `size` bytes into the staging file. With O_APPEND on the handle `offset` is ignored. Never waits for the network.
- * All bytes or an error: ERR_NOSPC, ERR_TOO_BIG, ERR_BAD_HANDLE. */
+ * All bytes or an error: ERR_NOSPC, ERR_TOO_BIG, ERR_BAD_HANDLE, ERR_IO; see also c->accepted. */
 enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset,
                         const struct vfs_caller *c, struct err *e) MUST_CHECK;
 
@@ -296,7 +300,8 @@ struct vfs_stats {
     uint64_t bytes_read, bytes_fetched, bytes_written, bytes_sent, block_hits, block_misses;
     uint64_t bytes_uncached; /* fetched, and lost for the disk cache: not kept in memory, and gone from the kernel's pages */
     uint64_t bytes_refilled; /* that the disk cache got back from the kernel's pages */
-    uint64_t refill_waiting; /* chunks that are to come from there */
+    uint64_t refill_waiting; /* chunks that are to come from there, */
+    uint64_t refill_memory;  /* and the bytes that this takes beside memory_used */
     uint64_t files_ahead, files_ahead_used, files_ahead_unused; /* read-ahead across files; the rest of them is not read yet */
 };
 void vfs_stats(struct vfs *v, struct vfs_stats *out);

@@ -10,6 +10,8 @@
 
 #include <fcntl.h>
 
+#define LATE_MIN (128u << 10)
+
 /* What a handle may change, and how far. */
 static enum err_code check_write(struct vfs *v, const struct vfs_handle *h, size_t size, uint64_t offset, struct err *e)
 {
@@ -53,6 +55,46 @@ static void changed_locked(struct vfs *v, struct inode *i)
     }
 }
 
+/* A disk that is full takes them once what is in an upload already has gone from it. */
+static void arrived(struct vfs *v, struct inode *i, struct stage *s, const void *p, const struct vfs_caller *c)
+{
+    struct vfs_caller patient = *c;
+    struct err err = ERR_INIT, ignored = ERR_INIT;
+    patient.nowait = false; /* nobody waits for the answer any more */
+    enum err_code code = stage_arrived(s, p, &err);
+    for (bool again = true; code == ERR_NOSPC && again;) {
+        again = false;
+        if (!early_make_room(v, i, &patient, &again, &ignored) && again)
+            code = stage_arrived(s, p, &err);
+    }
+    if (!code)
+        return;
+    stage_lose(s, &err);
+    LOG_ERROR("vfs", "what was written to \"%s\" is not on the disk: %s", stage_path(s), err.msg);
+}
+
+/* Large blocks behind all that is there: the program makes the next one while the disk gets this one. */
+static bool write_late(struct vfs *v, struct vfs_handle *h, struct stage *s, const void *p, size_t size, uint64_t offset, bool append,
+                       const struct vfs_caller *c)
+{
+    struct inode *i = h->inode;
+    if (!c || !c->accepted || size < LATE_MIN || !stage_arrive(s, size, append, &offset))
+        return false;
+    lock_take(&v->tree);
+    inode_ref_locked(i);
+    i->active->opens++; /* as stage_pin_locked(): the stage stays */
+    v->bytes_written += size;
+    changed_locked(v, i);
+    early_wrote_locked(v, i, offset, size, false); /* before the next block can come: who sends waits for these bytes */
+    lock_drop(&v->tree);
+    c->accepted(c->accepted_arg);
+    arrived(v, i, s, p, c);
+    LOCK_SCOPE(&v->tree);
+    stage_unpin_locked(v, i);
+    inode_unref_locked(v, i);
+    return true;
+}
+
 static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p, size_t size, uint64_t offset, bool append,
                               const struct vfs_caller *c, struct err *e)
 {
@@ -65,12 +107,15 @@ static enum err_code write_to(struct vfs *v, struct vfs_handle *h, const void *p
     code = staged(v, i, &s, e);
     if (code)
         return code;
+    if (write_late(v, h, s, p, size, offset, append, c))
+        return ERR_OK;
     /* The end of the file for O_APPEND is decided together with the write: two programs append without gap or overlap. */
     bool again = true;
     while (again) {
         again = false;
         code = append ? stage_append(s, p, size, &offset, e) : stage_write(s, offset, p, size, e);
-        enum err_code room = code == ERR_NOSPC && c ? early_make_room(v, i, c, &again, e) : ERR_OK;
+        bool lost = code && stage_check_whole(s, NULL); /* which no room brings back */
+        enum err_code room = code == ERR_NOSPC && c && !lost ? early_make_room(v, i, c, &again, e) : ERR_OK;
         if (room)
             return room;
     }

@@ -1,6 +1,7 @@
 #include "writeback/body.h"
 
 #include "journal/durable.h"
+#include "journal/left.h"
 #include "journal/record.h"
 #include "util/digest.h"
 #include "util/lock.h"
@@ -362,26 +363,38 @@ void bodies_tidy(struct bodies *b)
     rubbish_free(list);
 }
 
-static void set_aside(const struct bodies *b, const char *name)
+/* The name that it has then, malloc'd; NULL where it stays. */
+static char *set_aside(const struct bodies *b, const char *name)
 {
     CLEANUP(free) char *to = str_printf("../%s.damaged", name);
     if (to && renameat(b->dir, name, b->dir, to) == 0)
-        LOG_ERROR("writeback", "%s/%s: nothing readable in the journal says what it is of; it is kept as %s", b->path, name, to);
-    else
-        LOG_ERROR("writeback", "%s/%s could not be moved aside: %s", b->path, name, to ? strerror(errno) : "out of memory");
+        return str_printf("%s/%s", b->path, to);
+    LOG_ERROR("writeback", "%s/%s could not be moved aside: %s", b->path, name, to ? strerror(errno) : "out of memory");
+    return NULL;
 }
 
-void body_set_aside(const struct body *body)
+void body_set_aside(const struct body *body, const char *key, const char *reason)
 {
     struct stat st;
-    if (body->file && fstatat(body->owner->dir, body->file, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        set_aside(body->owner, body->file);
+    struct err e = ERR_INIT;
+    if (!body->file || fstatat(body->owner->dir, body->file, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    CLEANUP(free) char *path = set_aside(body->owner, body->file);
+    if (path && left_describe(path, key, (uint64_t)st.st_size, reason, &e))
+        LOG_WARN("writeback", "no description beside %s: %s", path, e.msg);
+}
+
+static void keep_aside(const struct bodies *b, const char *name)
+{
+    CLEANUP(free) char *path = set_aside(b, name);
+    if (path)
+        LOG_ERROR("writeback", "%s/%s: nothing readable in the journal says what it is of; it is kept as %s", b->path, name, path);
 }
 
 static void sweep(const struct bodies *b, const char *name, bool keep)
 {
     if (keep)
-        set_aside(b, name);
+        keep_aside(b, name);
     else if (unlinkat(b->dir, name, 0) != 0)
         LOG_WARN("writeback", "%s/%s: %s", b->path, name, strerror(errno));
 }

@@ -31,8 +31,9 @@ struct body *body_of_bytes(struct bodies *b, const void *p, size_t len, struct e
 struct body *body_of_file(struct bodies *b, const char *name, uint64_t size, struct err *e);
 /* ERR_PROTO unless it is there, with its size. ERR_IO, ERR_NOMEM: that is not known. */
 enum err_code body_check(const struct body *b, struct err *e) MUST_CHECK;
-/* Its file, if there is one, goes to the directory above, as NAME.damaged. */
-void body_set_aside(const struct body *b);
+/* Its file, if there is one, goes to the directory above, as NAME.damaged, with a description (journal/left.h) of what it was to be and
+ * why it is not. */
+void body_set_aside(const struct body *b, const char *key, const char *reason);
 
 struct body *body_ref(struct body *b);
 /* The file goes with the next bodies_tidy(). Any thread, never blocks. NULL is fine. */

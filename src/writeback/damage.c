@@ -95,7 +95,7 @@ static enum err_code is_put(struct writeback *w, const struct op *o, struct stor
 /* Nobody can do more than say so, and keep what is there. A later put or removal of the key goes on from what this one was to change. */
 static void lost(struct writeback *w, struct op *o, const struct err *e)
 {
-    body_set_aside(o->body);
+    body_set_aside(o->body, o->node->key, e->msg);
     LOCK_SCOPE(&w->lock);
     LOG_ERROR("writeback", "what was written to \"%s\" cannot be sent: %s", o->node->key, e->msg);
     alias_set(w, o->node->key, NULL, NULL);

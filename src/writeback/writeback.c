@@ -238,7 +238,7 @@ static void check_bodies(struct writeback *w)
         if (!o->body || body_check(o->body, &err) != ERR_PROTO)
             continue;
         LOG_ERROR("writeback", "what was written to \"%s\" cannot be sent: %s", o->node->key, err.msg);
-        body_set_aside(o->body);
+        body_set_aside(o->body, o->node->key, err.msg);
         note_done(w, o, RECORD_DISCARDED, 0, NULL);
         room_give_locked(w, o->size);
         op_unlink(w, o);

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from support import buckets, caches, mounts, recorder as recording, servers
+from support.cli import Cli
 
 
 def pytest_configure(config):
@@ -197,3 +198,19 @@ def cached(origin, bucket, mount):
         origin.reset_counts()
         return disk
     return make
+
+
+@pytest.fixture
+def cli(request, tmp_path, moto):
+    """awsfs from a shell, on moto."""
+    one = Cli(tmp_path, moto.endpoint, mounts.name_of(request.node))
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def witness(bucket, moto):
+    """A bucket of moto with one object."""
+    made = bucket(moto)
+    made.put("f", b"content")
+    return made

@@ -78,6 +78,16 @@ def fill_with_files(disk, size):
     raise AssertionError("the disk is not full")
 
 
+def has_room(path, data):
+    """What was sent leaves the disk a moment later."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+        return False
+    return True
+
+
 @pytest.mark.parametrize("killed", [False, True], ids=["goes-on", "killed"])
 def test_a_full_disk_under_the_journal_is_enospc_and_loses_nothing_that_was_synced(origin, bucket, back, full_disk, killed):
     witness = bucket(origin)
@@ -102,7 +112,7 @@ def test_a_full_disk_under_the_journal_is_enospc_and_loses_nothing_that_was_sync
         os.close(fd)
     flush(disk)
     assert killed or witness.get(name) == text
-    (disk / "more").write_bytes(pattern(1 << 20, 5))
+    wait_until(lambda: has_room(disk / "more", pattern(1 << 20, 5)))
     flush(disk)
     assert witness.get("more") == pattern(1 << 20, 5)
     assert {k: witness.get(k) for k in done} == done

@@ -150,6 +150,15 @@ def test_warm_reads_a_directory_into_the_cache(origin, bucket, mount):
     assert gets(origin) == 0
 
 
+def test_what_warm_has_read_can_be_pinned_at_once(origin, bucket, mount):
+    witness = bucket(origin)
+    for i in range(3):
+        witness.put("dir/f%d" % i, pattern(8 * MIB + i, i))
+    disk = mount(witness)
+    assert warm(disk, disk / "dir").returncode == 0
+    assert command(disk, "pin", disk.source + "/dir") == contents(3)
+
+
 def test_warm_follows_the_link_that_it_is_given(bucket, origin, mount, tmp_path):
     witness = bucket(origin)
     witness.put("dir/f", b"abc")

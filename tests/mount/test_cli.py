@@ -1,5 +1,4 @@
 """The command line: the mount returns when it serves, or says in one line why not."""
-import hashlib
 import json
 import os
 import signal
@@ -10,83 +9,8 @@ import time
 import pytest
 
 from support import mounts, servers
-from support.work import has_ended, wait_until
-
-
-CONTROL = "/run/awsfs" if os.geteuid() == 0 else "/tmp/awsfs-%d" % os.geteuid()
-
-
-class Cli:
-    """awsfs as a person runs it: in the background unless told otherwise."""
-
-    def __init__(self, directory, endpoint, who):
-        self.who = who
-        self.mnt = directory / "mnt"
-        self.mnt.mkdir()
-        self.directory = directory
-        self.base = ["region=" + servers.REGION, "state=%s" % (directory / "state"), "cache=%s" % (directory / "cache"),
-                     "log=%s" % (directory / "log")]
-        self.endpoint = endpoint
-
-    def environment(self, extra=None):
-        return mounts.environment(self.who, extra)
-
-    def run(self, *arguments, env=None, timeout=60, **how):
-        return subprocess.run([mounts.program(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
-                              env=self.environment(env), check=False, **how)
-
-    def mount(self, source, *options, env=None, endpoint=True, timeout=60, **how):
-        chosen = self.base + (["endpoint=" + self.endpoint] if endpoint else []) + list(options)
-        return self.run(source, self.mnt, "-o", ",".join(chosen), env=env, timeout=timeout, **how)
-
-    def daemon(self):
-        """The pid of the background daemon of this mount point."""
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open("/proc/%s/cmdline" % pid, "rb") as f:
-                    words = f.read().split(b"\0")
-            except OSError:
-                continue
-            if str(self.mnt).encode() in words and b"awsfs" in words[0]:
-                return int(pid)
-        return None
-
-    def kill(self):
-        """SIGKILL to the daemon; returns when nobody answers at its sockets any more."""
-        pid = self.daemon()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: has_ended(pid), what="the end of the daemon")
-
-    def close(self):
-        if mounts.mounted(self.mnt):
-            subprocess.run(["fusermount3", "-u", "-z", self.mnt], check=False)
-        try:
-            wait_until(lambda: self.daemon() is None, 30, "the end of the daemon")
-        finally:
-            if self.daemon():
-                os.kill(self.daemon(), signal.SIGKILL)
-        assert not mounts.sanitizer_reports(self.who)
-
-
-@pytest.fixture
-def cli(request, tmp_path, moto):
-    one = Cli(tmp_path, moto.endpoint, mounts.name_of(request.node))
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def witness(bucket, moto):
-    made = bucket(moto)
-    made.put("f", b"content")
-    return made
-
-
-def one_line(result):
-    assert result.returncode != 0, result
-    lines = [line for line in result.stderr.splitlines() if line.strip()]
-    assert len(lines) == 1, result.stderr
-    return lines[0]
+from support.cli import one_line
+from support.work import wait_until
 
 
 def test_the_command_returns_when_the_mount_serves(cli, witness):
@@ -116,6 +40,20 @@ def test_files_named_relatively_in_the_environment_are_found_after_the_mount_too
     assert (cli.mnt / witness.name / "f").read_bytes() == b"content"
 
 
+@pytest.mark.parametrize("where", ["command line", "config file"])
+def test_directories_of_options_are_taken_from_where_the_command_is_given(cli, witness, tmp_path, where):
+    relative = ["state=here/state", "cache=here/cache"]
+    (tmp_path / "here").mkdir()
+    if where == "config file":
+        (tmp_path / "awsfs.conf").write_text("".join(line + "\n" for line in relative))
+        cli.base = [option for option in cli.base if not option.startswith(("state=", "cache="))]
+        relative = ["config=awsfs.conf"]
+    assert cli.mount(witness.source, *relative, cwd=tmp_path).returncode == 0
+    assert sorted(os.listdir(tmp_path / "here")) == ["cache", "state"]
+    assert (tmp_path / "here" / "cache" / "index.db").exists()
+    assert cli.run("cache", "show", "-o", "cache=here/cache", cwd=tmp_path).returncode == 0
+
+
 def test_a_process_for_credentials_is_waited_for_where_children_were_ignored(cli, witness, tmp_path):
     reply = json.dumps({"Version": 1, "AccessKeyId": "test", "SecretAccessKey": "test"})
     (tmp_path / "reply").write_text(reply)
@@ -123,13 +61,6 @@ def test_a_process_for_credentials_is_waited_for_where_children_were_ignored(cli
     env = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_CONFIG_FILE": str(tmp_path / "config")}
     result = cli.mount(witness.source, env=env, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
     assert result.returncode == 0, result.stderr
-
-
-def test_a_plain_umount_ends_the_daemon(cli, witness):
-    assert cli.mount(witness.source).returncode == 0
-    assert cli.daemon()
-    subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
-    wait_until(lambda: cli.daemon() is None, 20, "the end of the daemon")
 
 
 def test_the_mount_helper_has_the_form_that_mount_8_calls(cli, witness, tmp_path):
@@ -365,72 +296,6 @@ def test_f_stays_in_the_foreground_and_notifies_readiness(cli, witness, tmp_path
     assert not mounts.mounted(cli.mnt)
 
 
-def test_sigterm_finishes_what_is_being_written_and_unmounts(moto, bucket, mount):
-    disk = mount(bucket(moto))
-    (disk / "f").write_bytes(b"x")
-    (disk / "f").chmod(0o611)
-    assert disk.terminate() == 0
-    assert not mounts.mounted(disk.path)
-    assert disk.bucket.head("f")["Metadata"]["mode"] == str(0o100611)
-
-
-def test_the_status_of_a_mount_whose_daemon_was_killed_says_how_to_remove_it(cli, witness):
-    assert cli.mount(witness.source).returncode == 0
-    cli.kill()
-    for socket_stays in True, False:
-        for command in "status", "flush":
-            assert one_line(cli.run(command, cli.mnt)) == \
-                "awsfs: no daemon serves %s: fusermount3 -u %s removes the mount" % (cli.mnt, cli.mnt)
-        if socket_stays:
-            name = hashlib.sha256(str(cli.mnt.resolve()).encode()).hexdigest()[:16]
-            os.utime("%s/%s.sock" % (CONTROL, name), (0, 0))
-            other = cli.directory / "other"
-            other.mkdir()
-            assert cli.run(witness.source, other, "-o", ",".join(cli.base + ["endpoint=" + cli.endpoint])).returncode == 0
-            subprocess.run(["fusermount3", "-u", other], check=True)
-    subprocess.run(["fusermount3", "-u", cli.mnt], check=True)
-    assert "no mount of awsfs" in one_line(cli.run("status", cli.mnt))
-
-
-def test_umount_of_a_mount_whose_daemon_was_killed_says_that_nothing_was_waited_for(cli, witness):
-    assert cli.mount(witness.source).returncode == 0
-    cli.kill()
-    line = one_line(cli.run("umount", cli.mnt))
-    assert "%s is unmounted, but its daemon did not answer" % cli.mnt in line and "awsfs journal list" in line
-    assert not mounts.mounted(cli.mnt)
-    assert "no mount of awsfs" in one_line(cli.run("umount", cli.mnt))
-
-
-def test_a_mount_removes_the_control_sockets_of_killed_daemons_only(cli, witness):
-    os.makedirs(CONTROL, 0o700, exist_ok=True)
-    kinds = {name: socket.socket(socket.AF_UNIX) for name in ("alive", "dead", "starting")}
-    paths = {name: "%s/%s-%d.sock" % (CONTROL, name, os.getpid()) for name in kinds}
-    try:
-        for name, one in kinds.items():
-            one.bind(paths[name])
-        kinds["alive"].listen()
-        for name in "alive", "dead":
-            os.utime(paths[name], (0, 0))
-        assert cli.mount(witness.source).returncode == 0
-        assert {name for name, path in paths.items() if os.path.exists(path)} == {"alive", "starting"}
-    finally:
-        for name, one in kinds.items():
-            one.close()
-            if os.path.exists(paths[name]):
-                os.unlink(paths[name])
-
-
-def test_a_lost_daemon_leaves_a_mount_that_fusermount3_removes(moto, bucket, mount):
-    disk = mount(bucket(moto))
-    disk.process.kill()
-    disk.process.wait(10)
-    if mounts.mounted(disk.path):
-        subprocess.run(["fusermount3", "-u", disk.path], check=True)
-    assert not mounts.mounted(disk.path)
-    disk.start()
-    assert os.listdir(disk.path) == []
-
-
 def test_status_tells_counters_as_text_and_as_json(cli, witness):
     assert cli.mount(witness.source).returncode == 0
     (cli.mnt / "f").read_bytes()
@@ -473,23 +338,3 @@ def test_a_second_mount_of_the_same_bucket_works_beside_the_first(moto, bucket, 
     (first / "f").write_bytes(b"1")
     assert first.process.poll() is None and second.process.poll() is None
     wait_until(lambda: (second / "f").exists())
-
-
-def test_a_new_mount_waits_for_the_daemon_of_the_same_state_that_is_still_sending(origin, bucket, mount):
-    witness = bucket(origin)
-    disk = mount(witness)
-    (disk / "f").write_bytes(b"x")
-    origin.fault({"delay_ms": 1500}, kind="CopyObject", count=1)
-    (disk / "f").chmod(0o600)
-    subprocess.run(["fusermount3", "-u", disk.path], check=True)
-    old = disk.process
-    disk.start()
-    assert old.wait(20) == 0
-    assert os.stat(disk / "f").st_mode & 0o777 == 0o600
-
-
-def test_sigint_in_the_foreground_unmounts(moto, bucket, mount):
-    disk = mount(bucket(moto))
-    disk.process.send_signal(signal.SIGINT)
-    assert disk.process.wait(20) == 0, disk.output() + disk.log()
-    assert not mounts.mounted(disk.path)

@@ -91,7 +91,7 @@ def test_a_journal_that_a_mount_has_is_not_touched_and_told_to_go_on(left, origi
     assert left.witness.get("large") == LARGE and journal.entries() == []
 
 
-def test_bytes_that_the_disk_has_changed_are_kept_and_hold_nothing_else_up(left):
+def test_bytes_that_the_disk_has_changed_are_kept_with_their_name_and_hold_nothing_else_up(left, tmp_path):
     body, = left.state.glob("*/unsent/bodies/*")
     data = bytearray(body.read_bytes())
     data[200_000] ^= 1
@@ -99,9 +99,16 @@ def test_bytes_that_the_disk_has_changed_are_kept_and_hold_nothing_else_up(left)
     left.start()
     left.umount()
     assert left.witness.keys() == ["dir/", "dir/small", "new"]
-    entry = Journal(left).one("unreadable")
-    assert entry["size"] == 300_000 and Journal(left).entries() == [entry]
+    journal = Journal(left)
+    entry = journal.one("unreadable")
+    assert entry["size"] == 300_000 and entry["key"] == "large" and journal.entries() == [entry]
+    assert "are not those that were written" in entry["reason"]
     assert '"large" cannot be sent: the bytes in' in left.log()
+    assert "can be tried again" in journal("retry", entry["name"], status=1)
+    journal("export", str(tmp_path / "out"), entry["name"])
+    assert (tmp_path / "out" / "large").read_bytes() == bytes(data)
+    journal("discard", entry["name"])
+    assert journal.entries() == [] and list(left.state.glob("*/unsent/*.damaged*")) == []
 
 
 def test_a_journal_of_a_newer_version_is_told_and_left_alone(left):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from support.fsx import KEEP_SIZE, PUNCH_HOLE, fallocate
+from support.journal import Journal
 from support.mounts import environment, program
 from support.work import errno_of, pattern, sha512, wait_until
 
@@ -208,9 +209,11 @@ def test_attributes_set_while_a_large_file_is_written_are_kept(disk):
 
 def test_an_upload_that_fails_while_the_file_is_written_fails_nothing_if_it_works_at_the_close(origin, disk):
     data = pattern(100 * MIB)
+    origin.reset_counts()
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="UploadPart", count=1)
     fd = os.open(disk / "f", os.O_WRONLY | os.O_CREAT, 0o644)
     write_in_order(fd, data)
+    wait_until(lambda: parts_sent(origin) > 0, what="the part that is refused")
     os.close(fd)
     assert disk.bucket.get("f") == data
     wait_until(lambda: disk.bucket.uploads() == [], what="no upload to be left")
@@ -257,20 +260,60 @@ def test_a_new_file_larger_than_the_disk_is_sent_in_parts_that_give_their_room_b
     assert sha512((disk / "f").read_bytes()) == sha512(data)
 
 
-def test_bytes_that_are_only_in_an_upload_are_not_aborted_when_the_file_cannot_be_put(origin, bucket, mount, tiny):
-    witness = bucket(origin)
-    disk = mount(witness, state=tiny, timeout=3)
-    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o644)
-    write_in_order(fd, pattern(100 * MIB))
+def write_what_stays_in_its_upload(origin, disk, data):
+    """A file of which more than the local disk holds has been sent, whose upload the service then does not complete."""
+    fd = os.open(disk / "f", os.O_RDWR | os.O_CREAT, 0o640)
+    write_in_order(fd, data)
     origin.fault({"status": 403, "code": "AccessDenied"}, kind="CompleteMultipartUpload")
     assert errno_of(os.close, fd) == 13
     wait_until(lambda: "which stays" in disk.log())
+
+
+def test_bytes_that_are_only_in_an_upload_are_not_aborted_when_the_file_cannot_be_put(origin, bucket, mount, tiny):
+    witness = bucket(origin)
+    disk = mount(witness, state=tiny, timeout=3)
+    write_what_stays_in_its_upload(origin, disk, pattern(100 * MIB))
     disk.remount()
     listed = subprocess.run([program(), "journal", "list", "--json", "-o", "state=%s" % tiny], capture_output=True, text=True,
                             env=environment("journal"), check=True)
     kept, = (entry for entry in json.loads(listed.stdout) if entry["kind"] == "upload")
     assert kept["key"] == "f" and "nowhere else" in kept["reason"]
     assert len(witness.uploads()) == 1
+
+
+def test_bytes_that_are_only_in_an_upload_become_the_object_by_retry(origin, bucket, mount, tiny):
+    witness = bucket(origin)
+    disk = mount(witness, state=tiny, timeout=3)
+    data = pattern(150 * MIB + 12345)
+    write_what_stays_in_its_upload(origin, disk, data)
+    disk.umount()
+    record, = tiny.rglob("*.kept")
+    described, = tiny.rglob("*.info")
+    assert record.stat().st_ctime_ns <= described.stat().st_ctime_ns  # kept before it is said that it is needed
+    assert "aborts upload" not in disk.log()
+    disk.state = tiny
+    journal = Journal(disk)
+    failed = journal.one("failed")
+    assert failed["key"] == "f" and failed["missing"] > 0
+    assert "AccessDenied" in journal("retry", failed["name"], status=1)
+    assert len(journal.entries()) == 2 and not witness.exists("f")
+    origin.clear_faults()
+    assert "is in the store" in journal("retry", failed["name"])
+    assert sha512(witness.get("f")) == sha512(data)
+    assert journal.entries() == [] and witness.uploads() == []
+
+
+def test_an_upload_whose_name_others_have_is_not_completed_by_retry(origin, bucket, mount, tiny):
+    witness = bucket(origin)
+    disk = mount(witness, state=tiny, timeout=3)
+    write_what_stays_in_its_upload(origin, disk, pattern(100 * MIB))
+    disk.umount()
+    origin.clear_faults()
+    witness.put("f", b"theirs")
+    disk.state = tiny
+    journal = Journal(disk)
+    assert "others have put that object" in journal("retry", journal.one("failed")["name"], status=1)
+    assert witness.get("f") == b"theirs" and len(journal.entries()) == 2 and len(witness.uploads()) == 1
 
 
 @pytest.mark.parametrize("write", ["through", "back"])

@@ -275,10 +275,11 @@ def test_a_program_runs_from_a_file_that_is_passed_through(disk):
 def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
     disk = disk(ttl="0")
     errors, stop, theirs = [], threading.Event(), [0] # theirs: odd while another program replaces the file in the bucket
+    begun, ended = [0], [0]                           # replacements
 
     def read_on():
         while not stop.is_set():
-            before, opened = theirs[0], False
+            before, opened, done = theirs[0], False, ended[0]
             try:
                 with open(disk / "f", "rb") as f:
                     opened = True
@@ -287,8 +288,11 @@ def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
                 assert data == bodies[data[0]], "a mixture"
             except (OSError, AssertionError, KeyError) as error:
                 # What a reader has not got yet of a version that others replaced is nowhere any more.
-                gone = opened and getattr(error, "errno", 0) == errno.ESTALE and (before % 2 or theirs[0] != before)
-                errors.extend([] if gone else [repr(error)])
+                stale = getattr(error, "errno", 0) == errno.ESTALE
+                gone = opened and stale and (before % 2 or theirs[0] != before)
+                # The kernel looks a name up once more, and no third time: the second replacement within one open is told.
+                twice = not opened and stale and begun[0] - done >= 2
+                errors.extend([] if gone or twice else [repr(error)])
 
     bodies = {n: bytes([n]) * (MIB + 1000 * n) for n in range(12)}
     disk.bucket.put("f", bodies[0])
@@ -297,6 +301,7 @@ def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
         one.start()
     try:
         for n in range(1, 12):
+            begun[0] += 1
             if n % 3 == 0:
                 theirs[0] += 1
                 disk.bucket.put("f", bodies[n])
@@ -307,6 +312,7 @@ def test_readers_and_writers_of_one_file_never_meet_an_error(disk):
                 os.rename(disk / "new", disk / "f")
             with open(disk / "f", "r+b") as f: # excludes passthrough, and changes nothing
                 assert f.read(1) == bytes([n])
+            ended[0] += 1
     finally:
         stop.set()
         for one in readers:

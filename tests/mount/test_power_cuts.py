@@ -230,7 +230,7 @@ def test_what_was_closed_is_listed_exported_and_sent_without_a_mount(origin, buc
     assert not sent.entries("unreadable")
     found = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file() and p.name in contents}
     assert found == contents
-    sent("retry", *[e["name"] for e in sent.entries("pending")])
+    sent("retry", *[e["name"] for e in sent.entries("pending")], options=",timeout=60")
     assert {key: witness.get(key) for key in witness.keys()} == contents
     assert sent.entries("pending") == []
 
@@ -253,7 +253,7 @@ def test_what_could_not_be_uploaded_is_there_with_its_bytes(origin, bucket, powe
     power.mount()
     origin.clear_faults()
     assert {(e["key"], e["size"]) for e in left.entries("failed")} == {(name, len(data)) for name, data in contents.items()}
-    left("retry", *[e["name"] for e in left.entries("failed")])
+    left("retry", *[e["name"] for e in left.entries("failed")], options=",timeout=60")
     assert {key: witness.get(key) for key in witness.keys()} == contents
 
 

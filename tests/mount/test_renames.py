@@ -286,3 +286,61 @@ def test_a_copy_that_is_killed_before_its_upload_has_an_id_leaves_an_entry(origi
     assert witness.keys() == ["moved"]
     (entry,) = entries(disk)
     assert entry["kind"] == "unanswered" and len(witness.uploads()) == 1
+
+
+# ---- Who opens what is being replaced, or removed
+
+
+@pytest.fixture
+def taking_away(origin, bucket, mount):
+    """taking_away(kind, act): a mount with "f" and "new", whose act(disk) has sent a request of that kind, which waits for origin.release()."""
+    threads = []
+
+    def make(kind, act):
+        witness = bucket(origin)
+        witness.put("f", b"old" * 500_000)
+        witness.put("new", b"new" * 600_000)
+        disk = mount(witness, ttl=60, cache="none", timeout=20)
+        assert sorted(p.name for p in disk.path.iterdir()) == ["f", "new"]
+        origin.fault("hang", kind=kind, key=witness.name + "/f", count=1) # not what finds out what the server can do
+        threads.append(threading.Thread(target=act, args=(disk,), daemon=True))
+        threads[0].start()
+        wait_until(lambda: hits(origin) == 1)
+        return disk
+    yield make
+    origin.release()
+    for thread in threads:
+        thread.join(60)
+
+
+def opening(disk):
+    """A thread in open(), which the daemon has and lets wait; what it then read, or its errno."""
+    outcome = []
+
+    def go():
+        try:
+            outcome.append((disk / "f").read_bytes())
+        except OSError as error:
+            outcome.append(error.errno)
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    wait_until(lambda: disk.status()["kernel"]["waiting"] >= 2 or outcome, what="an open that waits")
+    return thread, outcome
+
+
+def test_who_opens_a_file_while_it_is_replaced_has_the_new_one(origin, taking_away):
+    disk = taking_away("CopyObject", lambda disk: os.rename(disk / "new", disk / "f"))
+    thread, outcome = opening(disk)
+    assert outcome == []
+    origin.release()
+    thread.join(60)
+    assert outcome == [b"new" * 600_000]
+
+
+def test_who_opens_a_file_while_it_is_removed_finds_none(origin, taking_away):
+    disk = taking_away("DeleteObject", lambda disk: os.unlink(disk / "f"))
+    thread, outcome = opening(disk)
+    assert outcome == []
+    origin.release()
+    thread.join(60)
+    assert outcome == [errno.ENOENT]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from support.families import Family
-from support.work import run
+from support.work import run, wait_until
 
 LATENCY_MS = 10
 
@@ -115,6 +115,23 @@ def test_stat_of_a_name_in_the_root_is_one_listing_and_one_head_at_most(origin, 
     assert requests in ({}, {"HeadObject": 1})
     os.stat(disk / "n001600")
     assert origin.requests()["ListObjectsV2"] == 1
+
+
+def test_stat_by_a_path_of_which_nothing_is_known_takes_two_round_trips(origin, bucket, mount):
+    witness = bucket(origin)
+    origin.family(witness.name, Family("m/a/b/n%06d", [3000], 4096))
+    disk = mount(witness, ttl=600)
+    assert not (disk / "zz-absent").exists()
+    origin.fault({"hang": True}, kind="HeadObject", key="*/m/a/b/n001500", count=1)
+    origin.reset_counts()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        found = pool.submit(os.stat, disk / "m/a/b/n001500")
+        wait_until(lambda: origin.requests().get("ListObjectsV2") == 2)  # it is not behind the HEAD
+        origin.release()
+        assert found.result().st_size == 4096
+    requests = origin.requests()
+    assert requests.pop("ListObjectsV2") == 2
+    assert requests == {"HeadObject": 2}  # the first one is beside the listing of the root
 
 
 def test_a_policy_that_allows_listings_with_a_delimiter_only_is_enough(origin, bucket, mount):

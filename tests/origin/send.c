@@ -41,6 +41,7 @@ void send_start(struct server *s, struct conn *c)
     if (c->pace.booked_ns < now_ns())
         c->pace.booked_ns = now_ns();
     conn_watch(s, c, EPOLLOUT);
+    send_more(s, c); /* before what else is due is rendered */
 }
 
 void send_resume(struct server *s, struct conn *c)

@@ -35,6 +35,7 @@ class Run:
         self.build, self.logs = build, os.path.join(build, "logs")
         self.minutes, self.deadline = minutes, float(started) + 60 * minutes
         self.passed = self.failed = self.skipped = 0
+        self.failures = []
         self.stopped = None
         self.lock = threading.RLock()
         self.processes = set()
@@ -68,6 +69,7 @@ class Run:
                 details = written.read().splitlines()[-SHOWN_LINES:]
         with self.lock:
             self.failed += 1
+            self.failures += ["FAILED: " + text] + ["    | " + line for line in details]
             self.say("FAILED: " + text, details)
 
     def add(self, stage, passed, failed, skipped, lines=()):
@@ -75,6 +77,7 @@ class Run:
             self.passed, self.failed, self.skipped = self.passed + passed, self.failed + failed, self.skipped + skipped
             for line in lines:
                 self.say("  " + line)
+            self.failures += [line for line in lines if not line.startswith("SKIPPED")]
             self.say("%s: %d passed, %d failed, %d skipped" % (stage, passed, failed, skipped))
 
     def count(self, stage, read, path, status, log):
@@ -176,12 +179,15 @@ class Run:
         kill_marked(self.env[MARK])
 
     def finish(self):
-        """Looks at the sanitizers' reports, prints the last line, and returns the status of the run."""
+        """Looks at the sanitizers' reports, says once more what failed, above the last line (a log may be kept only from its
+        end), and returns the status of the run."""
         for name in sorted(os.listdir(self.env[MARK])):
             # The file is named after the test that ran.
             report = os.path.join(self.env[MARK], name)
             if is_finding(report):
                 self.fail("sanitizer report " + report, report)
+        for line in self.failures:
+            print(line)
         print("%d passed, %d failed%s" % (self.passed, self.failed, ", %d skipped" % self.skipped if self.skipped else ""))
         return 0 if self.passed and not self.failed else 1
 

@@ -1,24 +1,22 @@
 /*
- * A request whose reply is looked at while it still comes. The engine's thread copies what comes, the calling one looks at it: as soon as
- * something is there, and then whenever there is twice as much, so that looking costs no more than the reply is long.
+ * A request whose reply is looked at while it still comes: a beginning as soon as something is there, and then twice as much each time, so
+ * that looking costs no more than the reply is long. All of it on the engine's thread: waking another one for it would cost more than
+ * the look.
  */
 #include "backends/s3/impl.h"
 #include "util/buf.h"
 
 #include <assert.h>
-#include <stdint.h>
 
-enum { WATCHED_MAX = 64 << 10 };
+enum { WATCHED_MAX = 64 << 10, FIRST_LOOK = 2 << 10 };
 
+/* The engine's thread's. */
 struct watched {
     const struct aws_request *request;
-    struct lock lock; /* what follows */
-    struct cond changed;
+    const struct s3_watch *watch;
     struct buf body; /* of the attempt under way */
-    size_t looked;   /* how much of it was there at the last look */
-    bool enough, ended;
-    enum err_code code;
-    struct err err;
+    size_t looked;   /* how much of it the last look was given */
+    bool enough;
 };
 
 static void on_attempt(void *arg, unsigned attempt, struct aws_param *headers)
@@ -26,70 +24,58 @@ static void on_attempt(void *arg, unsigned attempt, struct aws_param *headers)
     struct watched *w = arg;
     (void)attempt;
     (void)headers;
-    LOCK_SCOPE(&w->lock);
     buf_clear(&w->body);
     w->looked = 0;
+}
+
+/* How much of it is to be looked at now; 0: nothing is. */
+static size_t due(const struct watched *w)
+{
+    size_t want = w->looked > 0 ? 2 * w->looked : FIRST_LOOK, len = w->body.len;
+    if (w->enough || w->body.failed || len == w->looked)
+        return 0;
+    if (len >= want)
+        return want;
+    return w->looked == 0 || len == WATCHED_MAX ? len : 0;
+}
+
+static void look(struct watched *w, size_t len)
+{
+    char *end = w->body.data + len, behind = *end;
+    *end = 0;
+    w->enough = w->watch->so_far(w->watch->arg, w->body.data, len);
+    *end = behind;
+    w->looked = len;
 }
 
 static void on_part(void *arg, const void *p, size_t len)
 {
     struct watched *w = arg;
-    LOCK_SCOPE(&w->lock);
-    if (w->enough)
+    size_t room = WATCHED_MAX - w->body.len;
+    if (w->enough || room == 0)
         return;
-    buf_add(&w->body, p, len);
-    w->enough = w->body.failed;
-    cond_signal(&w->changed);
+    buf_add(&w->body, p, len < room ? len : room);
+    for (size_t n; (n = due(w)) > 0;)
+        look(w, n);
 }
 
 static void on_done(void *arg, enum err_code code, const struct aws_reply *reply, const struct err *e)
 {
     struct watched *w = arg;
     w->request->done(w->request->arg, code, reply, e);
-    LOCK_SCOPE(&w->lock);
-    w->code = code;
-    w->err = *e;
-    w->ended = true;
-    cond_signal(&w->changed);
-}
-
-/* Releases the lock for the look. */
-static void look(struct watched *w, const struct s3_watch *watch)
-{
-    BUF(copy, WATCHED_MAX);
-    buf_add(&copy, w->body.data, w->body.len);
-    w->looked = w->body.len;
-    lock_drop(&w->lock);
-    bool enough = copy.failed || watch->so_far(watch->arg, buf_str(&copy), copy.len);
-    lock_take(&w->lock);
-    w->enough |= enough;
 }
 
 enum err_code s3_call_watched(struct aws_client *c, const struct aws_request *r, const struct s3_watch *watch,
                               struct cancel *cancel, struct err *e)
 {
     assert(r->before_attempt == NULL && r->done != NULL);
-    struct watched w = {.request = r, .body = {.max = WATCHED_MAX}, .err = ERR_INIT};
+    struct watched w = {.request = r, .watch = watch, .body = {.max = WATCHED_MAX}};
     struct aws_request own = *r;
     own.before_attempt = on_attempt;
     own.part = on_part;
     own.done = on_done;
     own.arg = &w;
-    lock_init(&w.lock, "watched reply", LOCK_LEAF);
-    cond_init(&w.changed);
-    enum err_code code = aws_send(c, &own, cancel, e);
-    lock_take(&w.lock);
-    while (code == ERR_OK && !w.ended) {
-        if (!w.enough && w.body.len > 0 && w.body.len / 2 >= w.looked)
-            look(&w, watch);
-        else
-            (void)cond_wait(&w.changed, &w.lock, UINT64_MAX);
-    }
-    lock_drop(&w.lock);
-    if (code == ERR_OK && w.code != ERR_OK)
-        code = err_copy(e, &w.err);
-    cond_release(&w.changed);
-    lock_release(&w.lock);
+    enum err_code code = aws_call(c, &own, cancel, e);
     buf_release(&w.body);
     return code;
 }

@@ -46,7 +46,7 @@ struct s3_store {
 /* Who wants to see a reply before all of it has come. */
 struct s3_watch {
     /* The beginning of a 2xx reply's body, with a NUL behind it: each time a longer one, or one of another attempt. True: that is enough.
-     * On the calling thread. */
+     * On the engine's thread; must not block. */
     bool (*so_far)(void *arg, const char *body, size_t len);
     void *arg;
 };

@@ -33,10 +33,11 @@ static bool find_wanted(void *arg, const char *body, size_t len)
     if (s3_list_parse_beginning(body, len, w->s->prefix, &page, NULL) != ERR_OK || page.n == 0)
         return false;
     bool wrong = l->start_after != NULL && l->token == NULL && is_before(&page.entries[0], l->start_after);
-    const struct store_object *object = wrong ? NULL : store_wanted(l->wanted, page.entries, page.n);
+    bool over = wrong;
+    const struct store_object *object = wrong ? NULL : store_wanted(l->wanted, page.entries, page.n, &over);
     if (object != NULL)
         l->found(l->found_arg, object);
-    return wrong || object != NULL;
+    return over;
 }
 
 /* One request, without start_after where `whole`. */

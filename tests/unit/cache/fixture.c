@@ -92,16 +92,14 @@ void fill_chunks(struct cache *c, const struct cache_version *v, unsigned seed, 
     for (uint64_t i = from; i < to; i++) {
         struct piece *p = aligned_alloc(4096, sizeof(*p));
         uint64_t left = v->size - i * CACHE_CHUNK;
-        p->block.index = i;
-        p->block.p = p->bytes;
-        p->block.len = left < CACHE_CHUNK ? (uint32_t)left : CACHE_CHUNK;
-        p->block.done = piece_done;
+        p->block = (struct cache_block){.index = i, .p = p->bytes, .done = piece_done,
+                                        .len = left < CACHE_CHUNK ? (uint32_t)left : CACHE_CHUNK};
         make_bytes(seed, i * CACHE_CHUNK, p->bytes, p->block.len);
         unsigned tries = 0;
-        bool taken;
-        while (!(taken = cache_put(n, &p->block)) && tries++ < 2000 && stats_of(c).trouble[0] == '\0')
+        enum cache_answer answer;
+        while ((answer = cache_put(n, &p->block)) != CACHE_TAKEN && tries++ < 2000 && stats_of(c).trouble[0] == '\0')
             usleep(1000);
-        if (!taken)
+        if (answer != CACHE_TAKEN)
             free(p);
     }
     cache_entry_unref(n);

@@ -217,6 +217,28 @@ static void what_was_stored_from_here_is_adopted(void **state)
     close_cache(c);
 }
 
+static void what_was_stored_is_adopted_from_memory_if_it_is_what_it_was(void **state)
+{
+    uint8_t sum[DIGEST_MAX];
+    struct cache *c = open_cache(SIZE);
+    for (size_t size = 1; size <= CACHE_ADOPT_BYTES; size += CACHE_ADOPT_BYTES - 1)
+        for (int wrong = 0; wrong < 2; wrong++) {
+            char *p = malloc(size);
+            make_bytes(9, 0, p, size);
+            assert_int_equal(digest_once(DIGEST_SHA512, p, size, sum, NULL), ERR_OK);
+            p[size - 1] ^= wrong;
+            struct cache_version v = version_of("a", wrong ? "e2" : "e1", size);
+            v.key = size > 1 ? "large" : "small";
+            if (wrong) /* else its SHA-512 would bring the bytes that are there */
+                cache_adopt_bytes(c, &v, p, &(struct cache_sums){.crc64nvme = &(uint64_t){1}});
+            else
+                cache_adopt_bytes(c, &v, p, &(struct cache_sums){.sha512 = sum});
+            settle(c);
+            assert_int_equal(held_chunks(c, &v, 9) == 0, wrong);
+        }
+    close_cache(c);
+}
+
 struct writer {
     struct cache *cache;
     atomic_bool ended;
@@ -268,7 +290,7 @@ static void no_cache_holds_nothing_and_takes_every_call(void **state)
     assert_null(n);
     assert_int_equal(cache_held(n, 0, 100), 0);
     assert_false(cache_read(n, 0, buf, 100));
-    assert_false(cache_put(n, &b));
+    assert_int_equal(cache_put(n, &b), CACHE_REFUSED);
     assert_int_equal(cache_entry_fd(n), -1);
     assert_null(cache_note_get(NULL, &v, &modified, &len));
     assert_false(cache_note_has(NULL, v.origin, v.key));
@@ -306,6 +328,7 @@ int main(void)
         T(chunks_come_in_any_order_and_what_is_missing_is_told),
         T(a_whole_content_can_be_lent_as_a_file_also_after_a_remount),
         T(what_was_stored_from_here_is_adopted),
+        T(what_was_stored_is_adopted_from_memory_if_it_is_what_it_was),
         T(what_was_stored_is_adopted_also_while_somebody_writes_all_the_time),
         T(no_cache_holds_nothing_and_takes_every_call),
         T(two_caches_on_one_directory_share),

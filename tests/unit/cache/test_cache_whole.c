@@ -125,6 +125,26 @@ static void what_turns_bad_behind_it_is_summed_anew(void **state)
     end(&p);
 }
 
+static void what_is_expected_counts_as_if_it_were_here(void **state)
+{
+    char etag[2 * DIGEST_MAX + 1], text[200];
+    sum_of(DIGEST_MD5, etag);
+    struct part p = begin(etag);
+    cache_expect(p.n, CHUNKS - 130);
+    come(&p, 0, 130);
+    assert_summed(p.n, 130);
+    come(&p, 200, 250); /* behind a gap */
+    assert_summed(p.n, 130);
+    come(&p, 250, CHUNKS);
+    come(&p, 130, 200);
+    cache_expect(p.n, 0);
+    settle(p.c);
+    is_whole_and_right();
+    snprintf(text, sizeof(text), "SELECT count(*) FROM content WHERE lower(hex(md5)) = '%s'", etag);
+    assert_int_equal(sql(text), 1);
+    end(&p);
+}
+
 static void what_was_begun_ends_with_the_content(void **state)
 {
     struct part p = begin("e1");
@@ -146,6 +166,7 @@ int main(void)
         T(it_is_begun_when_half_is_here_and_goes_on_from_there),
         T(what_comes_in_another_order_is_summed_in_order),
         T(what_turns_bad_behind_it_is_summed_anew),
+        T(what_is_expected_counts_as_if_it_were_here),
         T(what_was_begun_ends_with_the_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

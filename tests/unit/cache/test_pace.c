@@ -69,6 +69,44 @@ static void while_somebody_reads_a_tenth_of_a_processor_is_left(void **state)
     pace_release(&p);
 }
 
+static void in_the_first_seconds_of_reading_nothing_is_left(void **state)
+{
+    struct pace p;
+    start(&p, "");
+    pace_reading(&p);
+    assert_true(p.began_ms > 0);
+    p.began_ms = clock_mono_ms() + 60000;
+    p.read_ms = FOR_EVER;
+    assert_true(pace_wait_ms(&p, 0) > 3000);
+    pace_reading(&p); /* without a pause it is no beginning, */
+    assert_true(p.began_ms > clock_mono_ms());
+    p.began_ms = 1;
+    p.read_ms = FOR_EVER;
+    assert_int_equal(pace_wait_ms(&p, 0), 0);
+    p.read_ms = 1;
+    pace_reading(&p); /* after one it is */
+    assert_true(p.began_ms > 1);
+    pace_writing(&p); /* who writes leaves nothing in the kernel's pages */
+    assert_int_equal(p.began_ms, 0);
+    pace_release(&p);
+}
+
+static void once_something_was_lost_the_first_seconds_are_like_the_others(void **state)
+{
+    struct pace p;
+    start(&p, "");
+    pace_reading(&p);
+    p.began_ms = clock_mono_ms() + 60000;
+    p.read_ms = FOR_EVER;
+    assert_true(pace_wait_ms(&p, 0) > 3000);
+    pace_losing(&p);
+    assert_int_equal(pace_wait_ms(&p, 0), 0);
+    assert_true(pace_wait_ms(&p, 20000) > 100); /* a share, no more */
+    pace_reading(&p); /* of the same reading */
+    assert_int_equal(p.began_ms, 0);
+    pace_release(&p);
+}
+
 static void processors_that_are_idle_may_be_used(void **state)
 {
     struct pace p;
@@ -103,6 +141,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_readers_nothing_waits),
         cmocka_unit_test(while_somebody_reads_a_tenth_of_a_processor_is_left),
+        cmocka_unit_test(in_the_first_seconds_of_reading_nothing_is_left),
+        cmocka_unit_test(once_something_was_lost_the_first_seconds_are_like_the_others),
         cmocka_unit_test(processors_that_are_idle_may_be_used),
         cmocka_unit_test(what_says_nothing_of_processors_means_that_they_are_busy),
     };

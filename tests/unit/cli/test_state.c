@@ -174,11 +174,13 @@ static void a_second_mount_of_the_same_waits_for_the_first_and_others_do_not(voi
         _exit(status);
     }
     usleep(50000);
+    assert_int_equal(state_holder(first.dir), getpid());
     int status = -1;
     assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
     state_close(&first);
     waitpid(pid, &status, 0);
     assert_int_equal(status, 0);
+    assert_int_equal(state_holder(first.dir), 0);
     state_close(&other);
 }
 
@@ -237,6 +239,27 @@ static void status_is_printed_as_indented_text(void **state)
     assert_string_equal(text, "a: x\"y\nn: 5\ng:\n  b: 1\n  c: 2\nl:\n  - p: q,\\u0001\n    r: 2\n  - p: s\ne: none\n");
 }
 
+static void a_daemon_goes_on_where_the_same_one_still_serves(void **state)
+{
+    static const char before[] = "{\"source\":\"s3://b/\\\"pid\\\":8\",\"state\":\"serving\",\"pid\":71,\"seconds\":5}\n";
+    static const struct {
+        const char *before, *now;
+        bool goes_on;
+    } cases[] = {
+        {before, "{\"state\":\"serving\",\"pid\":71,\"seconds\":9}", true},
+        {before, "{\"state\":\"ending\",\"pid\":71,\"seconds\":9}", false},
+        {before, "{\"state\":\"serving\",\"pid\":7,\"seconds\":1}", false},
+        {before, "{\"state\":\"serving\",\"pid\":710,\"seconds\":1}", false},
+        {before, "{\"state\":\"serving\"}", false},
+        {before, NULL, false},
+        {NULL, "{\"state\":\"serving\",\"pid\":71}", true},
+        {NULL, NULL, false},
+    };
+
+    for (size_t k = 0; k < sizeof(cases) / sizeof(*cases); k++)
+        assert_int_equal(client_goes_on(cases[k].before, cases[k].now), cases[k].goes_on);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +273,7 @@ int main(void)
         cmocka_unit_test(mounts_are_found_in_the_kernels_table),
         cmocka_unit_test(credentials_are_hidden_from_what_is_started),
         cmocka_unit_test(status_is_printed_as_indented_text),
+        cmocka_unit_test(a_daemon_goes_on_where_the_same_one_still_serves),
     };
 
     return cmocka_run_group_tests(tests, make_root, remove_root);

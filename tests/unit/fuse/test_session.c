@@ -293,6 +293,29 @@ static void dirty_pages_of_a_mapping_reach_the_vfs(void **state)
     assert_true(double_count(DOUBLE_WRITE) >= 1);
 }
 
+static void a_write_that_is_answered_before_it_is_done_is_answered_once(void **state)
+{
+    NEED_MOUNT;
+    static char block[10 * DOUBLE_LATE], back[sizeof(block)] __attribute__((aligned(4096)));
+    struct session_stats stats;
+
+    int fd = open(at("f"), O_WRONLY | O_CREAT, 0600);
+    for (size_t i = 0; i < sizeof(block); i += DOUBLE_LATE) {
+        memset(block + i, 'a' + (int)(i / DOUBLE_LATE), DOUBLE_LATE);
+        assert_int_equal(write(fd, block + i, DOUBLE_LATE), DOUBLE_LATE);
+    }
+    assert_int_equal(close(fd), 0);
+    fd = open(at("f"), O_RDONLY | O_DIRECT);
+    assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+    assert_memory_equal(back, block, sizeof(block));
+    close(fd);
+    do { /* the last release is waited for by nobody */
+        usleep(1000);
+        session_stats(m.session, &stats);
+    } while (stats.waiting > 0);
+    assert_int_equal(double_count(DOUBLE_WRITE), 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +330,7 @@ int main(void)
         MOUNTED(a_lookup_that_must_wait_is_made_again_by_a_thread_that_may),
         MOUNTED(what_the_vfs_notifies_is_asked_again),
         MOUNTED(dirty_pages_of_a_mapping_reach_the_vfs),
+        MOUNTED(a_write_that_is_answered_before_it_is_done_is_answered_once),
     };
 
     session_block_signals();

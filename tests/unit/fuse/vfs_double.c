@@ -307,6 +307,8 @@ enum err_code vfs_write(struct vfs *v, struct vfs_handle *h, const void *p, size
     BIG;
     if (offset + size > 1 << 20)
         return err_set(e, ERR_TOO_BIG, "too big");
+    if (size >= DOUBLE_LATE && c && c->accepted)
+        c->accepted(c->accepted_arg);
     memcpy(h->node->data + offset, p, size);
     if ((off_t)(offset + size) > h->node->st.st_size)
         h->node->st.st_size = (off_t)(offset + size);

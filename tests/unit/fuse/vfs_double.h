@@ -11,6 +11,9 @@
 
 #include "vfs/vfs.h"
 
+/* Writes of so many bytes are told as accepted before they are done. */
+#define DOUBLE_LATE 4096
+
 enum { DOUBLE_LOOKUP, DOUBLE_GETATTR, DOUBLE_SETATTR, DOUBLE_GETXATTR, DOUBLE_WRITE, DOUBLE_READ, DOUBLE_FLUSH, DOUBLE_FSYNC,
        DOUBLE_RELEASE, DOUBLE_DRAIN, DOUBLE_KILL, DOUBLE_CANCELED, DOUBLE_KINDS };
 

@@ -78,26 +78,30 @@ static void what_is_abandoned_is_left_with_a_description(void **state)
     scratch_remove(&d);
 }
 
-static void touch(const char *dir, const char *name)
+static void make_file(const char *dir, const char *name, const char *bytes)
 {
     char path[300];
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     int fd = open(path, O_CREAT | O_WRONLY, 0600);
     assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, strlen(bytes)), strlen(bytes));
     close(fd);
 }
 
-static void what_a_killed_mount_left_is_reported(void **state)
+static void what_a_killed_mount_left_is_reported_unless_it_is_empty(void **state)
 {
     char dir[] = "/tmp/awsfs-left-XXXXXX", path[64];
     assert_non_null(mkdtemp(dir));
-    touch(dir, "stage-0123");
-    touch(dir, "stage-4567");
-    touch(dir, "stage-4567.info");
-    touch(dir, "other");
+    make_file(dir, "stage-0123", "bytes");
+    make_file(dir, "stage-4567", "bytes");
+    make_file(dir, "stage-4567.info", "");
+    make_file(dir, "stage-89ab", ""); /* gone afterwards */
+    make_file(dir, "stage-cdef", "");
+    make_file(dir, "stage-cdef.info", "");
+    make_file(dir, "other", "");
     assert_int_equal(left_report(dir), 1);
-    static const char *const names[] = {"stage-0123", "stage-4567", "stage-4567.info", "other"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const names[] = {"stage-0123", "stage-4567", "stage-4567.info", "stage-cdef", "stage-cdef.info", "other"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
         assert_int_equal(unlink(path), 0);
     }
@@ -173,13 +177,15 @@ static void a_description_that_is_not_understood_promises_nothing(void **state)
         {"{\"origin\":\"version\",\"unfetched\":[]}", "unknown"},
         {"{\"origin\":\"others\",\"unfetched\":[]}", "unknown"},
         {"{\"unfetched\":[]}", "unknown"},
-        {"{\"origin\":\"new\"}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":7}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":[[0]]}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":[[-1,2]]}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":[[10,1]]}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":[[0,0]]}", "new 0+10"},
-        {"{\"origin\":\"new\",\"unfetched\":[[0,1]],\"unfetched_more\":1}", "new 0+10"},
+        {"{\"origin\":\"new\"}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":7}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0]]}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[-1,2]]}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[10,1]]}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0,0]]}", "unknown 0+10"},
+        {"{\"origin\":\"new\",\"unfetched\":[[0,1]],\"unfetched_more\":1}", "unknown 0+10"},
+        {"{\"origin\":\"version\",\"etag\":\"e\",\"unfetched\":[[0,1]],\"unfetched_more\":1}", "unknown 0+10"},
+        {"{\"origin\":\"version\",\"etag\":\"e\",\"unfetched\":[[0,2]],\"upload\":\"u\",\"parts\":[[1,1]]}", "unknown 0+2"},
         {"", "unknown 0+10"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -194,13 +200,94 @@ static void a_description_that_is_not_understood_promises_nothing(void **state)
     }
 }
 
+static void note_moved(void *arg, const struct left_file *file)
+{
+    char *out = arg;
+    snprintf(out, 400, "%s: %s, %llu bytes, %s", file->about.key, file->about.reason, (unsigned long long)file->size,
+             left_origin_name(file->about.origin));
+    assert_int_equal(file->n_unfetched, 0);
+    assert_int_equal(strlen(file->time), strlen("2026-01-02T03:04:05Z"));
+}
+
+static void what_was_moved_aside_is_described_and_removed_with_its_description(void **state)
+{
+    struct scratch d;
+    struct err e = ERR_INIT;
+    char path[300], told[400] = "";
+    scratch_make(&d);
+    put_text(&d, "body.damaged", "0123456789");
+    assert_false(left_one(d.path, "body.damaged", note_moved, told));
+    snprintf(path, sizeof(path), "%s/body.damaged", d.path);
+    assert_int_equal(left_describe(path, "dir/\"key\"", 10, "its bytes are others\xC3", &e), ERR_OK);
+    assert_true(left_one(d.path, "body.damaged", note_moved, told));
+    assert_string_equal(told, "dir/\"key\": its bytes are others?, 10 bytes, unknown");
+    assert_int_equal(left_remove(path, &e), ERR_OK);
+    assert_false(left_one(d.path, "body.damaged", note_moved, told));
+    assert_int_equal(rmdir(d.path), 0);
+}
+
+static void note_parts(void *arg, const struct left_file *file)
+{
+    char *out = arg;
+    size_t at = (size_t)snprintf(out, 400, "%s", file->about.upload_id ? file->about.upload_id : "none");
+    for (size_t i = 0; i < file->about.n_sent; i++) {
+        const struct stage_sent *p = &file->about.sent[i];
+        at += (size_t)snprintf(out + at, 400 - at, " %llu+%llu", (unsigned long long)p->start, (unsigned long long)p->size);
+        if (p->etag)
+            at += (size_t)snprintf(out + at, 400 - at, "=%s/%llx", p->etag, (unsigned long long)p->crc64nvme);
+    }
+}
+
+/* An upload is completed by it: parts that are not all there, or not those, would be another file. */
+static void parts_of_an_upload_are_all_known_or_none(void **state)
+{
+    static const struct {
+        const char *info, *expected;
+    } cases[] = {
+        {"\"upload\":\"u\",\"parts\":[[0,5,\"00000000000000ff\",\"e\"],[5,3]]", "u 0+5=e/ff 5+3"},
+        {"\"upload\":\"u\",\"parts\":[[0,10,\"f000000000000000\",\"e\"]]", "u 0+10=e/f000000000000000"},
+        {"\"parts\":[[0,5]]", "none"},
+        {"\"upload\":\"\",\"parts\":[[0,5]]", "none"},
+        {"\"upload\":7,\"parts\":[[0,5]]", "none"},
+        {"\"upload\":\"u\"", "none"},
+        {"\"upload\":\"u\",\"parts\":[]", "none"},
+        {"\"upload\":\"u\",\"parts\":{}", "none"},
+        {"\"upload\":\"u\",\"parts\":[[1,5]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5],[6,2]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5],[4,2]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,0]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,-1]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,11]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5],[5,9223372036854775807]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5,\"ff\",\"e\"]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5,\"00000000000000fg\",\"e\"]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5,\"00000000000000ff\",\"\"]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5,\"00000000000000ff\"]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[[0,5,null,\"e\"]]", "none"},
+        {"\"upload\":\"u\",\"parts\":[7]", "none"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct scratch d;
+        char info[400], told[400] = "";
+        scratch_make(&d);
+        put_text(&d, "stage-1", "0123456789");
+        snprintf(info, sizeof(info), "{\"key\":\"k\",\"unfetched\":[],%s}", cases[i].info);
+        put_text(&d, "stage-1.info", info);
+        left_each(d.path, note_parts, told);
+        assert_string_equal(told, cases[i].expected);
+        scratch_remove(&d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_abandoned_is_left_with_a_description),
-        cmocka_unit_test(what_a_killed_mount_left_is_reported),
+        cmocka_unit_test(what_a_killed_mount_left_is_reported_unless_it_is_empty),
         cmocka_unit_test(what_was_abandoned_is_found_again_whatever_became_of_its_description),
         cmocka_unit_test(a_description_that_is_not_understood_promises_nothing),
+        cmocka_unit_test(parts_of_an_upload_are_all_known_or_none),
+        cmocka_unit_test(what_was_moved_aside_is_described_and_removed_with_its_description),
     };
     return cmocka_run_group_tests_name("left", tests, NULL, NULL);
 }

@@ -110,7 +110,12 @@ static void do_write(struct model *m, bool append)
         return;
     for (size_t i = 0; i < len; i++)
         p[i] = (unsigned char)next_random(m);
-    if (append) {
+    at = offset;
+    if (below(m, 2) && stage_arrive(m->s, len, append, &at)) {
+        assert_int_equal(at, offset);
+        assert_int_equal(stage_size(m->s), offset + len);
+        assert_int_equal(stage_arrived(m->s, p, &e), ERR_OK);
+    } else if (append) {
         assert_int_equal(stage_append(m->s, p, len, &at, &e), ERR_OK);
         assert_int_equal(at, offset);
     } else {

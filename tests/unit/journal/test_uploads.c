@@ -97,6 +97,7 @@ static void what_is_kept_is_told_to_no_mount_and_shown(void **state)
     struct uploads *u = open_uploads(&d);
     add(u, "needed", "id-1");
     uploads_keep(u, "id-1");
+    uploads_keep(u, "id-1"); /* who abandons the file, and who drops the upload */
     uploads_keep(u, "never-there");
     assert_true(uploads_has(u, "id-1"));
     uploads_free(u);

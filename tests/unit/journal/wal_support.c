@@ -10,13 +10,27 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool hold, held;
+    int errnum;
+    uint64_t room, written, reached;
+    unsigned type;
+    int flags;
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .room = UINT64_MAX};
 
 /* ---- Records */
 
@@ -89,6 +103,7 @@ void rig_open(struct rig *r)
 void rig_make(struct rig *r, uint64_t segment_bytes)
 {
     scratch_make(&r->dir);
+    disk.reached = 0;
     r->config = (struct wal_config){
         .dir = r->dir.path, .identity = "s3://bucket/ at https://example.com", .segment_bytes = segment_bytes};
     rig_open(r);
@@ -237,14 +252,6 @@ void snapshot_release(struct snapshot *s)
 
 /* ---- The disk: these take the place of libc's */
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool hold, held;
-    int errnum;
-    uint64_t room;
-} disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .room = UINT64_MAX};
-
 int fdatasync(int fd)
 {
     pthread_mutex_lock(&disk.lock);
@@ -270,7 +277,10 @@ int fsync(int fd)
 
 int posix_fallocate(int fd, off_t at, off_t len)
 {
-    return (uint64_t)len > disk.room ? ENOSPC : 0;
+    struct stat st;
+    if ((uint64_t)len > disk.room)
+        return ENOSPC;
+    return fstat(fd, &st) != 0 || (st.st_size < at + len && ftruncate(fd, at + len) != 0) ? errno : 0;
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
@@ -282,6 +292,9 @@ ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
         if (done < 0)
             return done;
         all += done;
+        disk.written += (uint64_t)done;
+        if ((uint64_t)at <= disk.reached && (uint64_t)(at + all) > disk.reached)
+            disk.reached = (uint64_t)(at + all);
         if (disk.room != UINT64_MAX)
             disk.room -= (uint64_t)done;
         if ((size_t)done < parts[k].iov_len)
@@ -290,6 +303,25 @@ ssize_t pwritev(int fd, const struct iovec *parts, int n, off_t at)
     if (all == 0)
         errno = ENOSPC;
     return all > 0 ? all : -1;
+}
+
+int fstatfs(int fd, struct statfs *st)
+{
+    *st = (struct statfs){.f_type = disk.type};
+    return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    if (request != FS_IOC_GETFLAGS) {
+        errno = ENOTTY;
+        return -1;
+    }
+    va_list args;
+    va_start(args, request);
+    *va_arg(args, int *) = disk.flags;
+    va_end(args);
+    return 0;
 }
 
 void disk_hold(void)
@@ -320,6 +352,22 @@ void disk_fail(int errnum)
     pthread_mutex_lock(&disk.lock);
     disk.errnum = errnum;
     pthread_mutex_unlock(&disk.lock);
+}
+
+uint64_t disk_written(void)
+{
+    return disk.written;
+}
+
+uint64_t disk_reached(void)
+{
+    return disk.reached;
+}
+
+void disk_is(unsigned type, int flags)
+{
+    disk.type = type;
+    disk.flags = flags;
 }
 
 void disk_fill(uint64_t bytes)

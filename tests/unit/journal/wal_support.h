@@ -57,11 +57,16 @@ void snapshot_put(const struct snapshot *s, const struct rig *r, uint64_t cut);
 void snapshot_restore(const struct snapshot *s);
 void snapshot_release(struct snapshot *s);
 
-/* The next fdatasync() waits until disk_release(); every one fails with `errnum` unless it is 0; pwritev() has room for `bytes` more. */
+/* The next fdatasync() waits until disk_release(); every one fails with `errnum` unless it is 0; pwritev() has room for `bytes` more, and
+ * tells how many it has written, and up to where it has in whole, in any file since rig_make(). The filesystem is of a type of
+ * linux/magic.h (0: none that matters), its files have `flags` of FS_IOC_GETFLAGS. */
 void disk_hold(void);
 void disk_wait_held(void);
 void disk_release(void);
 void disk_fail(int errnum);
 void disk_fill(uint64_t bytes);
+uint64_t disk_written(void);
+uint64_t disk_reached(void);
+void disk_is(unsigned type, int flags);
 
 #endif

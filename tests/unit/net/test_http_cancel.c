@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -39,8 +40,11 @@ static int teardown(void **state)
     return 0;
 }
 
+static atomic_bool swallowed;
+
 static bool swallow(void *arg, const struct http_transfer *t, int status, const void *p, size_t len)
 {
+    atomic_store(&swallowed, true);
     return true;
 }
 
@@ -48,10 +52,12 @@ static void a_transfer_is_canceled_while_it_waits_hangs_or_receives(void **state
 {
     CLEANUP(http_engine_free) struct http_engine *h = test_engine((struct http_config){.max_parallel = 2});
     struct call hanging = {0}, receiving = {0}, queued = {0}, at_once = {0};
+    unsigned before = server_requests(server);
     call_start(&hanging, h, server_url(server), "/hang", (struct http_request){0});
     call_start(&receiving, h, server_url(server), "/endless", (struct http_request){.data = swallow});
     call_start(&queued, h, server_url(server), "/fine", (struct http_request){0});
-    test_sleep_ms(100);
+    while (server_requests(server) < before + 2 || !atomic_load(&swallowed))
+        test_sleep_ms(5);
     call_start(&at_once, h, server_url(server), "/fine", (struct http_request){0});
     http_cancel(at_once.t);
     http_cancel(queued.t);

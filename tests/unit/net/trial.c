@@ -30,7 +30,7 @@ static bool answer(struct server_conn *c, const struct server_request *r, void *
         return true;
     case TRICKLE:
         server_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n");
-        for (int i = 0; i < 14 && server_sleep(c, 60); i++)
+        for (int i = 0; i < 14 && server_sleep(c, 130); i++)
             server_send(c, "x");
         return true;
     case CUT:

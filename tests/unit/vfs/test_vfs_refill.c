@@ -2,9 +2,11 @@
 #include "support.h"
 
 #include "cache/cache.h"
+#include "cache/cache_internal.h"
 #include "util/clock.h"
 
 #include <ftw.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -202,6 +204,128 @@ static void what_memory_may_not_be_kept_for_comes_from_the_kernels_pages(void **
     stop(&r, &p);
 }
 
+/* What others put into the cache's queue, and the writer at the first of it. */
+static struct {
+    pthread_mutex_t go;
+    atomic_bool at_it;
+    atomic_uint ended;
+    struct cache_block blocks[1024];
+} others = {.go = PTHREAD_MUTEX_INITIALIZER};
+
+static void other_written(struct cache_block *b)
+{
+    if (b == others.blocks) {
+        atomic_store(&others.at_it, true);
+        pthread_mutex_lock(&others.go);
+        pthread_mutex_unlock(&others.go);
+    }
+    atomic_fetch_add(&others.ended, 1);
+}
+
+static bool the_writer_is_at_others(struct rig *r)
+{
+    return atomic_load(&others.at_it);
+}
+
+static unsigned fill_the_queue(struct rig *r, struct cache_entry *entry, const char *text)
+{
+    unsigned n = 0;
+    enum cache_answer answer = CACHE_TAKEN;
+    while (answer == CACHE_TAKEN && n < ARRAY_LEN(others.blocks)) {
+        others.blocks[n] = (struct cache_block){.index = n, .p = text, .len = CHUNK, .own = true, .done = other_written};
+        answer = cache_put(entry, &others.blocks[n]);
+        if (n == 0)
+            wait_for(the_writer_is_at_others, r);
+        n += answer == CACHE_TAKEN;
+    }
+    assert_int_equal(answer, CACHE_FULL);
+    return n;
+}
+
+/* All was read, and the kernel has been asked for something, which it keeps until answer_held(). */
+static void start_held(struct rig *r, struct place *p)
+{
+    start(r, p);
+    kernel.holds = true;
+    read_all(r, p);
+    wait_for(something_is_held, r);
+}
+
+static void what_comes_while_the_queue_is_full_is_asked_for_again(void **state)
+{
+    struct rig r;
+    struct place p;
+    start_held(&r, &p);
+    const struct cache_version v = {.origin = ORIGIN, .key = "others", .etag = "\"e\"", .size = 100 * MIB};
+    struct cache_entry *entry = cache_entry_get(p.cache, &v);
+    pthread_mutex_lock(&others.go);
+    unsigned n = fill_the_queue(&r, entry, p.text);
+    assert_in_range(n, 2, ARRAY_LEN(others.blocks) - 1);
+    struct cache_stats s;
+    cache_stats(p.cache, &s);
+    assert_in_range(s.memory, (uint64_t)(n - 64) * CHUNK, (uint64_t)n * CHUNK);
+    assert_true(stats(&r).refill_memory >= VFS_RETRIEVE_MAX); /* as much as is asked for at once */
+    answer_held();
+    pthread_mutex_unlock(&others.go);
+    wait_for(nothing_waits, &r);
+    assert_int_equal(stats(&r).bytes_uncached, 0);
+    assert_int_equal(held(&r, &p), CHUNKS);
+    assert_int_equal(atomic_load(&others.ended), n);
+    cache_stats(p.cache, &s);
+    assert_int_equal(s.memory, 0);
+    assert_int_equal(stats(&r).refill_memory, 0);
+    cache_entry_unref(entry);
+    stop(&r, &p);
+}
+
+static bool losses_are_known(struct rig *r)
+{
+    struct cache *c = r->cfg.cache;
+    LOCK_SCOPE(&c->pace.lock);
+    return c->pace.read_ms > 0 && c->pace.began_ms == 0;
+}
+
+/* All but the short last chunk, which is kept in memory. */
+static void read_chunks(struct rig *r, struct place *p, int flags)
+{
+    struct vfs_handle *h = open_at(r, "f", O_RDONLY | flags);
+    for (uint64_t at = 0; at + CHUNK <= SIZE; at += CHUNK) {
+        BUF(out, CHUNK);
+        expect_ok(r, read_some(r, h, at, CHUNK, &out));
+        assert_memory_equal(buf_str(&out), p->text + at, CHUNK);
+    }
+    release(r, h);
+}
+
+static void what_is_read_past_the_kernels_pages_is_not_asked_for_and_the_cache_waits_no_longer(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    read_chunks(&r, &p, O_DIRECT);
+    wait_for(losses_are_known, &r);
+    assert_int_equal(asked(), 0);
+    assert_int_equal(stats(&r).refill_waiting, 0);
+    assert_true(stats(&r).bytes_uncached >= (uint64_t)(CHUNKS - 1) * CHUNK);
+    stop(&r, &p);
+}
+
+static void who_reads_by_the_kernels_pages_after_that_has_them_asked_for(void **state)
+{
+    struct rig r;
+    struct place p;
+    start(&r, &p);
+    read_chunks(&r, &p, O_DIRECT);
+    wait_for(losses_are_known, &r);
+    kernel.holds = true;
+    read_chunks(&r, &p, 0);
+    wait_for(something_is_held, &r);
+    answer_held();
+    wait_for(nothing_waits, &r);
+    assert_true(stats(&r).bytes_refilled > 0);
+    stop(&r, &p);
+}
+
 static void pages_that_are_gone_are_lost_alone_and_counted(void **state)
 {
     struct rig r;
@@ -255,10 +379,7 @@ static void what_is_opened_for_writing_meanwhile_is_not_taken(void **state)
 {
     struct rig r;
     struct place p;
-    start(&r, &p);
-    kernel.holds = true;
-    read_all(&r, &p);
-    wait_for(something_is_held, &r);
+    start_held(&r, &p);
     struct vfs_handle *h = open_at(&r, "f", O_RDWR);
     answer_held();
     wait_for(nothing_waits, &r);
@@ -329,6 +450,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_memory_may_not_be_kept_for_comes_from_the_kernels_pages),
+        cmocka_unit_test(what_comes_while_the_queue_is_full_is_asked_for_again),
+        cmocka_unit_test(what_is_read_past_the_kernels_pages_is_not_asked_for_and_the_cache_waits_no_longer),
+        cmocka_unit_test(who_reads_by_the_kernels_pages_after_that_has_them_asked_for),
         cmocka_unit_test(pages_that_are_gone_are_lost_alone_and_counted),
         cmocka_unit_test(what_was_fetched_ahead_of_the_reader_is_not_lost),
         cmocka_unit_test(pages_with_other_bytes_are_not_taken),

@@ -154,6 +154,35 @@ static void a_body_that_others_put_under_the_marker_during_rmdir_stays(void **st
     rig_stop(&r);
 }
 
+struct names_found {
+    unsigned n; /* but "." and ".." */
+};
+
+static bool count_name(void *arg, const char *name, const struct vfs_entry *entry, uint64_t next)
+{
+    struct names_found *f = arg;
+    f->n += strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return true;
+}
+
+static void a_removed_directory_has_no_names_whatever_others_put_there(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    expect_ok(&r, try_mkdir(&r, "d"));
+    struct vfs_entry d;
+    struct vfs_dir_handle *h;
+    expect_ok(&r, look(&r, "d", &d));
+    expect_ok(&r, try_rmdir(&r, "d"));
+    others_put(&r, "d/x", "x");
+    expect_ok(&r, vfs_opendir(r.v, d.ino, &r.who, &h, &r.err));
+    struct names_found found = {0};
+    expect_ok(&r, vfs_readdir(r.v, h, 0, true, &r.who, count_name, &found, &r.err));
+    vfs_releasedir(r.v, h);
+    assert_int_equal(found.n, 0);
+    rig_stop(&r);
+}
+
 static void a_directory_without_a_marker_is_removed_without_a_deletion(void **state)
 {
     struct rig r;
@@ -271,6 +300,7 @@ int main(void)
         cmocka_unit_test(a_removal_that_fails_leaves_the_file_and_what_was_written),
         cmocka_unit_test(only_an_empty_directory_is_removed),
         cmocka_unit_test(a_body_that_others_put_under_the_marker_during_rmdir_stays),
+        cmocka_unit_test(a_removed_directory_has_no_names_whatever_others_put_there),
         cmocka_unit_test(a_directory_without_a_marker_is_removed_without_a_deletion),
         cmocka_unit_test(the_last_file_of_a_directory_leaves_it_with_a_marker),
         cmocka_unit_test(markers_that_are_due_leave_the_threads_to_what_is_sent),

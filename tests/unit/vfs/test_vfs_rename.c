@@ -283,6 +283,72 @@ static void a_stat_in_the_middle_of_a_rename_does_not_lose_the_file(void **state
     }
 }
 
+/* ---- A directory that is looked up between its making in the store and here */
+
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open, reached;
+};
+
+static enum err_code wait_at_gate(void *arg, const struct mem_event *ev, struct err *e)
+{
+    struct gate *g = arg;
+    if (ev->op != MEM_PUT || ev->phase != MEM_AFTER || strcmp(ev->key, "d1/") != 0)
+        return ERR_OK;
+    pthread_mutex_lock(&g->lock);
+    g->reached = true;
+    pthread_cond_broadcast(&g->changed);
+    while (!g->open)
+        pthread_cond_wait(&g->changed, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+    return ERR_OK;
+}
+
+static void *make_d1(void *arg)
+{
+    expect_ok(arg, try_mkdir(arg, "d1"));
+    return NULL;
+}
+
+static void *move_out(void *arg)
+{
+    expect_ok(arg, try_rename(arg, "d1/f", "d2/g", 0));
+    return NULL;
+}
+
+static void a_file_is_moved_out_of_a_directory_that_is_made_anew_meanwhile(void **state)
+{
+    struct gate g = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct rig r;
+    pthread_t maker, mover;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    others_put(&r, "d2/x", "x");
+    mem_store_set_hook(r.mem, (struct mem_hook){wait_at_gate, &g});
+    pthread_create(&maker, NULL, make_d1, &r);
+    pthread_mutex_lock(&g.lock);
+    while (!g.reached)
+        pthread_cond_wait(&g.changed, &g.lock);
+    pthread_mutex_unlock(&g.lock);
+    write_file(&r, "d1/f", "text");
+    mem_store_hold(r.mem, MEM_COPY, "d1/f");
+    pthread_create(&mover, NULL, move_out, &r);
+    assert_true(mem_store_wait_held(r.mem, MEM_COPY, 1, 60000));
+    pthread_mutex_lock(&g.lock);
+    g.open = true;
+    pthread_cond_broadcast(&g.changed);
+    pthread_mutex_unlock(&g.lock);
+    pthread_join(maker, NULL);
+    mem_store_unhold(r.mem, MEM_COPY);
+    pthread_join(mover, NULL);
+    expect_file(&r, "d2/g", "text");
+    expect_names(&r, "d1", "");
+    expect_ok(&r, try_unlink(&r, "d2/g"));
+    expect_names(&r, "d2", "x\n");
+    mem_store_set_hook(r.mem, (struct mem_hook){NULL, NULL});
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_source_that_others_rewrote_in_between_is_found_by_its_name),
         cmocka_unit_test(bytes_written_during_a_rename_come_to_the_new_name),
         cmocka_unit_test(a_stat_in_the_middle_of_a_rename_does_not_lose_the_file),
+        cmocka_unit_test(a_file_is_moved_out_of_a_directory_that_is_made_anew_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

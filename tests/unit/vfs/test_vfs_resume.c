@@ -57,6 +57,20 @@ static void leave_record(struct rig *r, const char *was, const char *copied, boo
     rename_note_leave(note);
 }
 
+/* Of a rename of "from/x" alone, which kill -9 leaves. */
+static void leave_file_record(struct rig *r, const char *was)
+{
+    char dir[128], etag[2 * DIGEST_MAX + 1];
+    struct rename_note *note;
+    etag_of(was, etag);
+    struct rename_item item = {.key = "from/x", .etag = etag, .size = strlen(was)};
+    const struct rename_plan plan = {.from = "from/x", .to = "to/x", .items = &item, .n = 1};
+    snprintf(dir, sizeof(dir), "%s/renames", r->state);
+    assert_true(mkdir(dir, 0700) == 0);
+    expect_ok(r, renames_begin(dir, &plan, false, &note, &r->err));
+    rename_note_leave(note);
+}
+
 #define RECORDS(r) (state_files(r, "renames", ".rename") + state_files(r, "renames", ".undo"))
 
 static void each_object_ends_under_one_name_and_nothing_is_lost(void **state)
@@ -186,6 +200,184 @@ static void a_copy_that_comes_late_is_taken_back_too(void **state)
     rig_stop(&r);
 }
 
+/* ---- What programs do with the names meanwhile */
+
+static void what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "text");
+    rig_fail_after(&r, MEM_COPY, "a", ERR_TIMEOUT, 1);
+    expect_code(&r, ERR_TIMEOUT, try_rename(&r, "a", "b", 0));
+    expect_no_object(&r, "b");
+    assert_int_equal(RECORDS(&r), 1);
+    write_file(&r, "b", "text");
+    drain(&r);
+    expect_object(&r, "a", "text");
+    expect_object(&r, "b", "text");
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+/* What a program does with the names after this mount could not carry out a record; the next mount finds `then`. */
+static void each_use_of_a_name_ends_its_record(void **state)
+{
+    static const struct {
+        enum { TREE, UNDO, ONE } kind;
+        struct names now, then;
+        const char *write, *unlink, *chmod, *onto;
+    } rows[] = {
+        {UNDO, {"was", NULL}, {"was", "was"}, .write = "to/x"},
+        {UNDO, {"was", "was"}, {NULL, "was"}, .unlink = "from/x"},
+        {UNDO, {"was", "was"}, {"was", NULL}, .unlink = "to/x"},
+        {UNDO, {"was", "was"}, {"was", "was"}, .chmod = "to/x"},
+        {UNDO, {"was", "was"}, {"was", "was"}, .onto = "to/x"},
+        {TREE, {"was", "was"}, {"was", "was"}, .write = "from/x"},
+        {TREE, {"was", NULL}, {"was", "was"}, .write = "to/x"},
+        {ONE, {"was", "was"}, {"was", "was"}, .write = "from/x"},
+        {ONE, {"was", "was"}, {"was", "was"}, .chmod = "from/x"},
+        {ONE, {"was", NULL}, {"was", "was"}, .write = "to/x"},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        struct rig r;
+        rig_store(&r, NULL);
+        put_both(&r, &rows[k].now);
+        others_put(&r, "to/other", "was");
+        if (rows[k].kind == ONE)
+            leave_file_record(&r, "was");
+        else
+            leave_record(&r, "was", NULL, rows[k].kind == UNDO);
+        rig_fail(&r, rows[k].kind == ONE ? MEM_STAT : MEM_LIST, rows[k].kind == ONE ? "to/x" : "to/", ERR_NET, 1);
+        rig_mount(&r);
+        assert_true(vfs_settled(r.v, 10000));
+        assert_int_equal(RECORDS(&r), 1);
+        rig_heal(&r);
+        if (rows[k].write)
+            write_file(&r, rows[k].write, "was");
+        if (rows[k].unlink)
+            expect_ok(&r, try_unlink(&r, rows[k].unlink));
+        if (rows[k].chmod)
+            expect_ok(&r, try_chmod(&r, rows[k].chmod, 0600));
+        if (rows[k].onto)
+            expect_ok(&r, try_rename(&r, "to/other", rows[k].onto, 0));
+        drain(&r);
+        assert_int_equal(RECORDS(&r), 0);
+        rig_unmount(&r);
+        rig_mount(&r);
+        assert_true(vfs_settled(r.v, 10000));
+        expect_both(&r, &rows[k].then);
+        rig_stop(&r);
+    }
+}
+
+static void a_rename_left_to_a_person_ends_with_the_next_use_of_a_name(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "a", "text");
+    rig_fail(&r, MEM_REMOVE, "a", ERR_NET, 1);
+    expect_code(&r, ERR_NET, try_rename(&r, "a", "b", 0));
+    assert_int_equal(RECORDS(&r), 1);
+    write_file(&r, "a", "text");
+    assert_int_equal(RECORDS(&r), 0);
+    vfs_retry(r.v);
+    assert_true(vfs_settled(r.v, 10000));
+    expect_object(&r, "a", "text");
+    expect_object(&r, "b", "text");
+    rig_stop(&r);
+}
+
+static void *write_same(void *arg)
+{
+    write_file(arg, "to/x", "was");
+    return NULL;
+}
+
+static bool is_unsent(void *arg)
+{
+    struct vfs_stats s;
+    vfs_stats(((struct rig *)arg)->v, &s);
+    return s.dirty_files == 1;
+}
+
+static void who_uses_a_name_waits_for_what_is_under_way(void **state)
+{
+    struct rig r;
+    pthread_t t;
+    rig_store(&r, NULL);
+    others_put(&r, "from/x", "was");
+    others_put(&r, "to/x", "was");
+    others_put(&r, "to/y", "theirs");
+    leave_record(&r, "was", NULL, true);
+    mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
+    rig_mount(&r);
+    assert_true(mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 60000));
+    rig_mark(&r);
+    assert_int_equal(pthread_create(&t, NULL, write_same, &r), 0);
+    assert_true(within(60000, is_unsent, &r));
+    usleep(20000);
+    assert_int_equal(rig_count(&r, MEM_PUT), 0);
+    mem_store_unhold(r.mem, MEM_REMOVE_MANY);
+    pthread_join(t, NULL);
+    drain(&r);
+    expect_both(&r, &(struct names){"was", "was"});
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
+/* What waits for it is put off: the attempt needs none of the threads that send. */
+static void an_attempt_comes_through_where_all_that_send_wait_for_it(void **state)
+{
+    struct rig r;
+    char name[64];
+    rig_store(&r, NULL);
+    others_put(&r, "from/x", "was");
+    others_put(&r, "to/x", "was");
+    others_put(&r, "other/x", "theirs");
+    leave_record(&r, "was", NULL, true);
+    rig_fail(&r, MEM_LIST, "to/", ERR_NET, 1);
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    rig_heal(&r);
+    mem_store_hold(r.mem, MEM_PUT, NULL);
+    for (int k = 0; k < 200; k++) {
+        snprintf(name, sizeof(name), "%s/f%d", k < 100 ? "other" : "to", k);
+        struct vfs_handle *h = create_at(&r, name);
+        write_at(&r, h, 0, "text");
+        release(&r, h);
+    }
+    vfs_retry(r.v);
+    assert_true(vfs_settled(r.v, 60000));
+    expect_object(&r, "from/x", "was");
+    expect_no_object(&r, "to/x");
+    mem_store_unhold(r.mem, MEM_PUT);
+    drain(&r);
+    assert_int_equal(objects_below(&r, "to/"), 100);
+    assert_int_equal(objects_below(&r, "other/"), 101);
+    rig_stop(&r);
+}
+
+static void what_is_no_record_any_more_is_cleared_away(void **state)
+{
+    static const char *const names[] = {"00112233445566778899aabbccddeeff.rename", "11112233445566778899aabbccddeeff.rename"};
+    struct rig r;
+    char path[256];
+    rig_store(&r, NULL);
+    leave_file_record(&r, "was");
+    for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+        snprintf(path, sizeof(path), "%s/renames/%s", r.state, names[k]);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        fputs(k == 0 ? "no record of a rename" : "", f);
+        fclose(f);
+    }
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 10000));
+    assert_int_equal(state_files(&r, "renames", ".bad"), 1);
+    assert_int_equal(state_files(&r, "renames", ".rename"), 1); /* nobody could say what became of its objects */
+    rig_stop(&r);
+}
+
 static void a_file_whose_old_name_may_not_be_removed_keeps_it_alone(void **state)
 {
     struct rig r;
@@ -221,6 +413,12 @@ int main(void)
         cmocka_unit_test(what_waits_for_a_person_is_tried_again_when_asked),
         cmocka_unit_test(a_read_only_mount_changes_nothing),
         cmocka_unit_test(a_copy_that_comes_late_is_taken_back_too),
+        cmocka_unit_test(what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy),
+        cmocka_unit_test(each_use_of_a_name_ends_its_record),
+        cmocka_unit_test(a_rename_left_to_a_person_ends_with_the_next_use_of_a_name),
+        cmocka_unit_test(who_uses_a_name_waits_for_what_is_under_way),
+        cmocka_unit_test(an_attempt_comes_through_where_all_that_send_wait_for_it),
+        cmocka_unit_test(what_is_no_record_any_more_is_cleared_away),
         cmocka_unit_test(a_file_whose_old_name_may_not_be_removed_keeps_it_alone),
         cmocka_unit_test(no_record_stays_of_renames_that_succeed),
     };

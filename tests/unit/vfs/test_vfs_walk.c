@@ -401,6 +401,21 @@ static void *look_at(void *arg)
     return NULL;
 }
 
+/* The permissions of a name that is asked for by HEAD, whose answer comes last; the listing beside it is sent without waiting for that. */
+static mode_t mode_with_the_head_held(struct rig *r, const char *path)
+{
+    struct lookup l = {.r = r, .path = path};
+    pthread_t t;
+    mem_store_hold(r->mem, MEM_STAT, path);
+    pthread_create(&t, NULL, look_at, &l);
+    assert_true(mem_store_wait_held(r->mem, MEM_STAT, 1, 60000));
+    while (rig_count(r, MEM_LIST) < 2)
+        usleep(1000);
+    mem_store_unhold(r->mem, MEM_STAT);
+    pthread_join(t, NULL);
+    return l.st.st_mode & 07777;
+}
+
 static void a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_one_round_trip(void **state)
 {
     struct rig r;
@@ -411,19 +426,28 @@ static void a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_
     rig_mark(&r);
     expect_absent(&r, "zz");
     assert_int_equal(rig_count(&r, MEM_STAT), 1);
-    mem_store_hold(r.mem, MEM_STAT, "n5");
-    struct lookup l = {.r = &r, .path = "n5"};
-    pthread_t t;
-    pthread_create(&t, NULL, look_at, &l);
-    assert_true(mem_store_wait_held(r.mem, MEM_STAT, 1, 60000));
-    while (rig_count(&r, MEM_LIST) < 2) /* it does not wait for the other */
-        usleep(1000);
-    mem_store_unhold(r.mem, MEM_STAT);
-    pthread_join(t, NULL);
-    assert_int_equal(l.st.st_mode & 07777, 0600);
+    assert_int_equal(mode_with_the_head_held(&r, "n5"), 0600);
     assert_int_equal(rig_requests(&r), 4);
     assert_int_equal(stat_of(&r, "n6").st_mode & 07777, 0640); /* the directory is known by it */
     assert_int_equal(rig_requests(&r), 5);
+    rig_stop(&r);
+}
+
+/* The page that the first component was asked for with has them all, but ends before the name. */
+static void a_name_deep_in_an_unknown_tree_takes_two_round_trips(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_ms = 300000, .page_size = 10});
+    for (int k = 0; k < 40; k++) {
+        char key[64];
+        snprintf(key, sizeof(key), "m/a/b/n%02d", k);
+        others_put_meta(&r, key, "x", meta_of(S_IFREG | 0600, NULL));
+    }
+    know_root(&r);
+    assert_int_equal(mode_with_the_head_held(&r, "m/a/b/n25"), 0600);
+    assert_int_equal(rig_count(&r, MEM_LIST), 2);
+    assert_int_equal(rig_count(&r, MEM_STAT), 1);
+    assert_int_equal(rig_count(&r, MEM_GET), 0);
     rig_stop(&r);
 }
 
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_directory_with_posix_metadata_ends_what_others_share),
         cmocka_unit_test(a_small_file_is_sampled_by_its_bytes_which_are_not_fetched_again),
         cmocka_unit_test(a_name_of_an_undecided_directory_is_asked_for_beside_the_listing_in_one_round_trip),
+        cmocka_unit_test(a_name_deep_in_an_unknown_tree_takes_two_round_trips),
         cmocka_unit_test(beyond_the_ttl_a_walk_shows_what_others_have_made_of_the_tree),
         cmocka_unit_test(who_may_list_only_with_a_delimiter_is_served_so),
     };

@@ -1,0 +1,207 @@
+/* Chunks that go from the writer to the sum of the whole in memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cache/cache_internal.h"
+#include "fixture.h"
+#include "util/digest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNKS 640u /* of which so few are put that nothing is summed by itself */
+#define PUT    (FEED_CHUNKS + 2)
+#define BYTES  ((uint64_t)CHUNKS * CACHE_CHUNK)
+
+/* Blocks as the writer has them after it has written them. */
+struct rig {
+    struct cache *c;
+    struct cache_version v;
+    struct cache_entry *n;
+    struct cache_block blocks[PUT];
+    uint8_t sums[PUT][DIGEST_MAX];
+    char *bytes;
+};
+
+static unsigned ended;
+
+static void count(struct cache_block *b)
+{
+    ended++;
+}
+
+static void start(struct rig *r)
+{
+    *r = (struct rig){.c = open_cache(CACHE_MIN_SIZE), .v = version_of("a", "e", BYTES), .bytes = malloc(PUT * CACHE_CHUNK)};
+    r->n = cache_entry_get(r->c, &r->v);
+    fill_chunks(r->c, &r->v, 1, 0, PUT);
+    settle(r->c);
+    make_bytes(1, 0, r->bytes, PUT * CACHE_CHUNK);
+    ended = 0;
+    for (unsigned i = 0; i < PUT; i++) {
+        const char *p = r->bytes + (size_t)i * CACHE_CHUNK;
+        r->blocks[i] = (struct cache_block){.index = i, .p = p, .len = CACHE_CHUNK, .done = count, .entry = cache_entry_ref(r->n)};
+        assert_int_equal(digest_once(DIGEST_SHA512, p, CACHE_CHUNK, r->sums[i], NULL), ERR_OK);
+    }
+}
+
+/* What was not taken ends here. */
+static void stop(struct rig *r, bool (*taken)(unsigned i))
+{
+    for (unsigned i = 0; i < PUT; i++)
+        if (!taken(i))
+            block_end(&r->blocks[i]);
+    assert_int_equal(ended, PUT);
+    cache_entry_unref(r->n);
+    close_cache(r->c);
+    free(r->bytes);
+}
+
+static bool offer(struct rig *r, unsigned i)
+{
+    return feed_offer(r->c, &r->blocks[i], r->sums[i]);
+}
+
+static bool none(unsigned i)
+{
+    return false;
+}
+
+static bool up_to_four(unsigned i)
+{
+    return i <= 4;
+}
+
+static bool two_four_and_five(unsigned i)
+{
+    return i == 2 || i == 4 || i == 5;
+}
+
+static void chunks_in_order_are_there_until_both_have_passed(void **state)
+{
+    struct rig r;
+    start(&r);
+    feed_begin(r.n, 0, true);
+    for (unsigned i = 0; i <= 4; i++)
+        assert_true(offer(&r, i));
+    assert_true(feed_wait(r.n));
+    assert_null(feed_get(r.n, 5));
+    for (unsigned i = 0; i <= 4; i++) {
+        assert_ptr_equal(feed_get(r.n, i), r.blocks[i].p);
+        feed_passed(r.n, false, i);
+        assert_int_equal(ended, i);
+        assert_ptr_equal(feed_get(r.n, i), r.blocks[i].p);
+        feed_passed(r.n, true, i);
+        assert_int_equal(ended, i + 1);
+        assert_null(feed_get(r.n, i));
+    }
+    assert_false(feed_wait(r.n));
+    feed_end(r.c);
+    stop(&r, up_to_four);
+}
+
+static void they_may_come_in_any_order_but_not_too_late(void **state)
+{
+    struct rig r;
+    start(&r);
+    feed_begin(r.n, 2, false);
+    assert_false(offer(&r, 1));
+    assert_true(offer(&r, 5));
+    assert_true(offer(&r, 2));
+    assert_null(feed_get(r.n, 3)); /* it is in the file */
+    feed_passed(r.n, false, 2);
+    feed_passed(r.n, false, 3);
+    assert_int_equal(ended, 1);
+    assert_false(offer(&r, 3));
+    assert_true(offer(&r, 4));
+    assert_ptr_equal(feed_get(r.n, 4), r.blocks[4].p);
+    assert_ptr_equal(feed_get(r.n, 5), r.blocks[5].p);
+    assert_false(offer(&r, 5)); /* once is enough */
+    feed_end(r.c);              /* what was not come to ends with the sum */
+    assert_int_equal(ended, 3);
+    stop(&r, two_four_and_five);
+}
+
+static bool only_five(unsigned i)
+{
+    return i == 5;
+}
+
+static void a_sum_that_begins_anew_gets_nothing_of_what_was_ahead_of_the_old_one(void **state)
+{
+    struct rig r;
+    start(&r);
+    feed_begin(r.n, 3, false);
+    assert_true(offer(&r, 5));
+    feed_begin(r.n, 0, false);
+    assert_int_equal(ended, 1);
+    assert_null(feed_get(r.n, 5));
+    feed_end(r.c);
+    stop(&r, only_five);
+}
+
+static bool all_but_one(unsigned i)
+{
+    return i != FEED_CHUNKS;
+}
+
+static void where_the_sum_does_not_come_on_no_more_is_taken(void **state)
+{
+    struct rig r;
+    start(&r);
+    feed_begin(r.n, 0, false);
+    for (unsigned i = 0; i < FEED_CHUNKS; i++)
+        assert_true(offer(&r, i));
+    assert_false(offer(&r, FEED_CHUNKS));
+    for (unsigned i = 0; i < FEED_CHUNKS; i++)
+        feed_passed(r.n, false, i);
+    assert_false(offer(&r, FEED_CHUNKS));
+    feed_begin(r.n, FEED_CHUNKS + 1, false);
+    assert_false(offer(&r, FEED_CHUNKS));
+    assert_true(offer(&r, FEED_CHUNKS + 1));
+    feed_end(r.c);
+    stop(&r, all_but_one);
+}
+
+static void nothing_is_taken_that_nobody_sums_or_that_was_not_written_so(void **state)
+{
+    struct rig r;
+    start(&r);
+    assert_false(offer(&r, 0));
+    feed_begin(r.n, 0, false);
+    assert_false(feed_offer(r.c, &r.blocks[0], r.sums[1])); /* the file has other bytes than these */
+    r.blocks[0].index = PUT + 1;
+    assert_false(offer(&r, 0)); /* nothing was written there, */
+    r.blocks[0].index = CHUNKS;
+    assert_false(offer(&r, 0)); /* or can be */
+    r.blocks[0].index = 0;
+    cache_reading(r.n);
+    lock_take(&r.c->pace.lock);
+    r.c->pace.read_ms = UINT64_MAX / 2;
+    lock_drop(&r.c->pace.lock);
+    assert_false(offer(&r, 0)); /* the memory is the readers' */
+    lock_take(&r.c->pace.lock);
+    r.c->pace.read_ms = 0;
+    lock_drop(&r.c->pace.lock);
+    feed_end(r.c);
+    assert_false(offer(&r, 0));
+    stop(&r, none);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(chunks_in_order_are_there_until_both_have_passed),
+        T(they_may_come_in_any_order_but_not_too_late),
+        T(a_sum_that_begins_anew_gets_nothing_of_what_was_ahead_of_the_old_one),
+        T(where_the_sum_does_not_come_on_no_more_is_taken),
+        T(nothing_is_taken_that_nobody_sums_or_that_was_not_written_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
