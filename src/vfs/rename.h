@@ -17,9 +17,10 @@ struct rename {
     bool from_stays;        /* others changed what was copied before it was deleted: theirs stands under the old name */
 };
 enum err_code rename_dir(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
+enum err_code rename_file(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* Sends what is unsent below a directory. */
 enum err_code rename_settle_below(struct vfs *v, struct inode *dir, const struct vfs_caller *c, struct err *e) MUST_CHECK;
-/* Files: within the store, from and to names that stay local (rename_local.c). */
+/* Of files from and to names that stay local (rename_local.c). */
 enum err_code rename_from_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 enum err_code rename_to_local(struct vfs *v, struct rename *r, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* A directory was moved, or its objects were: what was asked before says nothing of what is below it now. */
