@@ -2,7 +2,8 @@
  * Holds: while something is removed or renamed, nothing of it or of what is below it begins to be sent, and nobody else removes
  * or renames it, what is below it, or what it is in. So a put cannot bring a removed object back, or come to a key that is
  * being given up. Writing goes on: what was written is sent afterwards, under the name that there is then. A directory into
- * which something is being put is not moved or removed meanwhile; any number may put into it at once.
+ * which something is being put is not moved or removed meanwhile; any number may put into it at once. A free name to which something is
+ * renamed is held too: what a lookup or a listing finds of it in the store is half of it, and an inode of that would be replaced.
  */
 #include "vfs/hold.h"
 #include "vfs/inode.h"
@@ -84,19 +85,54 @@ static enum err_code activate_locked(struct vfs *v, const struct hold *h, struct
     return code;
 }
 
+static void name_end_locked(struct vfs *v, struct hold *h)
+{
+    if (!h->name || !h->b)
+        return;
+    if (!h->b->changed_seq && !h->b->active) /* made for holds, the last of which ends: nobody has told that the name is free */
+        inode_detach_locked(v, h->b);
+    inode_unref_locked(v, h->b);
+    h->b = NULL;
+}
+
+/* `b` is what stands for the name, as long as it does. */
+static enum err_code name_take_locked(struct vfs *v, struct hold *h, struct err *e)
+{
+    if (!h->name || (h->b && (h->b->flags & INODE_LINKED)))
+        return ERR_OK;
+    name_end_locked(v, h);
+    struct inode *i = inode_child_locked(h->into, h->name);
+    if (i && i->kind != INODE_NONE)
+        return err_set(e, ERR_CONFLICT, "\"%s\" is another file now", h->name);
+    if (i) {
+        h->b = inode_ref_locked(i);
+        return ERR_OK;
+    }
+    i = inode_new_locked(v, h->into, h->name, h->name, INODE_NONE);
+    if (!i)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    enum err_code code = inode_link_locked(v, i, e);
+    if (code)
+        inode_unref_locked(v, i);
+    else
+        h->b = i;
+    return code;
+}
+
 static enum err_code take(struct vfs *v, struct hold *h, const struct vfs_caller *c, struct err *e)
 {
     LOCK_SCOPE(&v->tree);
     if (c && c->nowait && !(free_locked(v, h) && quiet_locked(v, h)))
         return ERR_AGAIN;
-    while (!free_locked(v, h)) {
-        enum err_code code = wait_changed_locked(v, c, e);
-        if (code)
-            return code;
-    }
-    enum err_code code = activate_locked(v, h, e);
-    if (code)
+    enum err_code code;
+    while (!(code = name_take_locked(v, h, e)) && !free_locked(v, h) && !(code = wait_changed_locked(v, c, e)))
+        continue;
+    if (!code)
+        code = activate_locked(v, h, e);
+    if (code) {
+        name_end_locked(v, h);
         return code;
+    }
     if (h->a)
         h->a->active->held = true;
     if (h->b)
@@ -160,5 +196,6 @@ void hold_drop(struct vfs *v, struct hold *h)
         let_go_locked(v, h->a);
     if (h->b)
         let_go_locked(v, h->b);
+    name_end_locked(v, h);
     cond_broadcast(&v->changed);
 }

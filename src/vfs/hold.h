@@ -9,10 +9,11 @@ struct hold {
     struct inode *a, *b;  /* are removed or renamed; each may be NULL */
     struct inode *gone;   /* `a` or `b` whose object is taken away: who opens it meanwhile waits; may be NULL */
     struct inode *into;   /* a directory into which something is put, not below them; may be NULL */
+    const char *name;     /* in `into`, free, with `b` NULL: what the store has under it meanwhile is not made an inode; may be NULL */
     LIST_ENTRY(hold) link;
 };
 /* Waits for others and for sendings that are under way; that of `stop` (`a`, `b` or NULL) is stopped where that is safe.
- * Afterwards the caller looks again at what it knew. ERR_AGAIN with nowait. */
+ * Afterwards the caller looks again at what it knew. ERR_AGAIN with nowait; ERR_CONFLICT: something has the name. */
 enum err_code hold_take(struct vfs *v, struct hold *h, struct inode *stop, const struct vfs_caller *c,
                         struct err *e) MUST_CHECK;
 void hold_drop(struct vfs *v, struct hold *h);

@@ -121,6 +121,14 @@ static struct inode *link_new_locked(struct vfs *v, const struct place *p, const
     return failed ? NULL : i;
 }
 
+/* It is empty: nothing has to be asked to know that. */
+static void listed_empty_locked(struct inode *i)
+{
+    i->dir->listed = true;
+    i->dir->listed_ms = i->checked_ms;
+    i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
+}
+
 /* ---- Objects that are put at once */
 
 struct bytes {
@@ -136,6 +144,27 @@ static ssize_t bytes_read(void *arg, uint64_t offset, void *buf, size_t len)
     size_t n = b->len - offset < len ? b->len - (size_t)offset : len;
     memcpy(buf, b->p + offset, n);
     return (ssize_t)n;
+}
+
+/* The inode of what was put, linked. Borrowed. A lookup may have made it meanwhile: that one stays, with what is unsent below it. */
+static struct inode *link_put_locked(struct vfs *v, const struct place *p, const char *name, enum inode_kind kind,
+                                     struct store_meta *meta, struct err *e)
+{
+    struct inode *i = inode_child_locked(p->dir, name);
+    if (i && i->kind == kind && strcmp(i->component, p->component) == 0) {
+        i->flags &= (uint16_t)~(INODE_LOCAL | INODE_NO_MARKER | INODE_UNLISTED);
+        i->flags |= INODE_OUR_MTIME;
+        if (!inode_unsent(i))
+            inode_set_meta_locked(i, meta);
+        inode_changed_locked(v, i);
+        return i;
+    }
+    i = link_new_locked(v, p, name, kind, INODE_OUR_MTIME, meta, e);
+    if (i && kind == INODE_DIR) {
+        listed_empty_locked(i);
+        i->dir->posix = POSIX_YES; /* what this mount puts into it carries attributes */
+    }
+    return i;
 }
 
 /* Puts a small new object and makes its name; a name that appeared meanwhile is ERR_EXISTS. */
@@ -161,20 +190,13 @@ static enum err_code put_new(struct vfs *v, const struct place *p, const char *n
     if (code)
         return code;
     LOCK_SCOPE(&v->tree);
-    struct inode *i = link_new_locked(v, p, name, kind, INODE_OUR_MTIME, meta, e);
+    struct inode *i = link_put_locked(v, p, name, kind, meta, e);
     if (!i)
         return ERR_NOMEM;
     if (!is_container_locked(v, i))
         code = inode_set_version_locked(v, i, &version, NULL, e);
     if (!code)
         remember_made_locked(v, i, &version);
-    if (kind == INODE_DIR) {
-        /* It is empty, and what this mount puts into it carries attributes: nothing has to be asked to know that. */
-        i->dir->listed = true;
-        i->dir->listed_ms = i->checked_ms;
-        i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
-        i->dir->posix = POSIX_YES;
-    }
     return code ? code : attr_entry_locked(v, i, out, e);
 }
 
@@ -183,12 +205,13 @@ static enum err_code mkdir_local(struct vfs *v, const struct place *p, const cha
                                  struct err *e)
 {
     LOCK_SCOPE(&v->tree);
+    const struct inode *known = inode_child_locked(p->dir, name);
+    if (known && known->kind != INODE_NONE)
+        return err_set(e, ERR_EXISTS, "\"%s\" was made in this moment", name);
     struct inode *i = link_new_locked(v, p, name, INODE_DIR, INODE_LOCAL, NULL, e);
     if (!i)
         return ERR_NOMEM;
-    i->dir->listed = true;
-    i->dir->listed_ms = i->checked_ms;
-    i->dir->listed_seq = i->dir->known_seq = i->changed_seq;
+    listed_empty_locked(i);
     return attr_entry_locked(v, i, out, e);
 }
 

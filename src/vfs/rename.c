@@ -254,6 +254,8 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
     if (!code)
         code = check_inside(v, r, e);
     struct hold hold = {.a = r->from, .b = r->target, .gone = r->target, .into = r->to_dir};
+    if (!r->target)
+        hold.name = r->name;
     if (!code)
         code = hold_take(v, &hold, r->target, c, e);
     if (code)

@@ -139,7 +139,7 @@ void drain(struct rig *r);
 
 /* ---- Calls on a thread of their own, in the root directory */
 
-enum call_kind { CALL_LOOKUP, CALL_FLUSH, CALL_UNLINK, CALL_RMDIR, CALL_RENAME, CALL_DRAIN };
+enum call_kind { CALL_LOOKUP, CALL_FLUSH, CALL_UNLINK, CALL_RMDIR, CALL_RENAME, CALL_MKDIR, CALL_DRAIN };
 
 struct call {
     struct rig *r;

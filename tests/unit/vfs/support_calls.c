@@ -15,6 +15,8 @@ static enum err_code make(struct call *c, struct err *e)
         return vfs_rmdir(r->v, VFS_ROOT, c->a, &r->who, e);
     case CALL_RENAME:
         return vfs_rename(r->v, VFS_ROOT, c->a, VFS_ROOT, c->b, c->flags, &r->who, e);
+    case CALL_MKDIR:
+        return vfs_mkdir(r->v, VFS_ROOT, c->a, 0755, &r->who, &(struct vfs_entry){0}, e);
     case CALL_DRAIN:
         return vfs_drain(r->v, NULL, NULL, e);
     }

@@ -349,6 +349,24 @@ static void a_file_is_moved_out_of_a_directory_that_is_made_anew_meanwhile(void 
     rig_stop(&r);
 }
 
+static void what_is_written_into_a_directory_that_is_just_being_made_stays_in_it(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    struct call c = {.r = &r, .kind = CALL_MKDIR, .a = "d"};
+    call_start_held(&c, MEM_PUT, "d/");
+    others_put(&r, "d/theirs", "x");
+    struct vfs_handle *h = create_at(&r, "d/f");
+    write_at(&r, h, 0, "text");
+    expect_ok(&r, call_end_held(&c, MEM_PUT));
+    expect_names(&r, "d", "f\ntheirs\n");
+    expect_ok(&r, close_file(&r, h));
+    drain(&r);
+    expect_object(&r, "d/f", "text");
+    expect_object(&r, "d/", "");
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +386,7 @@ int main(void)
         cmocka_unit_test(bytes_written_during_a_rename_come_to_the_new_name),
         cmocka_unit_test(a_stat_in_the_middle_of_a_rename_does_not_lose_the_file),
         cmocka_unit_test(a_file_is_moved_out_of_a_directory_that_is_made_anew_meanwhile),
+        cmocka_unit_test(what_is_written_into_a_directory_that_is_just_being_made_stays_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

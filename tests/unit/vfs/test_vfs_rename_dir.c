@@ -267,6 +267,40 @@ static void an_empty_directory_only_known_here_can_be_renamed(void **state)
     rig_stop(&r);
 }
 
+/* The kernel keeps others from the name. What asks without it must make no inode of the half that is there, which would be replaced with
+ * what was written below it. */
+static void the_half_that_is_there_is_no_directory_yet(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    others_put(&r, "d/f", "f");
+    others_put(&r, "x", "x");
+    walk(&r, "d");
+    struct call c = {.r = &r, .kind = CALL_RENAME, .a = "d", .b = "e"};
+    call_start_held(&c, MEM_REMOVE_MANY, NULL);
+    expect_object(&r, "e/f", "f");
+    expect_absent(&r, "e");
+    expect_names(&r, "", "d\nx\n");
+    expect_ok(&r, call_end_held(&c, MEM_REMOVE_MANY));
+    expect_names(&r, "e", "f\n");
+    expect_names(&r, "", "e\nx\n");
+    rig_stop(&r);
+}
+
+static void a_name_to_which_a_rename_failed_is_asked_for_again(void **state)
+{
+    struct rig r;
+    rig_start(&r, NULL);
+    others_put(&r, "d/f", "f");
+    walk(&r, "d");
+    expect_absent(&r, "e");
+    others_put(&r, "e/f", "theirs");
+    assert_int_not_equal(try_rename(&r, "d", "e", 0), ERR_OK);
+    expect_file(&r, "e/f", "theirs");
+    expect_file(&r, "d/f", "f");
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +316,8 @@ int main(void)
         cmocka_unit_test(a_body_that_others_put_under_the_new_marker_stays),
         cmocka_unit_test(an_empty_directory_that_is_replaced_keeps_no_marker_of_its_own),
         cmocka_unit_test(an_empty_directory_only_known_here_can_be_renamed),
+        cmocka_unit_test(the_half_that_is_there_is_no_directory_yet),
+        cmocka_unit_test(a_name_to_which_a_rename_failed_is_asked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
