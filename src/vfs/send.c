@@ -178,11 +178,13 @@ static enum err_code wait_for_locked(struct vfs *v, struct inode *i, uint64_t ge
 {
     struct active *a = i->active;
     for (;;) {
-        if (!a->sending && a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen) {
+        bool failed = a->failure.code && a->failed_gen >= gen && a->attr_failed_gen >= attr_gen;
+        bool sent = !inode_placed(i) || !inode_unsent(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen);
+        if (failed && (sent || !a->sending)) { /* a conflict is both, also before its sending has ended */
             a->told = true;
             return err_copy(e, &a->failure);
         }
-        if (!inode_placed(i) || !inode_unsent(i) || (a->sent_gen >= gen && a->attr_sent_gen >= attr_gen))
+        if (sent)
             return ERR_OK;
         if (!a->sending)
             send_start_locked(v, i);
@@ -200,7 +202,8 @@ enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct
     struct active *a = i->active;
     if (!a)
         return ERR_OK;
-    if (again && !a->sending)
+    bool unsent = a->failed_gen > a->sent_gen || a->attr_failed_gen > a->attr_sent_gen; /* else a conflict, for good */
+    if (again && !a->sending && unsent)
         a->failure.code = ERR_OK;
     a->waiters++;
     enum err_code code = wait_for_locked(v, i, a->gen, a->attr_gen, c, e);

@@ -326,9 +326,77 @@ static void threads_over_a_store_that_fails_now_and_then(void **state)
     run(60, 300, 0);
 }
 
+/* ---- Who waits for a file to be sent */
+
+static bool stop;
+
+/* Each release wakes all that wait. */
+static void *wake_all(void *arg)
+{
+    struct rig *r = arg;
+    struct err e = ERR_INIT;
+    uint64_t ino = walk(r, "other");
+    for (struct vfs_handle *h; !__atomic_load_n(&stop, __ATOMIC_ACQUIRE);)
+        if (!vfs_open(r->v, ino, O_RDONLY, &r->who, &h, &e))
+            vfs_release(r->v, h);
+    return NULL;
+}
+
+struct syncer {
+    struct rig *r;
+    struct vfs_handle *h;
+    enum err_code code;
+};
+
+static void *sync_one(void *arg)
+{
+    struct syncer *s = arg;
+    struct err e = ERR_INIT;
+    s->code = vfs_fsync(s->r->v, 0, s->h, &s->r->who, &e);
+    return NULL;
+}
+
+/* A file that is written while others replace it, and closed and synced at once. */
+static void lose_to_others(struct rig *r, const char *name)
+{
+    pthread_t thread;
+    others_put(r, name, "known");
+    struct vfs_handle *h = open_at(r, name, O_RDWR);
+    struct syncer syncer = {.r = r, .h = h};
+    write_at(r, h, 0, "mine!");
+    others_put(r, name, "theirs");
+    assert_int_equal(pthread_create(&thread, NULL, sync_one, &syncer), 0);
+    enum err_code closed = flush(r, h);
+    pthread_join(thread, NULL);
+    assert_int_equal(closed, ERR_CONFLICT);
+    assert_int_equal(syncer.code, ERR_CONFLICT);
+    expect_code(r, ERR_CONFLICT, fsync_file(r, h));
+    expect_code(r, ERR_CONFLICT, close_file(r, h));
+}
+
+static void a_conflict_is_told_to_all_that_wait_whoever_wakes_them(void **state)
+{
+    struct rig r;
+    pthread_t waker;
+    rig_start(&r, NULL);
+    write_file(&r, "other", "x");
+    __atomic_store_n(&stop, false, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_create(&waker, NULL, wake_all, &r), 0);
+    for (int k = 0; k < 300; k++) {
+        char name[16];
+        snprintf(name, sizeof(name), "f%d", k);
+        lose_to_others(&r, name);
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    pthread_join(waker, NULL);
+    assert_int_equal(objects_below(&r, "f"), 2 * 300);
+    rig_stop(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_conflict_is_told_to_all_that_wait_whoever_wakes_them),
         cmocka_unit_test(threads_over_a_slow_store),
         cmocka_unit_test(threads_over_a_slow_store_that_is_always_asked),
         cmocka_unit_test(threads_over_a_store_that_fails_now_and_then),
