@@ -202,6 +202,11 @@ const char *rename_note_path(const struct rename_note *n)
     return n->path;
 }
 
+char *rename_note_take_path(struct rename_note *n)
+{
+    return TAKE(n->path);
+}
+
 void rename_note_leave(struct rename_note *n)
 {
     if (!n)

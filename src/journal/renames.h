@@ -52,6 +52,8 @@ enum err_code rename_note_undo(struct rename_note *n, struct err *e) MUST_CHECK;
 void rename_note_failed(struct rename_note *n, const struct err *why, unsigned attempts);
 /* Of its file, borrowed. */
 const char *rename_note_path(const struct rename_note *n);
+/* The same, taken out of the note, for who leaves it next: the caller's. */
+char *rename_note_take_path(struct rename_note *n);
 /* Nothing is left to do: the record goes, a durable one for good: that blocks on the disk. Frees the note; NULL is fine. */
 void rename_note_end(struct rename_note *n);
 /* Somebody else has to go on. Frees the note; NULL is fine. */

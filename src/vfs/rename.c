@@ -283,6 +283,7 @@ enum err_code vfs_rename(struct vfs *v, uint64_t parent, const char *name, uint6
         code = rename_found(v, &r, name, flags, c, e);
     if (code == ERR_CONFLICT)
         refused_add(v, c->pid, &asked);
+    unfinished_free(r.left);
     inode_unref(v, r.from);
     inode_unref(v, r.target);
     inode_unref(v, r.from_dir);

@@ -5,6 +5,8 @@
 #include "journal/renames.h"
 #include "vfs/tree.h"
 
+struct unfinished;
+
 struct rename {
     struct inode *from, *to_dir, *target; /* counted by the caller; target NULL: the new name is free */
     struct inode *from_dir;
@@ -13,6 +15,7 @@ struct rename {
     char component[1024];   /* of the new key */
     char to_marker[STORE_ETAG_SIZE]; /* of the empty directory that is replaced; "": it has no marker */
     struct rename_note *note; /* the record of what is done; NULL: none */
+    struct unfinished *left;  /* with it: what it takes to leave it */
     bool removed_any;       /* something of the old names was removed */
     bool from_stays;        /* others changed what was copied before it was deleted: theirs stands under the old name */
 };

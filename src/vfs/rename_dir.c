@@ -345,7 +345,7 @@ static enum err_code note_begin(struct vfs *v, struct rename *r, const struct it
         const struct item *t = &list->v[k];
         items[k] = (struct rename_item){.key = t->from, .etag = t->version.etag, .size = t->version.size, .mtime = t->version.mtime};
     }
-    return renames_begin(v->renames_dir, &plan, true, &r->note, e);
+    return resume_note(v, r, &plan, true, e);
 }
 
 static enum err_code copy_all(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c, struct err *e)
@@ -379,7 +379,7 @@ static void take_back(struct vfs *v, struct rename *r, const struct items *list,
     struct err ignored = ERR_INIT;
     bool killed = why->code == ERR_CANCELED;
     if (r->note)
-        resume_undo(v, TAKE(r->note), why, any_unheard(list));
+        resume_undo(v, r, why, any_unheard(list));
     else if (killed || remove_all(v, list, r, true, c, &ignored))
         LOG_WARN("vfs", "copies below \"%s\" are left of a rename that failed: %s", r->to_key, ignored.msg);
 }
@@ -395,7 +395,7 @@ static void remove_failed(struct vfs *v, struct rename *r, const struct items *l
              r->to_key, why->msg);
     if (r->note)
         rename_note_failed(r->note, why, 0);
-    resume_leave(v, TAKE(r->note));
+    resume_leave(v, r);
 }
 
 static enum err_code move_objects(struct vfs *v, struct rename *r, struct items *list, const struct vfs_caller *c,

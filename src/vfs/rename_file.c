@@ -63,14 +63,14 @@ static enum err_code note_begin(struct vfs *v, struct rename *r, const struct st
     struct rename_item item = {.key = r->from_key, .etag = copy->from_etag, .size = copy->size};
     const struct rename_plan plan = {.from = r->from_key, .to = r->to_key, .replaced = copy->cond.etag, .meta = copy->meta ? &meta : NULL,
                                      .items = &item, .n = 1, .when = clock_now()};
-    return renames_begin(v->renames_dir, &plan, false, &r->note, e);
+    return resume_note(v, r, &plan, false, e);
 }
 
 /* A copy that had no answer may have been made, or may still be. What it replaced cannot be brought back. */
 static void copy_failed(struct vfs *v, struct rename *r, const char *target_etag, const struct err *why)
 {
     if (r->note && !target_etag && resume_unheard(why->code))
-        resume_undo(v, TAKE(r->note), why, true);
+        resume_undo(v, r, why, true);
     else
         rename_note_end(TAKE(r->note));
 }
@@ -79,14 +79,14 @@ static void copy_failed(struct vfs *v, struct rename *r, const char *target_etag
 static void remove_failed(struct vfs *v, struct rename *r, const char *target_etag, const struct err *why)
 {
     if (r->note && !target_etag && why->code == ERR_ACCESS) {
-        resume_undo(v, TAKE(r->note), why, false);
+        resume_undo(v, r, why, false);
         return;
     }
     LOG_WARN("vfs", "\"%s\" was copied to \"%s\", but could not be removed: awsfs journal retry does that: %s", r->from_key, r->to_key,
              why->msg);
     if (r->note)
         rename_note_failed(r->note, why, 0);
-    resume_leave(v, TAKE(r->note));
+    resume_leave(v, r);
 }
 
 static enum err_code copy_then_remove(struct vfs *v, struct rename *r, struct store_meta *meta, const char *from_etag,

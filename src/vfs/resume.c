@@ -14,18 +14,29 @@
 #include <string.h>
 
 #define UNDO_TRIES 3
-#define LATE_MS    2000 /* until a copy that nobody waits for any more has come, or never will */
+#define LATE_MS    2000
+#define BUSY_MS    250 /* until a record in use is tried again, then twice as long */
+#define BUSY_TRIES 8
 
-struct task {
+struct how {
+    bool again; /* also what waits for a person */
+    bool keep;  /* the record, for another look */
+    bool undo;  /* whatever the record could be made to say */
+};
+
+struct resume_task {
     struct vfs *v;
+    LIST_ENTRY(resume_task) link;
+    uint64_t at_ms;
+    bool waited;     /* for its time: no drain waits for it */
     struct deferred deferred;
-    bool again;      /* also those that need a person */
-    bool late;
+    struct how how;
+    unsigned tries;  /* that met a record in use */
     char **paths;
     size_t n;
 };
 
-static void task_free(struct task *t)
+static void task_free(struct resume_task *t)
 {
     if (!t)
         return;
@@ -34,7 +45,7 @@ static void task_free(struct task *t)
     free(t->paths);
     free(t);
 }
-CLEANUP_DEFINE(struct task, task_free)
+CLEANUP_DEFINE(struct resume_task, task_free)
 
 bool resume_unheard(enum err_code code)
 {
@@ -62,11 +73,23 @@ static enum err_code carry_out(struct vfs *v, struct rename_note *note, const st
     return code;
 }
 
-struct how {
-    bool again; /* also what waits for a person */
-    bool keep;  /* the record, for another look */
-    bool undo;  /* whatever the record could be made to say */
+enum outcome {
+    GONE,      /* with its record */
+    SET_ASIDE, /* that could not be read */
+    LEFT,      /* for a person, or another look */
+    FAILED,
+    IN_USE,    /* somebody else has the record */
 };
+
+static bool is_gone(enum outcome o)
+{
+    return o == GONE || o == SET_ASIDE;
+}
+
+static bool has_failed(enum outcome o)
+{
+    return o == FAILED || o == SET_ASIDE;
+}
 
 /* Nobody has decided yet what is to become of it. */
 static bool waits_for_a_person(const struct rename_plan *plan)
@@ -77,18 +100,18 @@ static bool waits_for_a_person(const struct rename_plan *plan)
 /* *now: the path of its file, the caller's. */
 static void leave(struct rename_note *note, char **now)
 {
-    *now = strdup(rename_note_path(note));
+    *now = rename_note_take_path(note);
     rename_note_leave(note);
 }
 
-/* *now: the path of the record, the caller's, or as it was: it is gone. */
-static bool resume_plan(struct vfs *v, struct rename_note *note, const struct rename_plan *plan, struct how how, char **now)
+/* *now: the path of the record, the caller's; NULL: it is gone. */
+static enum outcome resume_plan(struct vfs *v, struct rename_note *note, const struct rename_plan *plan, struct how how, char **now)
 {
     struct err err = ERR_INIT;
     if (waits_for_a_person(plan) && !how.again) {
         LOG_WARN("vfs", "a rename of \"%s\" to \"%s\" was not finished, awsfs journal shows it: %s", plan->from, plan->to, plan->text);
         leave(note, now);
-        return true;
+        return LEFT;
     }
     enum err_code code = carry_out(v, note, plan, &err);
     /* What was changed between the look and the removal is looked at again. */
@@ -96,13 +119,13 @@ static bool resume_plan(struct vfs *v, struct rename_note *note, const struct re
         code = carry_out(v, note, plan, &err);
     if (!code && how.keep) {
         leave(note, now);
-        return true;
+        return LEFT;
     }
     if (!code) {
         LOG_INFO("vfs", "a rename of \"%s\" to \"%s\" that %s", plan->from, plan->to,
                  plan->undo ? "failed has been taken back" : "was cut off has been finished");
         rename_note_end(note);
-        return true;
+        return GONE;
     }
     if (code != ERR_CANCELED) {
         LOG_WARN("vfs", "a rename of \"%s\" to \"%s\" that %s: %s", plan->from, plan->to,
@@ -110,53 +133,80 @@ static bool resume_plan(struct vfs *v, struct rename_note *note, const struct re
         rename_note_failed(note, &err, plan->attempts + 1);
     }
     leave(note, now);
-    return false;
+    return FAILED;
 }
 
-/* Of a record that cannot be read, or says nothing any more. */
-static bool clear_away(const char *path, enum err_code code, const struct err *why)
+/* Of a record that cannot be taken. */
+static enum outcome clear_away(const char *path, enum err_code code, const struct err *why)
 {
-    if (code == ERR_PROTO)
+    switch (code) {
+    case ERR_NOT_FOUND:
+        return GONE;
+    case ERR_PROTO:
         renames_set_aside(path, why);
-    else if (code != ERR_NOT_FOUND && code != ERR_BUSY)
+        return SET_ASIDE;
+    case ERR_BUSY:
+        return IN_USE;
+    default:
         LOG_WARN("vfs", "%s: %s", path, why->msg);
-    return code == ERR_NOT_FOUND || code == ERR_BUSY;
+        return FAILED;
+    }
 }
 
-/* Between unfinished_begin() and the end. *now: where the record is then, the caller's; NULL: it is gone. */
-static bool resume_begun(struct vfs *v, const char *path, struct how how, char **now)
+/* Between unfinished_begin() and the end. *now: where the record is then, the caller's; NULL: where it was, or gone. */
+static enum outcome resume_begun(struct vfs *v, const char *path, struct how how, char **now)
 {
     struct err err = ERR_INIT;
     struct rename_note *note;
     CLEANUP(rename_plan_free) struct rename_plan *plan = NULL;
     *now = NULL;
     enum err_code code = renames_take(path, &note, &plan, &err);
-    if (!code) {
-        plan->undo |= how.undo;
-        return resume_plan(v, note, plan, how, now);
-    }
-    if (code != ERR_NOT_FOUND && code != ERR_PROTO)
-        *now = strdup(path);
-    return clear_away(path, code, &err);
+    if (code)
+        return clear_away(path, code, &err);
+    plan->undo |= how.undo;
+    return resume_plan(v, note, plan, how, now);
+}
+
+static enum err_code make_known(struct vfs *v, const char *path, struct err *e)
+{
+    enum err_code code = unfinished_add(v, path, e);
+    if (code != ERR_PROTO && code != ERR_NOT_FOUND)
+        return code;
+    /* The taking tells the rest. */
+    struct rename_note *note;
+    CLEANUP(rename_plan_free) struct rename_plan *plan = NULL;
+    *e = (struct err)ERR_INIT;
+    code = renames_take(path, &note, &plan, e);
+    if (code)
+        return code;
+    rename_note_leave(note);
+    return err_set(e, ERR_BUSY, "the record was written in this moment");
 }
 
 /* *path: as it is called afterwards. */
-static bool resume_path(struct vfs *v, char **path, struct how how)
+static enum outcome resume_path(struct vfs *v, char **path, struct how how)
 {
+    struct err err = ERR_INIT;
     char *now;
-    if (!unfinished_begin(v, *path))
-        return true;
-    bool good = resume_begun(v, *path, how, &now);
-    unfinished_end(v, *path, now);
-    if (now) {
-        free(*path);
-        *path = now;
+    if (!unfinished_begin(v, *path)) {
+        enum err_code code = make_known(v, *path, &err);
+        if (code)
+            return clear_away(*path, code, &err);
+        if (!unfinished_begin(v, *path))
+            return IN_USE;
     }
-    return good;
+    enum outcome o = resume_begun(v, *path, how, &now);
+    char *copy = now ? strdup(now) : NULL;
+    unfinished_end(v, *path, is_gone(o), now);
+    if (copy) {
+        free(*path);
+        *path = copy;
+    }
+    return o;
 }
 
 /* Those that nobody tries any more: who claims a name of theirs need not wait. */
-static void give_up(const struct task *t, size_t from)
+static void give_up(const struct resume_task *t, size_t from)
 {
     for (size_t k = from; k < t->n; k++)
         unfinished_not_due(t->v, t->paths[k]);
@@ -164,31 +214,103 @@ static void give_up(const struct task *t, size_t from)
 
 /* ---- In the background */
 
-static void wait_for_late(struct vfs *v)
+static void run(void *arg);
+static void time_came(void *arg);
+
+static void arm_locked(struct vfs *v)
 {
-    uint64_t until = clock_mono_ms() + LATE_MS;
+    const struct resume_task *t;
+    uint64_t at_ms = UINT64_MAX;
+    LIST_FOREACH(t, &v->resume_waiting, link)
+        at_ms = t->at_ms < at_ms ? t->at_ms : at_ms;
+    if (!LIST_EMPTY(&v->resume_waiting))
+        timer_arm(v->timers, &v->resume_timer, v->closing ? 0 : at_ms, time_came, v);
+}
+
+static void end_locked(struct vfs *v)
+{
+    v->background--;
+    cond_broadcast(&v->changed);
+}
+
+static void time_came(void *arg)
+{
+    struct vfs *v = arg;
+    uint64_t now_ms = clock_mono_ms();
     LOCK_SCOPE(&v->tree);
-    while (!v->closing && cond_wait(&v->changed, &v->tree, until))
-        continue;
+    for (struct resume_task *t = LIST_FIRST(&v->resume_waiting), *next; t; t = next) {
+        next = LIST_NEXT(t, link);
+        if (!v->closing && t->at_ms > now_ms)
+            continue;
+        LIST_REMOVE(t, link);
+        if (!pool_submit(v->resumers, run, t, NULL))
+            continue;
+        LOG_WARN("vfs", "a rename that was not finished is left until the next mount: out of memory");
+        task_free(t);
+        end_locked(v);
+    }
+    arm_locked(v);
+}
+
+/* Takes the task. No thread waits with it. */
+static void wait_locked(struct vfs *v, struct resume_task *t, uint64_t ms)
+{
+    t->waited = true;
+    t->at_ms = clock_mono_ms() + ms;
+    v->background++;
+    LIST_INSERT_HEAD(&v->resume_waiting, t, link);
+    arm_locked(v);
+}
+
+void resume_end(struct vfs *v)
+{
+    LOCK_SCOPE(&v->tree);
+    arm_locked(v);
+}
+
+/* Tries what has to be tried. What is left of the task: records in use. */
+static bool run_all(struct resume_task *t)
+{
+    struct vfs *v = t->v;
+    bool failed = false;
+    size_t k = 0, n = 0;
+    for (; k < t->n && !cancel_fired(v->ending); k++) {
+        enum outcome o = resume_path(v, &t->paths[k], t->how);
+        failed |= has_failed(o);
+        if (o != IN_USE)
+            continue;
+        char *path = t->paths[n];
+        t->paths[n++] = t->paths[k];
+        t->paths[k] = path;
+    }
+    give_up(t, k);
+    for (k = n; k < t->n; k++)
+        free(t->paths[k]);
+    t->n = n;
+    return failed;
 }
 
 static void run(void *arg)
 {
-    CLEANUP(task_free) struct task *t = arg;
+    CLEANUP(task_free) struct resume_task *t = arg;
     struct vfs *v = t->v;
-    bool failed = false;
-    if (t->late)
-        wait_for_late(v);
-    size_t k = 0;
-    for (; k < t->n && !cancel_fired(v->ending); k++)
-        failed |= !resume_path(v, &t->paths[k], (struct how){.again = t->again, .undo = t->late});
-    give_up(t, k);
+    bool failed = run_all(t), waited = t->waited, again = t->n && t->tries < BUSY_TRIES;
+    if (t->n && !again)
+        LOG_INFO("vfs", "%zu renames whose records are in use are not tried again by themselves: the first is %s", t->n, t->paths[0]);
     LOCK_SCOPE(&v->tree);
-    v->resuming = v->resuming && t->late;
-    deferred_end_locked(v, &t->deferred, failed);
+    if (waited) {
+        end_locked(v);
+    } else {
+        v->resuming--;
+        deferred_end_locked(v, &t->deferred, failed);
+    }
+    if (again && !v->closing) {
+        uint64_t ms = (uint64_t)BUSY_MS << t->tries++;
+        wait_locked(v, TAKE(t), ms);
+    }
 }
 
-static bool add_to_task(struct task *t, const char *path)
+static bool add_to_task(struct resume_task *t, const char *path)
 {
     char **grown = reallocarray(t->paths, t->n + 1, sizeof(char *));
     char *copy = grown ? strdup(path) : NULL;
@@ -201,37 +323,28 @@ static bool add_to_task(struct task *t, const char *path)
 
 static void add_path(void *arg, const char *path, bool readable)
 {
-    struct task *t = arg;
+    struct resume_task *t = arg;
     struct err err = ERR_INIT;
     if (!readable)
         return;
-    enum err_code code = unfinished_add(t->v, path, false, &err);
-    if (!code && !add_to_task(t, path))
+    enum err_code code = make_known(t->v, path, &err);
+    if (code && clear_away(path, code, &err) != IN_USE)
+        return;
+    if (!add_to_task(t, path))
         unfinished_not_due(t->v, path);
-    if (code == ERR_PROTO || code == ERR_NOT_FOUND) { /* the taking tells the rest */
-        struct rename_note *note;
-        CLEANUP(rename_plan_free) struct rename_plan *plan = NULL;
-        err = (struct err)ERR_INIT;
-        code = renames_take(path, &note, &plan, &err);
-        if (!code)
-            rename_note_leave(note);
-    }
-    if (code)
-        (void)clear_away(path, code, &err);
 }
 
-static void start(struct task *task)
+static void start(struct resume_task *task)
 {
-    CLEANUP(task_free) struct task *t = task;
+    CLEANUP(task_free) struct resume_task *t = task;
     struct vfs *v = t->v;
     lock_take(&v->tree);
     deferred_begin_locked(v, &t->deferred);
-    v->resuming |= !t->late;
     bool begun = pool_submit(v->resumers, run, t, NULL) == ERR_OK;
-    if (!begun) {
-        v->resuming = v->resuming && t->late;
+    if (begun)
+        v->resuming++;
+    else
         deferred_end_locked(v, &t->deferred, true);
-    }
     lock_drop(&v->tree);
     if (begun) {
         t = NULL;
@@ -244,11 +357,11 @@ static void start(struct task *task)
 static void resume_all(struct vfs *v, bool again)
 {
     struct err err = ERR_INIT;
-    CLEANUP(task_free) struct task *t = calloc(1, sizeof(*t));
+    CLEANUP(task_free) struct resume_task *t = calloc(1, sizeof(*t));
     if (!v->renames_dir || !t)
         return;
     t->v = v;
-    t->again = again;
+    t->how.again = again;
     if (renames_each(v->renames_dir, add_path, t, &err))
         LOG_WARN("vfs", "renames that were cut off: %s", err.msg);
     if (!t->n)
@@ -276,56 +389,52 @@ bool vfs_settled(struct vfs *v, unsigned timeout_ms)
 {
     uint64_t until = clock_mono_ms() + timeout_ms;
     LOCK_SCOPE(&v->tree);
-    while (v->resuming && cond_wait(&v->changed, &v->tree, until))
+    while (v->resuming > 0 && cond_wait(&v->changed, &v->tree, until))
         continue;
-    return !v->resuming;
+    return v->resuming == 0;
 }
 
-/* ---- After a failure */
+/* ---- What a call begins, and leaves */
 
-/* A record that its call leaves, as by unfinished_begin(): nobody can claim a name of it before that ends. False: without it. */
-static bool leave_begun(struct vfs *v, struct rename_note *note)
+enum err_code resume_note(struct vfs *v, struct rename *r, const struct rename_plan *plan, bool durable, struct err *e)
 {
-    struct err err = ERR_INIT;
-    bool known = unfinished_add(v, rename_note_path(note), true, &err) == ERR_OK;
-    if (!known)
-        LOG_WARN("vfs", "what is left of a rename that failed waits for the next mount: %s", err.msg);
+    r->left = unfinished_new(plan->from, plan->to, plan->tree);
+    return r->left ? renames_begin(v->renames_dir, plan, durable, &r->note, e) : err_set(e, ERR_NOMEM, "out of memory");
+}
+
+/* As by unfinished_begin(): nobody can claim a name of it before that ends. The path, borrowed until then. */
+static const char *leave_begun(struct vfs *v, struct rename *r)
+{
+    struct rename_note *note = TAKE(r->note);
+    const char *path = unfinished_put(v, TAKE(r->left), rename_note_take_path(note));
     rename_note_leave(note);
-    return known;
+    return path;
 }
 
-void resume_undo(struct vfs *v, struct rename_note *note, const struct err *why, bool unheard)
+void resume_undo(struct vfs *v, struct rename *r, const struct err *why, bool unheard)
 {
     struct err err = ERR_INIT;
-    if (rename_note_undo(note, &err))
+    if (rename_note_undo(r->note, &err))
         LOG_WARN("vfs", "a rename that failed may be finished by the next mount: %s", err.msg);
-    CLEANUP(free) char *path = strdup(rename_note_path(note));
-    CLEANUP(free) char *now = path ? strdup(path) : NULL;
-    if (!now) {
-        rename_note_leave(note);
+    const char *path = leave_begun(v, r);
+    char *now = NULL;
+    enum outcome o = LEFT;
+    if (why->code != ERR_CANCELED)
+        o = resume_begun(v, path, (struct how){.keep = unheard, .undo = true}, &now);
+    bool again = o == IN_USE || (unheard && !is_gone(o));
+    CLEANUP(task_free) struct resume_task *t = again ? calloc(1, sizeof(*t)) : NULL;
+    again = t && add_to_task(t, now ? now : path);
+    unfinished_end(v, path, is_gone(o), now);
+    if (!again)
         return;
-    }
-    if (!leave_begun(v, note))
-        return;
-    if (why->code != ERR_CANCELED) {
-        free(now);
-        (void)resume_begun(v, path, (struct how){.keep = unheard, .undo = true}, &now);
-    }
-    unfinished_end(v, path, now);
-    CLEANUP(task_free) struct task *t = now && unheard ? calloc(1, sizeof(*t)) : NULL;
-    if (t) {
-        t->v = v;
-        t->late = true;
-    }
-    if (t && add_to_task(t, now))
-        start(TAKE(t));
+    t->v = v;
+    t->how.undo = true;
+    LOCK_SCOPE(&v->tree);
+    wait_locked(v, TAKE(t), !unheard ? BUSY_MS : v->cfg.late_ms ? v->cfg.late_ms : LATE_MS);
 }
 
-void resume_leave(struct vfs *v, struct rename_note *note)
+void resume_leave(struct vfs *v, struct rename *r)
 {
-    CLEANUP(free) char *path = note ? strdup(rename_note_path(note)) : NULL;
-    if (!path)
-        rename_note_leave(note);
-    else if (leave_begun(v, note))
-        unfinished_end(v, path, path);
+    if (r->note)
+        unfinished_end(v, leave_begun(v, r), false, NULL);
 }

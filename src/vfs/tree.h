@@ -257,7 +257,9 @@ struct vfs {
     struct timers *timers;
     struct uploads *uploads;
     char *renames_dir;      /* of the records of renames; NULL: none are kept */
-    bool resuming;          /* what an earlier mount has begun of renames is being finished */
+    unsigned resuming;      /* tasks that finish what an earlier mount has begun of renames */
+    LIST_HEAD(resume_list, resume_task) resume_waiting; /* for their time; counted in `background` */
+    struct timer resume_timer;
     LIST_HEAD(unfinished_list, unfinished) unfinished; /* unfinished.c */
     unsigned n_unfinished;  /* atomic: of these */
     struct store_uploads copy_uploads; /* constant: for every store_copy() */

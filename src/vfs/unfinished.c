@@ -17,7 +17,7 @@ struct unfinished {
     bool busy;       /* somebody works on the record */
 };
 
-static void unfinished_free(struct unfinished *u)
+void unfinished_free(struct unfinished *u)
 {
     if (!u)
         return;
@@ -69,31 +69,51 @@ static void drop_locked(struct vfs *v, struct unfinished *gone)
     let_go_locked(v, u);
 }
 
-enum err_code unfinished_add(struct vfs *v, const char *path, bool begun, struct err *e)
+struct unfinished *unfinished_new(const char *from, const char *to, bool tree)
+{
+    CLEANUP(unfinished_free) struct unfinished *u = calloc(1, sizeof(*u));
+    if (!u)
+        return NULL;
+    *u = (struct unfinished){.from = strdup(from), .to = strdup(to), .tree = tree};
+    return u->from && u->to ? TAKE(u) : NULL;
+}
+
+static void insert_locked(struct vfs *v, struct unfinished *u)
+{
+    LIST_INSERT_HEAD(&v->unfinished, u, link);
+    __atomic_add_fetch(&v->n_unfinished, 1, __ATOMIC_RELEASE);
+}
+
+const char *unfinished_put(struct vfs *v, struct unfinished *u, char *path)
+{
+    LOCK_SCOPE(&v->tree);
+    u->path = path;
+    u->busy = true;
+    insert_locked(v, u);
+    return path;
+}
+
+enum err_code unfinished_add(struct vfs *v, const char *path, struct err *e)
 {
     bool busy;
     CLEANUP(rename_plan_free) struct rename_plan *plan = renames_read(path, &busy, e);
     if (!plan)
         return e->code;
-    if (busy && !begun)
+    if (busy)
         return err_set(e, ERR_BUSY, "the rename is under way");
-    CLEANUP(unfinished_free) struct unfinished *u = calloc(1, sizeof(*u));
-    if (u)
-        *u = (struct unfinished){.path = strdup(path), .from = strdup(plan->from), .to = strdup(plan->to), .tree = plan->tree,
-                                 .due = !begun, .busy = begun};
-    if (!u || !u->path || !u->from || !u->to)
+    CLEANUP(unfinished_free) struct unfinished *u = unfinished_new(plan->from, plan->to, plan->tree);
+    if (!u || !(u->path = strdup(path)))
         return err_set(e, ERR_NOMEM, "out of memory");
+    u->due = true;
     LOCK_SCOPE(&v->tree);
     struct unfinished *known = find_locked(v, path);
-    if (known && (known->busy || begun))
+    if (known && known->busy)
         return err_set(e, ERR_BUSY, "the rename is being finished");
     if (known) {
         known->due = true;
         return ERR_OK;
     }
-    LIST_INSERT_HEAD(&v->unfinished, u, link);
-    __atomic_add_fetch(&v->n_unfinished, 1, __ATOMIC_RELEASE);
-    u = NULL;
+    insert_locked(v, TAKE(u));
     return ERR_OK;
 }
 
@@ -107,21 +127,19 @@ bool unfinished_begin(struct vfs *v, const char *path)
     return true;
 }
 
-void unfinished_end(struct vfs *v, const char *path, const char *now)
+void unfinished_end(struct vfs *v, const char *path, bool gone, char *now)
 {
-    CLEANUP(free) char *moved = now ? strdup(now) : NULL;
     LOCK_SCOPE(&v->tree);
     struct unfinished *u = find_locked(v, path);
-    if (moved) {
-        char *was = u->path;
-        u->path = moved;
-        moved = was;
+    if (now) {
+        free(u->path);
+        u->path = now;
     }
     u->busy = u->due = false;
-    if (now)
-        let_go_locked(v, u);
-    else
+    if (gone)
         drop_locked(v, u);
+    else
+        let_go_locked(v, u);
 }
 
 void unfinished_not_due(struct vfs *v, const char *path)

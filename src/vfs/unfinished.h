@@ -14,14 +14,20 @@
 #include "journal/renames.h"
 #include "vfs/tree.h"
 
-/* Adds the record at `path`, with an attempt due, or, with `begun`, as by unfinished_begin(). Without the lock. ERR_BUSY: somebody works
- * on it who is not known here, or has a claim on it; otherwise as renames_read(). On an error nothing may be done by the record. */
-enum err_code unfinished_add(struct vfs *v, const char *path, bool begun, struct err *e) MUST_CHECK;
+/* Adds the record at `path`, with an attempt due. Without the lock. ERR_BUSY: somebody works on it who is not known here, or has a claim on
+ * it; otherwise as renames_read(). On an error nothing may be done by the record. */
+enum err_code unfinished_add(struct vfs *v, const char *path, struct err *e) MUST_CHECK;
+
+/* What a call needs to leave its own record, made before there is anything to leave: that cannot fail. NULL without memory. */
+struct unfinished *unfinished_new(const char *from, const char *to, bool tree);
+void unfinished_free(struct unfinished *u);
+/* Adds it, as by unfinished_begin(). Takes both; the path, borrowed until unfinished_end(). Without the lock. */
+const char *unfinished_put(struct vfs *v, struct unfinished *u, char *path);
 
 /* Brackets every attempt to do something by a record. False: it is not known any more, or somebody works on it. Without the lock. */
 bool unfinished_begin(struct vfs *v, const char *path);
-/* `now`: the path of its file by now, NULL if it is gone. What was put off meanwhile is sent. */
-void unfinished_end(struct vfs *v, const char *path, const char *now);
+/* `now`: the path of its file by now, taken; NULL: as it was. What was put off meanwhile is sent. */
+void unfinished_end(struct vfs *v, const char *path, bool gone, char *now);
 /* No attempt is due any more. */
 void unfinished_not_due(struct vfs *v, const char *path);
 

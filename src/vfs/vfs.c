@@ -106,6 +106,7 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
     LIST_INIT(&v->holds);
     LIST_INIT(&v->sending);
     LIST_INIT(&v->unfinished);
+    LIST_INIT(&v->resume_waiting);
     LIST_INIT(&v->handles);
     LIST_INIT(&v->dir_handles);
     if (open_state(v, e) || open_parts(v, e)) {
@@ -172,6 +173,7 @@ void vfs_free(struct vfs *v)
     neighbours_end(v);
     walks_end(v);
     refresh_end(v->refresh);
+    resume_end(v);
     left_end(v);
     wait_background(v);
     beside_end(v->beside);

@@ -68,6 +68,7 @@ struct vfs_config {
     uint64_t memory;         /* bytes that blocks may take */
     uint64_t rename_limit;   /* objects of a directory rename, above: ERR_CROSS */
     unsigned upload_parallel; /* parts at once; 0: 8 */
+    unsigned late_ms;        /* until what had no answer has come, or never will; 0: 2000 */
     uint64_t preserve_max;   /* bytes fetched for those who have a file open that is removed; 0: 64 MiB */
     const char *state_dir;   /* staging files and upload records: an existing directory of ours. NULL with STORE_SECRET */
     struct vfs_notify notify;
