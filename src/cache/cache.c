@@ -126,14 +126,14 @@ static bool drain(struct cache *c, uint64_t timeout_ms, bool notes)
         return true;
     uint64_t deadline = clock_mono_ms() + timeout_ms;
     LOCK_SCOPE(&c->lock);
-    c->draining = true;
+    c->draining++;
     cond_broadcast(&c->idle_work);
     notes_due_locked(c, notes);
     bool in_time = true;
     unsigned failures = c->failures; /* before it was waited for */
     for (; in_time && !idle_locked(c) && c->failures < failures + HOPELESS; failures = c->failures < failures ? c->failures : failures)
         in_time = cond_wait(&c->idle_done, &c->lock, deadline);
-    c->draining = false;
+    c->draining--;
     return idle_locked(c);
 }
 

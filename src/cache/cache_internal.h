@@ -145,7 +145,8 @@ struct cache {
     uint64_t adoption_bytes;
     _Atomic uint64_t own_bytes; /* cache_stats.memory */
     bool writing, idling, adopting; /* busy with something */
-    bool stop, draining;
+    bool stop;
+    unsigned draining; /* who waits for all of it: nothing is put off for readers */
     struct pace pace;
     struct cache_stats stats;
     struct job *refused; /* not taken, to be ended */

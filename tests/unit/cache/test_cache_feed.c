@@ -10,6 +10,8 @@
 #include "fixture.h"
 #include "util/digest.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +76,11 @@ static bool none(unsigned i)
 static bool up_to_four(unsigned i)
 {
     return i <= 4;
+}
+
+static bool only_the_first(unsigned i)
+{
+    return i == 0;
 }
 
 static bool two_four_and_five(unsigned i)
@@ -192,6 +199,53 @@ static void nothing_is_taken_that_nobody_sums_or_that_was_not_written_so(void **
     stop(&r, none);
 }
 
+static void *settle_long(void *arg)
+{
+    return cache_settle(arg, 60000) ? arg : NULL;
+}
+
+static void become_idle(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    c->adopting = false;
+    cond_broadcast(&c->idle_done);
+}
+
+static bool drains(struct cache *c)
+{
+    LOCK_SCOPE(&c->lock);
+    return c->draining;
+}
+
+static void who_drains_is_not_put_off_because_another_has_given_up(void **state)
+{
+    struct rig r;
+    pthread_t t;
+    void *settled;
+    start(&r);
+    feed_begin(r.n, 0, false);
+    lock_take(&r.c->pace.lock);
+    r.c->pace.read_ms = UINT64_MAX / 2;
+    lock_drop(&r.c->pace.lock);
+    lock_take(&r.c->lock);
+    r.c->adopting = true; /* so it waits */
+    lock_drop(&r.c->lock);
+    assert_int_equal(pthread_create(&t, NULL, settle_long, r.c), 0);
+    while (!drains(r.c))
+        sched_yield();
+    assert_false(cache_settle(r.c, 0));
+    assert_true(offer(&r, 0));
+    become_idle(r.c);
+    pthread_join(t, &settled);
+    assert_ptr_equal(settled, r.c);
+    assert_false(offer(&r, 1));
+    lock_take(&r.c->pace.lock);
+    r.c->pace.read_ms = 0;
+    lock_drop(&r.c->pace.lock);
+    feed_end(r.c);
+    stop(&r, only_the_first);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -201,6 +255,7 @@ int main(void)
         T(they_may_come_in_any_order_but_not_too_late),
         T(a_sum_that_begins_anew_gets_nothing_of_what_was_ahead_of_the_old_one),
         T(where_the_sum_does_not_come_on_no_more_is_taken),
+        T(who_drains_is_not_put_off_because_another_has_given_up),
         T(nothing_is_taken_that_nobody_sums_or_that_was_not_written_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
