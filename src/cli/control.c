@@ -164,8 +164,10 @@ static bool accept_one(struct control *ctl)
     struct timeval patience = {.tv_sec = PATIENCE_S};
     CLEANUP(close) int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-    if (fd < 0 || !is_welcome(fd))
-        return fd >= 0;
+    if (fd < 0)
+        return errno == ECONNABORTED || errno == EINTR; /* that one went away: others may be there */
+    if (!is_welcome(fd))
+        return true;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     CLEANUP(free) struct client *c = malloc(sizeof(*c));

@@ -1,0 +1,97 @@
+/* The daemon's side of the control socket. accept4() and pthread_join() are wrapped: a test decides what the last look finds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/control.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;    /* the thread that listens has been told to end */
+    unsigned aborted; /* connections that are gone when they are accepted, from then on */
+} stage = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+int __real_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags);
+int __real_pthread_join(pthread_t thread, void **out);
+int __wrap_pthread_join(pthread_t thread, void **out);
+
+int __wrap_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags)
+{
+    pthread_mutex_lock(&stage.lock);
+    bool early = !stage.stopping, aborted = !early && stage.aborted > 0;
+    while (!stage.stopping)
+        pthread_cond_wait(&stage.changed, &stage.lock);
+    stage.aborted -= aborted;
+    pthread_mutex_unlock(&stage.lock);
+    if (!early && !aborted)
+        return __real_accept4(fd, at, len, flags);
+    errno = early ? EAGAIN : ECONNABORTED;
+    return -1;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **out)
+{
+    pthread_mutex_lock(&stage.lock);
+    stage.stopping = true;
+    pthread_cond_broadcast(&stage.changed);
+    pthread_mutex_unlock(&stage.lock);
+    return __real_pthread_join(thread, out);
+}
+
+static void status(void *arg, struct buf *out)
+{
+    buf_add_str(out, arg);
+}
+
+static int connect_to(const char *mountpoint)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    char path[PATH_MAX];
+    assert_int_equal(control_path(mountpoint, path, NULL), ERR_OK);
+    assert_true(strlen(path) < sizeof(at.sun_path));
+    memcpy(at.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    return fd;
+}
+
+static void who_connected_before_the_end_is_answered_whoever_else_went_away(void **state)
+{
+    const struct control_ops ops = {.status = status, .arg = "{}"};
+    struct err e = ERR_INIT;
+    char mountpoint[64], answer[16];
+    stage.aborted = 2;
+    snprintf(mountpoint, sizeof(mountpoint), "/test-control-%d", (int)getpid());
+    struct control *c = control_new(mountpoint, &ops, &e);
+    if (!c)
+        fail_msg("%s", e.msg);
+    int fd = connect_to(mountpoint);
+    assert_int_equal(send(fd, "status\n", 7, 0), 7);
+    control_free(c);
+    assert_int_equal(recv(fd, answer, sizeof(answer), 0), 3);
+    assert_memory_equal(answer, "{}\n", 3);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_connected_before_the_end_is_answered_whoever_else_went_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
