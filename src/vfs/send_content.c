@@ -108,7 +108,8 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
     return upload_put(v, &u, out, e);
 }
 
-/* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. */
+/* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. ERR_CANCELED: it
+ * has to be put off. */
 static enum err_code put_conflict(struct vfs *v, const struct inode *i, const struct shot *s, struct err *failure)
 {
     if (stage_frozen_size(s->stage) == 0)
@@ -125,6 +126,8 @@ static enum err_code put_conflict(struct vfs *v, const struct inode *i, const st
         conflict_key(s->key, attempt, &key);
         code = put(v, s, buf_str(&key), &absent, &version, &err);
     }
+    if (code == ERR_CANCELED)
+        return code;
     if (code) {
         bool named = code != ERR_BAD_NAME; /* else this store has no such names at all */
         err_set(failure, ERR_CONFLICT, "changed by others meanwhile%s%s", named ? ", and beside it: " : "", named ? err.msg : "");
@@ -245,7 +248,10 @@ static enum err_code send_frozen(struct vfs *v, struct inode *i, struct shot *s,
     enum err_code code = attempt(v, i, s, version, e);
     if (!code)
         stage_put_done(s->stage);
-    *saved = code == ERR_CONFLICT && put_conflict(v, i, s, e) == ERR_OK;
+    enum err_code kept = code == ERR_CONFLICT ? put_conflict(v, i, s, e) : code;
+    *saved = code == ERR_CONFLICT && !kept;
+    if (kept == ERR_CANCELED) /* all of it is tried again */
+        code = kept;
     struct err thaw = ERR_INIT;
     if (stage_thaw(s->stage, &thaw))
         LOG_ERROR("vfs", "staging file of \"%s\": %s", s->key, thaw.msg);
