@@ -227,6 +227,11 @@ static void arm_locked(struct vfs *v)
         timer_arm(v->timers, &v->resume_timer, v->closing ? 0 : at_ms, time_came, v);
 }
 
+static uint64_t late_ms(const struct vfs *v)
+{
+    return v->cfg.late_ms ? v->cfg.late_ms : LATE_MS;
+}
+
 static void end_locked(struct vfs *v)
 {
     v->background--;
@@ -268,7 +273,7 @@ void resume_end(struct vfs *v)
     arm_locked(v);
 }
 
-/* Tries what has to be tried. What is left of the task: records in use. */
+/* Tries what has to be tried. What is left of the task: records in use, and those that are kept for another look. */
 static bool run_all(struct resume_task *t)
 {
     struct vfs *v = t->v;
@@ -277,7 +282,7 @@ static bool run_all(struct resume_task *t)
     for (; k < t->n && !cancel_fired(v->ending); k++) {
         enum outcome o = resume_path(v, &t->paths[k], t->how);
         failed |= has_failed(o);
-        if (o != IN_USE)
+        if (is_gone(o) || (o != IN_USE && !t->how.keep))
             continue;
         char *path = t->paths[n];
         t->paths[n++] = t->paths[k];
@@ -290,13 +295,26 @@ static bool run_all(struct resume_task *t)
     return failed;
 }
 
+/* Until the rest of the task is tried; 0: it is not, by itself. */
+static uint64_t pause_of(struct resume_task *t)
+{
+    if (t->n && t->how.keep) {
+        t->how.keep = false;
+        return late_ms(t->v);
+    }
+    if (t->n && t->tries < BUSY_TRIES)
+        return (uint64_t)BUSY_MS << t->tries++;
+    if (t->n)
+        LOG_INFO("vfs", "%zu renames whose records are in use are not tried again by themselves: the first is %s", t->n, t->paths[0]);
+    return 0;
+}
+
 static void run(void *arg)
 {
     CLEANUP(task_free) struct resume_task *t = arg;
     struct vfs *v = t->v;
-    bool failed = run_all(t), waited = t->waited, again = t->n && t->tries < BUSY_TRIES;
-    if (t->n && !again)
-        LOG_INFO("vfs", "%zu renames whose records are in use are not tried again by themselves: the first is %s", t->n, t->paths[0]);
+    bool failed = run_all(t), waited = t->waited, kept = t->how.keep;
+    uint64_t pause_ms = pause_of(t);
     LOCK_SCOPE(&v->tree);
     if (waited) {
         end_locked(v);
@@ -304,10 +322,8 @@ static void run(void *arg)
         v->resuming--;
         deferred_end_locked(v, &t->deferred, failed);
     }
-    if (again && !v->closing) {
-        uint64_t ms = (uint64_t)BUSY_MS << t->tries++;
-        wait_locked(v, TAKE(t), ms);
-    }
+    if (pause_ms && (kept || !v->closing))
+        wait_locked(v, TAKE(t), pause_ms);
 }
 
 static bool add_to_task(struct resume_task *t, const char *path)
@@ -418,9 +434,8 @@ void resume_undo(struct vfs *v, struct rename *r, const struct err *why, bool un
         LOG_WARN("vfs", "a rename that failed may be finished by the next mount: %s", err.msg);
     const char *path = leave_begun(v, r);
     char *now = NULL;
-    enum outcome o = LEFT;
-    if (why->code != ERR_CANCELED)
-        o = resume_begun(v, path, (struct how){.keep = unheard, .undo = true}, &now);
+    bool killed = why->code == ERR_CANCELED; /* not kept for the clearing up */
+    enum outcome o = killed ? LEFT : resume_begun(v, path, (struct how){.keep = unheard, .undo = true}, &now);
     bool again = o == IN_USE || (unheard && !is_gone(o));
     CLEANUP(task_free) struct resume_task *t = again ? calloc(1, sizeof(*t)) : NULL;
     again = t && add_to_task(t, now ? now : path);
@@ -428,9 +443,13 @@ void resume_undo(struct vfs *v, struct rename *r, const struct err *why, bool un
     if (!again)
         return;
     t->v = v;
-    t->how.undo = true;
+    t->how = (struct how){.keep = killed, .undo = true};
+    if (killed) {
+        start(TAKE(t));
+        return;
+    }
     LOCK_SCOPE(&v->tree);
-    wait_locked(v, TAKE(t), !unheard ? BUSY_MS : v->cfg.late_ms ? v->cfg.late_ms : LATE_MS);
+    wait_locked(v, TAKE(t), unheard ? late_ms(v) : BUSY_MS);
 }
 
 void resume_leave(struct vfs *v, struct rename *r)

@@ -203,7 +203,7 @@ def test_a_copy_that_fails_takes_back_the_others(origin, bucket, mount, fault, e
     assert errno_of(os.rename, disk / "from", disk / "to") == expected
     origin.heal()
     flush(disk)
-    assert trees(witness) == [files, {}] and entries(disk) == []
+    wait_until(lambda: trees(witness) == [files, {}] and entries(disk) == [])
     assert sorted(os.listdir(disk.path)) == ["from"]
 
 
@@ -249,7 +249,7 @@ def test_a_rename_that_is_interrupted_is_taken_back(origin, bucket, mount):
     process.wait(10)
     origin.heal()
     flush(disk)
-    assert trees(witness) == [files, {}] and entries(disk) == []
+    wait_until(lambda: trees(witness) == [files, {}] and entries(disk) == [])
     assert sorted(os.listdir(disk.path)) == ["from"]
 
 

@@ -57,6 +57,27 @@ static void nobody_waits_for_what_may_come_late(void **state)
     rig_stop(&r);
 }
 
+static void an_interrupted_rename_is_taken_back_before_a_drain_ends(void **state)
+{
+    struct rig r;
+    rig_store(&r, NULL);
+    r.cfg.late_ms = 3600000;
+    rig_mount(&r);
+    others_put(&r, "from/x", "x");
+    others_put(&r, "from/y", "y");
+    rig_fail_after(&r, MEM_COPY, "from/x", ERR_CANCELED, 1);
+    expect_code(&r, ERR_CANCELED, try_rename(&r, "from", "to", 0));
+    drain(&r);
+    assert_int_equal(objects_below(&r, "to/"), 0);
+    assert_int_equal(objects_below(&r, "from/"), 2);
+    assert_int_equal(RECORDS(&r), 1); /* a copy may still come */
+    rig_unmount(&r);
+    rig_mount(&r);
+    assert_true(vfs_settled(r.v, 60000));
+    assert_int_equal(RECORDS(&r), 0);
+    rig_stop(&r);
+}
+
 static void what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy(void **state)
 {
     struct rig r;
@@ -145,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_that_comes_late_is_taken_back_too),
         cmocka_unit_test(nobody_waits_for_what_may_come_late),
+        cmocka_unit_test(an_interrupted_rename_is_taken_back_before_a_drain_ends),
         cmocka_unit_test(what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy),
         cmocka_unit_test(a_rename_left_to_a_person_ends_with_the_next_use_of_a_name),
         cmocka_unit_test(a_rename_that_fails_where_no_file_can_be_opened_is_left_to_a_person_all_the_same),
