@@ -123,6 +123,24 @@ def test_that_nothing_was_synced_is_found_out(origin, bucket, power, mount, rng)
             torture.round()
 
 
+@pytest.mark.parametrize("during", ["CopyObject", "CompleteMultipartUpload"])
+def test_what_was_put_to_find_out_what_a_server_can_do_is_removed_after_a_loss_of_power(origin, bucket, power, mount, during):
+    disk = mount(bucket(origin), fresh=True, state=power / "state")
+    origin.fault("hang", kind=during, key="*awsfs-probe*")
+    writer = threading.Thread(target=errno_of, args=((disk / "f").write_bytes, b"x"))
+    writer.start()
+    wait_until(lambda: during in origin.requests())
+    power.lose("all", 1, [disk.pid])
+    disk.kill9()
+    writer.join()
+    power.mount()
+    origin.clear_faults()
+    assert [key for key in disk.witness.keys() if "awsfs-probe" in key] or disk.witness.uploads()
+    disk.start()
+    assert [key for key in disk.witness.keys() if "awsfs-probe" in key] == []
+    assert disk.witness.uploads() == []
+
+
 SIZES = [1, 4000, 65_536, 70_000, 200_000, 1 << 20, (1 << 20) + 5, 3_000_000, 9_000_000]
 
 

@@ -42,7 +42,7 @@ void probe_part_copy(struct probe *p);
 
 /* ---- probe_scratch.c. All block on the network but probe_begin(), which writes a file. */
 
-/* Chooses the keys, and notes them in the directory of servers. `s`, `call` and `why` are set. */
+/* Chooses the keys, and notes them in the directory of servers, durably. `s`, `call` and `why` are set. */
 void probe_begin(struct probe *p);
 
 /* Before anything is put: whether DELETE, and the abort of an upload, are allowed there. Tried on what is not there. False with

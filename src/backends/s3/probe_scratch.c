@@ -4,7 +4,8 @@
  *
  *     scratch-OF-NAME    OF: hash of endpoint, bucket and prefix; NAME: the random part of the keys
  *
- * and is locked by the daemon that uses them. One that is not locked is a dead one's.
+ * and is locked by the daemon that uses them; it is on the disk before anything is put, so that a loss of power leaves it, too. One that
+ * is not locked is a dead one's.
  */
 #include "backends/s3/probe.h"
 #include "util/cleanup.h"
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RECORD "scratch-"
 /* No server has given it out. */
@@ -54,6 +56,12 @@ static int lock_record(const char *path, int flags)
     return fd;
 }
 
+static bool sync_record(const struct s3_store *s, int fd)
+{
+    CLEANUP(close) int dir = open(s->servers_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir >= 0 && fsync(fd) == 0 && fsync(dir) == 0;
+}
+
 void probe_begin(struct probe *p)
 {
     uint8_t random[16];
@@ -71,6 +79,8 @@ void probe_begin(struct probe *p)
         LOG_INFO("s3", "%s: %s: what is left of a scratch key after a crash will not be found", path, strerror(errno));
         return;
     }
+    if (p->record >= 0 && !sync_record(p->s, p->record))
+        LOG_INFO("s3", "%s: %s: what is left of a scratch key after a loss of power will not be found", path, strerror(errno));
 }
 
 /* ---- before anything is put */
