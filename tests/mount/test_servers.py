@@ -119,6 +119,17 @@ def test_what_a_daemon_left_that_was_killed_while_it_asked_is_removed_by_the_nex
     assert [f for f in os.listdir(disk.state / "servers") if f.startswith("scratch-")] == []
 
 
+@pytest.mark.parametrize("kind, action, count, skip", [("CreateMultipartUpload", "execute_then_reset", 1, 0),
+                                                       ("AbortMultipartUpload", {"status": 503}, 3, 1)])
+def test_no_scratch_upload_is_left_whose_id_is_not_known_any_more(origin, bucket, mount, kind, action, count, skip):
+    disk = mount(bucket(origin), fresh=True)
+    origin.fault(action, kind=kind, key="*awsfs-probe*", count=count, skip=skip)
+    (disk / "f").write_bytes(b"hello")
+    assert disk.bucket.uploads() == []
+    assert disk.bucket.keys() == ["f"]
+    assert [f for f in os.listdir(disk.state / "servers") if f.startswith("scratch-")] == []
+
+
 def test_scratch_keys_of_a_daemon_that_lives_are_left_alone(origin, bucket, mount):
     disk = mount(bucket(origin), fresh=True)
     origin.fault("hang", kind="CopyObject", key="*awsfs-probe*", count=1)

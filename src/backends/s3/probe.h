@@ -17,6 +17,7 @@ struct probe {
     char a[KEY_SIZE], b[KEY_SIZE]; /* a comes before b in a listing */
     char etag[STORE_ETAG_SIZE];    /* of a, as far as known */
     char upload[STORE_ID_SIZE];    /* of a, under way; "": none */
+    bool uploads_left;             /* of a, whose ids are not known any more, there may be */
     bool versions;                 /* the bucket keeps versions */
     int record;                    /* the locked file that names the keys; -1: none */
     enum err_code broken;          /* ERR_OK, or why nothing more can be learnt now */

@@ -86,6 +86,7 @@ static enum err_code begin(struct probe *p, bool crc, char part_etag[STORE_ETAG_
     enum err_code code = probe_ask(p, &r, a);
     if (code == ERR_OK)
         code = s3_answer_text(a, "InitiateMultipartUploadResult", "UploadId", p->upload, sizeof(p->upload), NULL);
+    p->uploads_left |= a->unanswered > 0 || code == ERR_CANCELED;
     if (code != ERR_OK)
         return code;
     r = (struct s3_request){.method = HTTP_PUT,

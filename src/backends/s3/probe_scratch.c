@@ -160,8 +160,30 @@ bool probe_drop_upload(struct probe *p)
 {
     S3_ANSWER(a);
     enum err_code code = p->upload[0] != 0 ? abort_upload(p, p->upload, &a) : ERR_OK;
+    bool gone = code == ERR_OK || code == ERR_NOT_FOUND;
     p->upload[0] = 0;
-    return code == ERR_OK || code == ERR_NOT_FOUND;
+    p->uploads_left |= !gone;
+    return gone;
+}
+
+/* Those whose ids only the server knows. */
+static bool drop_left_uploads(struct probe *p)
+{
+    CLEANUP(xml_doc_free) struct xml_doc *doc = list_own(p, "ListMultipartUploads", "uploads");
+    CLEANUP(free) char *key = s3_full_key(p->s, p->a);
+    bool all = true;
+    int n = 0;
+    if (doc == NULL || key == NULL)
+        return false;
+    const struct xml_node *one = xml_child(xml_root(doc), "Upload");
+    for (; one != NULL && n < LEFT_UPLOADS_MAX; one = xml_next(one, "Upload"), n++) {
+        S3_ANSWER(a);
+        if (strcmp(xml_child_text(one, "Key"), key) != 0)
+            continue;
+        enum err_code code = abort_upload(p, xml_child_text(one, "UploadId"), &a);
+        all = all && (code == ERR_OK || code == ERR_NOT_FOUND);
+    }
+    return all;
 }
 
 /* Not interrupted, and whatever went wrong before. False: something may be left. */
@@ -171,7 +193,8 @@ static bool remove_keys(struct probe *p)
     const char *const keys[] = {p->a, p->b};
     p->call = NULL;
     p->broken = ERR_OK;
-    bool all = probe_drop_upload(p);
+    (void)probe_drop_upload(p);
+    bool all = !p->uploads_left || drop_left_uploads(p);
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         enum err_code code = probe_remove(p, keys[i], NULL, NULL, &a);
         if (code == ERR_OK || code == ERR_NOT_FOUND)
@@ -203,35 +226,14 @@ void probe_end(struct probe *p, bool nothing_put)
 
 /* ---- what others left */
 
-/* A dead daemon's upload has an id that only the server knows. */
-static bool drop_left_uploads(struct probe *p)
-{
-    CLEANUP(xml_doc_free) struct xml_doc *doc = list_own(p, "ListMultipartUploads", "uploads");
-    CLEANUP(free) char *key = s3_full_key(p->s, p->a);
-    bool all = true;
-    int n = 0;
-    if (doc == NULL || key == NULL)
-        return false;
-    const struct xml_node *one = xml_child(xml_root(doc), "Upload");
-    for (; one != NULL && n < LEFT_UPLOADS_MAX; one = xml_next(one, "Upload"), n++) {
-        S3_ANSWER(a);
-        if (strcmp(xml_child_text(one, "Key"), key) != 0)
-            continue;
-        enum err_code code = abort_upload(p, xml_child_text(one, "UploadId"), &a);
-        all = all && (code == ERR_OK || code == ERR_NOT_FOUND);
-    }
-    return all;
-}
-
 static void remove_left(struct s3_store *s, const char *random)
 {
-    struct probe p = {.s = s, .why = ERR_INIT};
+    struct probe p = {.s = s, .why = ERR_INIT, .uploads_left = true};
     char path[PATH_MAX];
     if (!record_path(s, random, path) || (p.record = lock_record(path, 0)) < 0)
         return;
     set_names(&p, random);
     bool all = remove_keys(&p);
-    all = all && drop_left_uploads(&p);
     if (all)
         LOG_INFO("s3", "%s%s: removed, left by a daemon that was killed", s->prefix, p.a);
     end_record(&p, all);
