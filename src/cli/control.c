@@ -6,6 +6,7 @@
 #include "util/log.h"
 #include "util/pool.h"
 #include "util/private_dir.h"
+#include "util/str.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -115,9 +116,9 @@ static void serve_flush(struct client *c)
     say(c->fd, buf_str(&out), out.len);
 }
 
-static void serve_retry(struct client *c)
+static void serve_done(struct client *c, void (*fn)(void *arg, const char *what), const char *what)
 {
-    c->control->ops.retry(c->control->ops.arg);
+    fn(c->control->ops.arg, what);
     say(c->fd, "done\n", strlen("done\n"));
 }
 
@@ -132,28 +133,40 @@ static bool serve_wait(struct client *c)
     return fds[1].revents == 0;
 }
 
+/* True: the connection stays. */
+static bool answer(struct client *c, const char *line)
+{
+    const struct control_ops *ops = &c->control->ops;
+
+    if (strcmp(line, "status") == 0)
+        serve_status(c);
+    else if (strcmp(line, "flush") == 0)
+        serve_flush(c);
+    else if (strcmp(line, "settle") == 0)
+        ops->settle(ops->arg);
+    else if (strcmp(line, "wait") == 0)
+        return serve_wait(c);
+    else if (strcmp(line, "retry") == 0 || str_starts(line, "retry "))
+        serve_done(c, ops->retry, line[5] ? line + 6 : NULL);
+    else if (str_starts(line, "changed "))
+        serve_done(c, ops->changed, line + strlen("changed "));
+    return false;
+}
+
 static void serve(void *arg)
 {
     struct client *c = arg;
-    char line[32];
+    char line[CONTROL_LINE_MAX], *end = NULL;
     size_t len = 0;
-    ssize_t n = 1;
-    bool stays = false;
+    ssize_t n;
 
-    while (len < sizeof(line) - 1 && !memchr(line, '\n', len) && (n = recv(c->fd, line + len, sizeof(line) - 1 - len, 0)) > 0)
+    while (!end && len < sizeof(line) && (n = recv(c->fd, line + len, sizeof(line) - len, 0)) > 0) {
+        end = memchr(line + len, '\n', (size_t)n);
         len += (size_t)n;
-    line[len] = '\0';
-    if (strcmp(line, "status\n") == 0)
-        serve_status(c);
-    else if (strcmp(line, "flush\n") == 0)
-        serve_flush(c);
-    else if (strcmp(line, "settle\n") == 0)
-        c->control->ops.settle(c->control->ops.arg);
-    else if (strcmp(line, "retry\n") == 0)
-        serve_retry(c);
-    else if (strcmp(line, "wait\n") == 0)
-        stays = serve_wait(c);
-    if (!stays)
+    }
+    if (end)
+        *end = '\0';
+    if (!end || !answer(c, line))
         close(c->fd);
     free(c);
 }

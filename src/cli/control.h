@@ -5,7 +5,9 @@
  *   status   one line of JSON
  *   flush    "progress FILES BYTES" about once a second, then "done" or "failed MESSAGE"
  *   settle   nothing: the connection closes when what was just read is in the disk cache, after a few seconds at most
- *   retry    "done": what could not be sent is tried again now
+ *   retry    "done": what is journaled and could not be sent is tried again now
+ *   retry ID "done": so is the rename whose record is ID
+ *   changed KEY  "done": a command has put that object; the mount shows it at once
  *   wait     nothing, until the daemon's process has ended: then the kernel closes the connection
  */
 #ifndef CLI_CONTROL_H
@@ -17,6 +19,8 @@
 #include <limits.h>
 #include <stdint.h>
 
+#define CONTROL_LINE_MAX 4096 /* bytes of a request, with its newline */
+
 struct control;
 
 struct control_ops {
@@ -24,8 +28,10 @@ struct control_ops {
     void (*status)(void *arg, struct buf *out);
     /* What the kernel holds and the disk cache does not yet is brought there and recorded, for a few seconds at most. Any thread. */
     void (*settle)(void *arg);
-    /* What waits after a failure is tried again now. Any thread. */
-    void (*retry)(void *arg);
+    /* What waits after a failure is tried again now: what is journaled, or, if it is not NULL, the rename with that record. Any thread. */
+    void (*retry)(void *arg, const char *record);
+    /* Somebody else has put that object. Any thread. */
+    void (*changed)(void *arg, const char *key);
     /* Waits until what was written is in the store; progress as vfs_drain() has it. Any thread. */
     enum err_code (*flush)(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p, struct err *e);
     void *arg;

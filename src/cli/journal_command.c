@@ -1,6 +1,7 @@
 #include "cli/journal_command.h"
 
 #include "cli/client.h"
+#include "cli/control.h"
 #include "cli/journal_export.h"
 #include "cli/journal_find.h"
 #include "cli/journal_retry.h"
@@ -111,9 +112,9 @@ static enum err_code open_store(struct work *w, const struct journal_entry *entr
     return w->store ? ERR_OK : e->code;
 }
 
-static enum err_code ask_daemon(const struct journal_mount *m, struct buf *said, struct err *e)
+static enum err_code ask_daemon(const struct journal_mount *m, const char *request, struct buf *said, struct err *e)
 {
-    CLEANUP(free) char *answer = client_ask(m->mountpoint, "retry\n");
+    CLEANUP(free) char *answer = client_ask(m->mountpoint, request);
     if (!answer)
         return err_set(e, ERR_BUSY, "the daemon of %s does not answer", m->mountpoint);
     buf_addf(said, "the mount at %s tries again now", m->mountpoint);
@@ -125,7 +126,7 @@ static enum err_code retry_log(struct work *w, struct journal_entry *entry, stru
 {
     struct journal_mount *m = entry->mount;
     if (m->alive)
-        return ask_daemon(m, said, e);
+        return ask_daemon(m, "retry\n", said, e);
     if (!m->log && entry->op == NULL) { /* with another entry of the same journal */
         buf_add_str(said, "was tried with the others of its mount");
         return ERR_OK;
@@ -144,8 +145,11 @@ static enum err_code retry_log(struct work *w, struct journal_entry *entry, stru
 
 static enum err_code retry_rename(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e)
 {
+    char request[64];
+    const char *record = strrchr(entry->path, '/') + 1;
+    snprintf(request, sizeof(request), "retry %.*s\n", (int)strcspn(record, "-."), record);
     if (entry->mount->alive)
-        return ask_daemon(entry->mount, said, e);
+        return ask_daemon(entry->mount, request, said, e);
     enum err_code code = journal_hold(entry->mount, e);
     if (!code)
         code = open_store(w, entry, e);
@@ -154,6 +158,15 @@ static enum err_code retry_rename(struct work *w, struct journal_entry *entry, s
     if (!code)
         buf_add_str(said, "nothing of it is under both names any more");
     return code;
+}
+
+/* A mount that cannot be told shows it after its ttl. */
+static void tell_changed(const struct journal_mount *m, const char *key)
+{
+    char request[CONTROL_LINE_MAX];
+    bool fits = snprintf(request, sizeof(request), "changed %s\n", key) < (int)sizeof(request);
+    if (m->alive && fits && !strchr(key, '\n'))
+        free(client_ask(m->mountpoint, request));
 }
 
 /* No daemon begins with the directory meanwhile, unless one has it: then it knows of no upload but its own. */
@@ -175,6 +188,8 @@ static enum err_code retry_one(struct work *w, struct journal_entry *entry, stru
         code = open_store(w, entry, e);
     if (!code)
         code = journal_put(w->store, entry, &key, e);
+    if (!code)
+        tell_changed(entry->mount, buf_str(&key));
     if (!code)
         code = journal_drop(entry, e);
     if (code)

@@ -75,13 +75,21 @@ static void control_status(void *arg, struct buf *out)
     stack_status(arg, out);
 }
 
-static void control_retry(void *arg)
+static void control_retry(void *arg, const char *record)
 {
     const struct stack *s = arg;
 
-    if (s->writeback)
+    if (record)
+        vfs_retry(s->vfs, record);
+    else if (s->writeback)
         writeback_retry(s->writeback);
-    vfs_retry(s->vfs);
+}
+
+static void control_changed(void *arg, const char *key)
+{
+    const struct stack *s = arg;
+
+    vfs_changed(s->vfs, key);
 }
 
 static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p,
@@ -132,7 +140,7 @@ static struct session *make_session(struct mounted *m, struct err *e)
 static enum err_code serve(struct mounted *m, struct err *e)
 {
     struct stack *s = &m->stack;
-    const struct control_ops ops = {.status = control_status, .flush = control_flush, .retry = control_retry, .settle = control_settle, .arg = s};
+    const struct control_ops ops = {.status = control_status, .flush = control_flush, .retry = control_retry, .changed = control_changed, .settle = control_settle, .arg = s};
     struct err detail = ERR_INIT;
 
     s->session = make_session(m, e);

@@ -40,6 +40,11 @@ static void outdate_child_locked(struct vfs *v, struct inode *dir, const char *n
         dir_unlist_locked(v, dir);
 }
 
+void vfs_changed(struct vfs *v, const char *key)
+{
+    changed_key(v, key, true);
+}
+
 void changed_key(void *arg, const char *key, bool listed)
 {
     struct vfs *v = arg;

@@ -31,6 +31,7 @@ struct resume_task {
     bool waited;     /* for its time: no drain waits for it */
     struct deferred deferred;
     struct how how;
+    const char *only; /* while records are looked for: the one that is meant; NULL: all */
     unsigned tries;  /* that met a record in use */
     char **paths;
     size_t n;
@@ -337,11 +338,18 @@ static bool add_to_task(struct resume_task *t, const char *path)
     return copy != NULL;
 }
 
+/* "RANDOM" is meant by "RANDOM.undo" and "RANDOM-BOOT-INODE.rename". */
+static bool is_meant(const char *path, const char *record)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return !record || (str_starts(name, record) && strcspn(name, "-.") == strlen(record));
+}
+
 static void add_path(void *arg, const char *path, bool readable)
 {
     struct resume_task *t = arg;
     struct err err = ERR_INIT;
-    if (!readable)
+    if (!readable || !is_meant(path, t->only))
         return;
     enum err_code code = make_known(t->v, path, &err);
     if (code && clear_away(path, code, &err) != IN_USE)
@@ -370,7 +378,7 @@ static void start(struct resume_task *task)
     give_up(t, 0);
 }
 
-static void resume_all(struct vfs *v, bool again)
+static void resume_records(struct vfs *v, bool again, const char *record)
 {
     struct err err = ERR_INIT;
     CLEANUP(task_free) struct resume_task *t = calloc(1, sizeof(*t));
@@ -378,6 +386,7 @@ static void resume_all(struct vfs *v, bool again)
         return;
     t->v = v;
     t->how.again = again;
+    t->only = record;
     if (renames_each(v->renames_dir, add_path, t, &err))
         LOG_WARN("vfs", "renames that were cut off: %s", err.msg);
     if (!t->n)
@@ -393,12 +402,12 @@ void resume_begin(struct vfs *v)
 {
     if (v->renames_dir)
         renames_tidy(v->renames_dir);
-    resume_all(v, false);
+    resume_records(v, false, NULL);
 }
 
-void vfs_retry(struct vfs *v)
+void vfs_retry(struct vfs *v, const char *record)
 {
-    resume_all(v, true);
+    resume_records(v, true, record);
 }
 
 bool vfs_settled(struct vfs *v, unsigned timeout_ms)

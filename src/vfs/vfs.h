@@ -87,8 +87,12 @@ struct vfs *vfs_new(struct store *store, const struct vfs_config *config, struct
  * vfs_new(), and go on. */
 bool vfs_settled(struct vfs *v, unsigned timeout_ms);
 
-/* Tries again, in the background, to finish renames that could not be finished. Never blocks on the network. */
-void vfs_retry(struct vfs *v);
+/* Tries again, in the background, to finish a rename that could not be finished: that whose record's file has the name `record`, up to a
+ * '-' or the ending; NULL: all. Never blocks on the network. */
+void vfs_retry(struct vfs *v, const char *record);
+
+/* A command of this machine has put or removed that object: its name, and the directory's, are asked for again at once. Any thread. */
+void vfs_changed(struct vfs *v, const char *key);
 
 /* Waits until what was written before the call is in the store, or has failed and is logged. `progress` (may be NULL) is called about once a
  * second with files and bytes left. ERR_IO when something could not be sent. */

@@ -188,6 +188,25 @@ def test_a_mount_that_is_alive_lists_what_failed_and_retries_it(origin, bucket, 
     assert disk.status()["failed"] == []
 
 
+@pytest.mark.parametrize("options", [{}, {"cache": "none"}], ids=["cache", "no cache"])
+@pytest.mark.parametrize("before", [None, b"old"], ids=["new", "changed"])
+def test_a_mount_that_is_alive_shows_what_a_retry_has_put(origin, bucket, mount, options, before):
+    witness = bucket(origin)
+    if before:
+        witness.put("f", before)
+    disk = mount(witness, ttl=86400, **options)
+    origin.fault(REFUSED, kind="PutObject")
+    fail_a_write(disk, "f", b"mine")
+    journal = Journal(disk)
+    wait_until(lambda: journal.entries("failed"))
+    origin.clear_faults()
+    assert os.listdir(disk.path) == (["f"] if before else [])
+    assert (disk / "f").read_bytes() == before if before else not (disk / "f").exists()
+    journal("retry", journal.one("failed")["name"])
+    wait_until(lambda: (disk / "f").exists() and (disk / "f").read_bytes() == b"mine")
+    assert os.listdir(disk.path) == ["f"]
+
+
 def test_what_a_daemon_was_killed_over_is_exported_and_its_uploads_are_aborted_by_discard(origin, bucket, mount, tmp_path):
     witness = bucket(origin)
     foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="large")["UploadId"]

@@ -88,10 +88,61 @@ static void who_connected_before_the_end_is_answered_whoever_else_went_away(void
     close(fd);
 }
 
+/* ---- Requests */
+
+static char told[CONTROL_LINE_MAX + 16];
+
+static void retry(void *arg, const char *record)
+{
+    snprintf(told, sizeof(told), "retry %s", record ? record : "all that is journaled");
+}
+
+static void changed(void *arg, const char *key)
+{
+    snprintf(told, sizeof(told), "changed %s", key);
+}
+
+static void a_request_says_what_it_is_for(void **state)
+{
+    static const struct {
+        const char *request, *told, *answer;
+    } rows[] = {
+        {"retry\n", "retry all that is journaled", "done\n"},
+        {"retry 00ff\n", "retry 00ff", "done\n"},
+        {"changed a b/c\n", "changed a b/c", "done\n"},
+        {"changed a", "", ""},
+        {"unknown\n", "", ""},
+        {"status\n", "", "{}\n"},
+    };
+    const struct control_ops ops = {.status = status, .retry = retry, .changed = changed, .arg = "{}"};
+    struct err e = ERR_INIT;
+    char mountpoint[64], answer[16];
+    stage.stopping = true; /* nothing is held */
+    stage.aborted = 0;
+    snprintf(mountpoint, sizeof(mountpoint), "/test-control-%d", (int)getpid());
+    struct control *c = control_new(mountpoint, &ops, &e);
+    if (!c)
+        fail_msg("%s", e.msg);
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        told[0] = '\0';
+        int fd = connect_to(mountpoint);
+        size_t len = strlen(rows[k].request);
+        assert_int_equal(send(fd, rows[k].request, len, 0), len);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        ssize_t n = recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL);
+        answer[n > 0 ? n : 0] = '\0';
+        assert_string_equal(answer, rows[k].answer);
+        assert_string_equal(told, rows[k].told);
+        close(fd);
+    }
+    control_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_connected_before_the_end_is_answered_whoever_else_went_away),
+        cmocka_unit_test(a_request_says_what_it_is_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

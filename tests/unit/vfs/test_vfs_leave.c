@@ -1,9 +1,11 @@
 /* Renames that fail in this mount: what is left of them, who goes on with it, and what programs do meanwhile. */
 #include "support.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define RECORDS(r) (state_files(r, "renames", ".rename") + state_files(r, "renames", ".undo"))
 
@@ -105,10 +107,39 @@ static void a_rename_left_to_a_person_ends_with_the_next_use_of_a_name(void **st
     assert_int_equal(RECORDS(&r), 1);
     write_file(&r, "a", "text");
     assert_int_equal(RECORDS(&r), 0);
-    vfs_retry(r.v);
+    vfs_retry(r.v, NULL);
     assert_true(vfs_settled(r.v, 10000));
     expect_object(&r, "a", "text");
     expect_object(&r, "b", "text");
+    rig_stop(&r);
+}
+
+static void a_retry_is_of_the_rename_that_is_named(void **state)
+{
+    struct rig r;
+    char pattern[128], id[128];
+    glob_t found;
+    rig_start(&r, NULL);
+    others_put(&r, "a1", "text");
+    others_put(&r, "b1", "text");
+    rig_fail(&r, MEM_REMOVE, NULL, ERR_NET, 2);
+    expect_code(&r, ERR_NET, try_rename(&r, "a1", "a2", 0));
+    expect_code(&r, ERR_NET, try_rename(&r, "b1", "b2", 0));
+    assert_int_equal(mem_store_objects(r.mem), 4);
+    snprintf(pattern, sizeof(pattern), "%s/renames/*.rename", r.state);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 2);
+    const char *name = strrchr(found.gl_pathv[0], '/') + 1;
+    snprintf(id, sizeof(id), "%.*s", (int)strcspn(name, "-."), name);
+    vfs_retry(r.v, "0123456789abcdef");
+    assert_true(vfs_settled(r.v, 60000));
+    assert_int_equal(mem_store_objects(r.mem), 4);
+    vfs_retry(r.v, id);
+    assert_true(vfs_settled(r.v, 60000));
+    assert_int_equal(mem_store_objects(r.mem), 3);
+    assert_int_equal(RECORDS(&r), 1);
+    assert_int_not_equal(access(found.gl_pathv[0], F_OK), 0);
+    globfree(&found);
     rig_stop(&r);
 }
 
@@ -128,7 +159,7 @@ static void a_rename_that_fails_where_no_file_can_be_opened_is_left_to_a_person_
     assert_int_equal(RECORDS(&r), 1);
     write_file(&r, "a", "text");
     assert_int_equal(RECORDS(&r), 0);
-    vfs_retry(r.v);
+    vfs_retry(r.v, NULL);
     assert_true(vfs_settled(r.v, 10000));
     expect_object(&r, "a", "text");
     expect_object(&r, "b", "text");
@@ -169,6 +200,7 @@ int main(void)
         cmocka_unit_test(an_interrupted_rename_is_taken_back_before_a_drain_ends),
         cmocka_unit_test(what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy),
         cmocka_unit_test(a_rename_left_to_a_person_ends_with_the_next_use_of_a_name),
+        cmocka_unit_test(a_retry_is_of_the_rename_that_is_named),
         cmocka_unit_test(a_rename_that_fails_where_no_file_can_be_opened_is_left_to_a_person_all_the_same),
         cmocka_unit_test(a_file_whose_old_name_may_not_be_removed_keeps_it_alone),
         cmocka_unit_test(no_record_stays_of_renames_that_succeed),

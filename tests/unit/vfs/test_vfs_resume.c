@@ -175,7 +175,7 @@ static void what_waits_for_a_person_is_tried_again_when_asked(void **state)
     assert_true(vfs_settled(r.v, 10000));
     assert_int_equal(rig_requests(&r), 0);
     others_remove(&r, "to/x");
-    vfs_retry(r.v);
+    vfs_retry(r.v, NULL);
     assert_true(vfs_settled(r.v, 10000));
     expect_both(&r, &(struct names){NULL, "was"});
     assert_int_equal(RECORDS(&r), 0);
@@ -328,7 +328,7 @@ static void a_copy_beside_that_has_to_wait_for_a_rename_is_put_off(void **state)
     call_start_held(&closing, MEM_PUT, "from/doc");
     leave_record(&r, "was", NULL, true);
     mem_store_hold(r.mem, MEM_REMOVE_MANY, NULL);
-    vfs_retry(r.v);
+    vfs_retry(r.v, NULL);
     assert_true(mem_store_wait_held(r.mem, MEM_REMOVE_MANY, 1, 60000));
     mem_store_unhold(r.mem, MEM_PUT);
     usleep(20000);
@@ -365,7 +365,7 @@ static void an_attempt_comes_through_where_all_that_send_wait_for_it(void **stat
         write_at(&r, h, 0, "text");
         release(&r, h);
     }
-    vfs_retry(r.v);
+    vfs_retry(r.v, NULL);
     assert_true(vfs_settled(r.v, 60000));
     expect_object(&r, "from/x", "was");
     expect_no_object(&r, "to/x");

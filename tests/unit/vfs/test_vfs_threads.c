@@ -283,7 +283,7 @@ static void run(unsigned permille, unsigned seed, uint64_t ttl_ms)
     mem_store_set_hook(r.mem, (struct mem_hook){NULL, NULL});
     enum err_code code = vfs_drain(r.v, NULL, NULL, &r.err);
     assert_true(code == ERR_OK || (permille && code == ERR_IO));
-    vfs_retry(r.v); /* what of failed renames the next mount would do */
+    vfs_retry(r.v, NULL); /* what of failed renames the next mount would do */
     assert_true(vfs_settled(r.v, 60000));
     struct vfs_stats s;
     vfs_stats(r.v, &s);
