@@ -218,15 +218,25 @@ static void show_progress(const char *line)
         fprintf(stderr, "\r%llu files, %llu MiB left   ", files, bytes >> 20);
 }
 
+/* Programs were told of each; who unmounts may be another. */
+static void show_kept(unsigned long long files)
+{
+    if (files)
+        fprintf(stderr, "awsfs: %llu %s could not be stored and %s kept here: `awsfs journal list` shows %s\n", files,
+                files == 1 ? "file" : "files", files == 1 ? "is" : "are", files == 1 ? "it" : "them");
+}
+
 static int flush(FILE *f)
 {
     CLEANUP(free) char *line = NULL;
+    unsigned long long kept = 0;
     size_t cap = 0;
     int status = -1;
 
     while (status < 0 && getline(&line, &cap, f) > 0) {
         line[strcspn(line, "\n")] = '\0';
         show_progress(line);
+        (void)sscanf(line, "kept %llu", &kept);
         if (strcmp(line, "done") == 0)
             status = 0;
         if (str_starts(line, "failed ")) {
@@ -236,6 +246,7 @@ static int flush(FILE *f)
     }
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
+    show_kept(kept);
     if (status < 0)
         fprintf(stderr, "awsfs: the daemon ended before it had answered\n");
     fclose(f);

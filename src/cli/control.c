@@ -109,7 +109,11 @@ static void serve_flush(struct client *c)
     struct err e = ERR_INIT;
     BUF(out, 1024);
 
-    if (c->control->ops.flush(c->control->ops.arg, say_progress, c, &e) == ERR_OK)
+    enum err_code code = c->control->ops.flush(c->control->ops.arg, say_progress, c, &e);
+    uint64_t kept = c->control->ops.kept(c->control->ops.arg);
+    if (kept)
+        buf_addf(&out, "kept %llu\n", (unsigned long long)kept);
+    if (code == ERR_OK)
         buf_add_str(&out, "done\n");
     else
         buf_addf(&out, "failed %s\n", e.msg);

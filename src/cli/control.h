@@ -3,7 +3,8 @@
  * 0700, that answers only its own user and root. A request is one line; the answer is lines.
  *
  *   status   one line of JSON
- *   flush    "progress FILES BYTES" about once a second, then "done" or "failed MESSAGE"
+ *   flush    "progress FILES BYTES" about once a second, "kept FILES" where some could not be stored and are journaled, then "done" or
+ *            "failed MESSAGE"
  *   settle   nothing: the connection closes when what was just read is in the disk cache, after a few seconds at most
  *   retry    "done": what is journaled and could not be sent is tried again now
  *   retry ID "done": so is the rename whose record is ID
@@ -34,6 +35,8 @@ struct control_ops {
     void (*changed)(void *arg, const char *key);
     /* Waits until what was written is in the store; progress as vfs_drain() has it. Any thread. */
     enum err_code (*flush)(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p, struct err *e);
+    /* Files that could not be stored and whose bytes are kept. Any thread. */
+    uint64_t (*kept)(void *arg);
     void *arg;
 };
 

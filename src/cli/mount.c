@@ -100,6 +100,13 @@ static enum err_code control_flush(void *arg, void (*progress)(void *p, uint64_t
     return unsent_drain(s, false, NULL, progress, p, e);
 }
 
+static uint64_t control_kept(void *arg)
+{
+    const struct stack *s = arg;
+
+    return vfs_kept(s->vfs);
+}
+
 static void control_settle(void *arg)
 {
     struct stack *s = arg;
@@ -140,7 +147,8 @@ static struct session *make_session(struct mounted *m, struct err *e)
 static enum err_code serve(struct mounted *m, struct err *e)
 {
     struct stack *s = &m->stack;
-    const struct control_ops ops = {.status = control_status, .flush = control_flush, .retry = control_retry, .changed = control_changed, .settle = control_settle, .arg = s};
+    const struct control_ops ops = {.status = control_status, .flush = control_flush, .retry = control_retry, .changed = control_changed,
+                                    .settle = control_settle, .kept = control_kept, .arg = s};
     struct err detail = ERR_INIT;
 
     s->session = make_session(m, e);

@@ -117,6 +117,19 @@ static void tell_left(void *arg, const struct left_file *left)
     t->fn(t->arg, &file);
 }
 
+static void count_left(void *arg, const struct left_file *left)
+{
+    ++*(uint64_t *)arg;
+}
+
+uint64_t vfs_kept(struct vfs *v)
+{
+    uint64_t n = 0;
+    if (v->stages)
+        left_each(stage_pool_dir(v->stages), count_left, &n);
+    return n;
+}
+
 void vfs_each_unsent(struct vfs *v, bool failed, void (*fn)(void *arg, const struct vfs_unsent *file), void *arg)
 {
     struct note *notes;

@@ -99,6 +99,9 @@ void vfs_changed(struct vfs *v, const char *key);
 enum err_code vfs_drain(struct vfs *v, void (*progress)(void *arg, uint64_t files, uint64_t bytes), void *arg,
                         struct err *e) MUST_CHECK;
 
+/* Files that could not be stored and whose bytes are kept in the state directory: of this mount and of those before. Reads that directory. */
+uint64_t vfs_kept(struct vfs *v);
+
 /* Nothing calls any more, nor will: what is open is closed, as if the kernel had still said so of each. Does not block. */
 void vfs_let_go(struct vfs *v);
 

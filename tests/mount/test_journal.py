@@ -207,6 +207,24 @@ def test_a_mount_that_is_alive_shows_what_a_retry_has_put(origin, bucket, mount,
     assert os.listdir(disk.path) == ["f"]
 
 
+def test_flush_and_umount_tell_of_what_is_kept_here(origin, bucket, mount):
+    def told(command):
+        done = subprocess.run([mounts.program(), command, disk.path], env=mounts.environment(command), capture_output=True, text=True, check=True)
+        return done.stderr
+    disk = mount(bucket(origin))
+    journal = Journal(disk)
+    (disk / "well").write_bytes(b"sent")
+    assert told("flush") == ""
+    origin.fault(REFUSED, kind="PutObject", count=2)
+    for n, name in enumerate("fg", 1):
+        fail_a_write(disk, name, b"mine")
+        wait_until(lambda: len(journal.entries("failed")) == n)
+    assert "2 files could not be stored" in told("flush") and "awsfs journal list" in told("flush")
+    origin.clear_faults()
+    journal("retry", journal.entries("failed")[0]["name"])
+    assert "1 file could not be stored and is kept here" in told("umount")
+
+
 def test_what_a_daemon_was_killed_over_is_exported_and_its_uploads_are_aborted_by_discard(origin, bucket, mount, tmp_path):
     witness = bucket(origin)
     foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="large")["UploadId"]

@@ -102,6 +102,16 @@ static void changed(void *arg, const char *key)
     snprintf(told, sizeof(told), "changed %s", key);
 }
 
+static enum err_code flush(void *arg, void (*progress)(void *p, uint64_t files, uint64_t bytes), void *p, struct err *e)
+{
+    return ERR_OK;
+}
+
+static uint64_t kept(void *arg)
+{
+    return 3;
+}
+
 static void a_request_says_what_it_is_for(void **state)
 {
     static const struct {
@@ -113,10 +123,11 @@ static void a_request_says_what_it_is_for(void **state)
         {"changed a", "", ""},
         {"unknown\n", "", ""},
         {"status\n", "", "{}\n"},
+        {"flush\n", "", "kept 3\ndone\n"},
     };
-    const struct control_ops ops = {.status = status, .retry = retry, .changed = changed, .arg = "{}"};
+    const struct control_ops ops = {.status = status, .retry = retry, .changed = changed, .flush = flush, .kept = kept, .arg = "{}"};
     struct err e = ERR_INIT;
-    char mountpoint[64], answer[16];
+    char mountpoint[64], answer[32];
     stage.stopping = true; /* nothing is held */
     stage.aborted = 0;
     snprintf(mountpoint, sizeof(mountpoint), "/test-control-%d", (int)getpid());
