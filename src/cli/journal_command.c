@@ -27,7 +27,7 @@ struct work {
     struct journal_store *store; /* of `store_of`: opened once for all its entries */
     const struct journal_mount *store_of;
     const char *to;              /* of export */
-    unsigned rows, failed;
+    unsigned rows, failed, done; /* done: with something to say of it */
 };
 
 typedef enum err_code (*action_fn)(struct work *w, struct journal_entry *entry, struct buf *said, struct err *e);
@@ -317,6 +317,7 @@ static void run_one(struct work *w, action_fn run, struct journal_entry *entry)
     w->failed += code != ERR_OK;
     if (!code && !said.len) /* it has shown itself, or there was nothing to do */
         return;
+    w->done += !code;
     FILE *out = code ? stderr : stdout;
     if (code || !w->r->json) {
         fprintf(out, "%s%s: ", code ? "awsfs: " : "", entry->name);
@@ -353,6 +354,17 @@ static void run_names(struct work *w, action_fn run, const char *const *names, s
     }
 }
 
+/* That there was nothing is said where nothing else is. */
+static void say_nothing(const struct work *w, const char *root, action_fn action)
+{
+    if (w->r->json || w->failed || w->done || (action != list_one && action != export_one))
+        return;
+    if (!w->journal.n)
+        printf("nothing: everything that was written with the state directory %s is in the store\n", root);
+    else if (action == export_one)
+        printf("nothing to export: no entry that is meant has bytes here; awsfs journal list shows all\n");
+}
+
 static int run(const struct journal_request *r, const char *root, action_fn action, const char *const *names, size_t n)
 {
     struct work w = {.r = r, .to = r->n_names ? r->names[0] : NULL};
@@ -368,8 +380,7 @@ static int run(const struct journal_request *r, const char *root, action_fn acti
         run_names(&w, action, names, n);
         if (r->json)
             fputs("]\n", stdout);
-        else if (action == list_one && !w.journal.n)
-            printf("nothing: everything that was written with the state directory %s is in the store\n", root);
+        say_nothing(&w, root, action);
         status = w.failed ? r->fail_status : 0;
     }
     journal_store_free(w.store);

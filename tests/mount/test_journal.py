@@ -114,6 +114,14 @@ def test_export_writes_the_bytes_and_replaces_nothing(failing, tmp_path):
     journal("export", str(to), "nothing/of-the-kind", status=1)
 
 
+def test_an_export_of_nothing_says_so(failing, tmp_path):
+    disk = failing("f", b"mine")
+    journal = Journal(disk)
+    journal("discard", journal.one("failed")["name"])
+    assert journal("export", str(tmp_path / "out")).startswith("nothing: everything") and not (tmp_path / "out").exists()
+    assert journal("export", str(tmp_path / "out"), "--json") == "[]\n"
+
+
 def test_export_tells_of_bytes_that_are_not_here(failing, origin, bucket, tmp_path):
     witness = bucket(origin)
     witness.put("f", pattern(40 << 20))

@@ -188,6 +188,7 @@ def test_retry_and_discard_work_without_a_mount(origin, bucket, mount):
     os.rename(disk / "to", disk / "from")
     cut_off(origin, disk, "DeleteObjects")
     (entry,) = entries(disk)
+    assert journal(disk, "export", disk.state / "out").startswith("nothing to export")
     assert "discarded" in journal(disk, "discard", entry["name"])
     disk.start()
     assert trees(witness) == [files, files] and entries(disk) == []
