@@ -3,7 +3,7 @@
  * nothing is 0 and a running CRC is a CRC. Without an instruction for them, 16 (8 for CRC-32C) bytes are folded at a
  * time through tables: table[k][b] is the CRC of byte b followed by k zero bytes.
  */
-#include "util/crc64_kernel.h"
+#include "util/crc_kernel.h"
 #include "util/digest.h"
 
 #include <pthread.h>
@@ -74,61 +74,78 @@ static uint32_t crc32_tables(const uint32_t t[SLICES32][256], uint32_t crc, cons
     return crc;
 }
 
-uint32_t crc32_ieee(uint32_t crc, const void *p, size_t len)
-{
-    return ~crc32_tables(table32_ieee, ~crc, p, len);
-}
+/* ---- Folding */
 
-#if defined(__x86_64__)
-/* a * b modulo the polynomial; bit 31 is the coefficient of x^0. */
-static uint32_t multiply_mod32(uint32_t a, uint32_t b)
+/* a * b modulo the polynomial; bit 63 is the coefficient of x^0. */
+static uint64_t multiply_mod(uint64_t poly, uint64_t a, uint64_t b)
 {
-    uint32_t product = 0;
-    for (uint32_t bit = UINT32_C(1) << 31; bit; bit >>= 1) {
+    uint64_t product = 0;
+    for (uint64_t bit = UINT64_C(1) << 63; bit; bit >>= 1) {
         if (a & bit)
             product ^= b;
-        b = b >> 1 ^ (b & 1 ? POLY32C : 0);
+        b = b >> 1 ^ (b & 1 ? poly : 0);
     }
     return product;
 }
 
-/* The instruction takes eight bytes a cycle and answers three cycles later, so three stretches of the buffer are worked
- * on at a time, and the CRC of each is moved over the stretch behind it: a multiplication by x^(8 * its length). */
-static const size_t stretches[] = {4096, 256};
-static uint32_t moves[2][4][256]; /* of stretches[i]: of byte b of a CRC, the k-th from the low end */
+#ifdef HAVE_CRC_CLMUL
+/* Those of 32 bits are of the polynomial times x^32, which has 64, the same word, and no multiple that is not the polynomial's. */
+static struct crc_moves moves32, moves32c, moves64;
 static pthread_once_t moves_once = PTHREAD_ONCE_INIT;
+
+static uint64_t power(uint64_t poly, unsigned n)
+{
+    uint64_t x_n = UINT64_C(1) << 63, square = UINT64_C(1) << 62; /* x^0, x^1 */
+    for (; n; n >>= 1) {
+        if (n & 1)
+            x_n = multiply_mod(poly, x_n, square);
+        square = multiply_mod(poly, square, square);
+    }
+    return x_n;
+}
+
+static struct crc_move move(uint64_t poly, unsigned bits)
+{
+    return (struct crc_move){power(poly, bits + 63), power(poly, bits - 1)};
+}
+
+static struct crc_moves moves(uint64_t poly)
+{
+    return (struct crc_moves){move(poly, 2048), move(poly, 512), move(poly, 128)};
+}
 
 static void build_moves(void)
 {
-    for (int i = 0; i < 2; i++) {
-        uint32_t power = UINT32_C(1) << 23; /* x^8 */
-        for (size_t len = stretches[i]; len > 1; len /= 2)
-            power = multiply_mod32(power, power);
-        for (int k = 0; k < 4; k++)
-            for (uint32_t b = 0; b < 256; b++)
-                moves[i][k][b] = multiply_mod32(b << (8 * k), power);
-    }
+    moves32 = moves(POLY32);
+    moves32c = moves(POLY32C);
+    moves64 = moves(POLY64);
 }
 
-static uint32_t moved(int i, uint32_t crc)
-{
-    return moves[i][0][crc & 255] ^ moves[i][1][crc >> 8 & 255] ^ moves[i][2][crc >> 16 & 255] ^ moves[i][3][crc >> 24];
-}
-
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const unsigned char *p, size_t len)
+/* Folds as much as comes in whole steps of the widest kind that there is. How much: 0 for what is too short, or without the
+ * instructions. */
+static size_t fold(const struct crc_moves *by, uint64_t crc, const unsigned char *p, size_t len, unsigned char out[16])
 {
     pthread_once(&moves_once, build_moves);
-    for (int i = 0; i < 2; i++) {
-        for (size_t one = stretches[i]; len >= 3 * one; p += 3 * one, len -= 3 * one) {
-            uint64_t a = crc, b = 0, c = 0;
-            for (size_t at = 0; at < one; at += 8) {
-                a = _mm_crc32_u64(a, load_le64(p + at));
-                b = _mm_crc32_u64(b, load_le64(p + one + at));
-                c = _mm_crc32_u64(c, load_le64(p + 2 * one + at));
-            }
-            crc = moved(i, moved(i, (uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
-        }
+#ifdef HAVE_CRC_VCLMUL
+    if (len >= CRC_VCLMUL_STEP && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("vpclmulqdq")) {
+        len -= len % CRC_VCLMUL_STEP;
+        crc_vclmul_fold(by, crc, p, len, out);
+        return len;
     }
+#endif
+    if (len < CRC_CLMUL_STEP || !__builtin_cpu_supports("pclmul") || !__builtin_cpu_supports("sse4.1"))
+        return 0;
+    len -= len % CRC_CLMUL_STEP;
+    crc_clmul_fold(by, crc, p, len, out);
+    return len;
+}
+#endif
+
+/* ---- CRC-32 and CRC-32C */
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const unsigned char *p, size_t len)
+{
     uint64_t wide = crc;
     for (; len >= 8; p += 8, len -= 8)
         wide = _mm_crc32_u64(wide, load_le64(p));
@@ -139,14 +156,40 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, con
 }
 #endif
 
-uint32_t crc32c(uint32_t crc, const void *p, size_t len)
+uint32_t crc32_ieee(uint32_t crc, const void *p, size_t len)
+{
+    const unsigned char *at = p;
+    crc = ~crc;
+#ifdef HAVE_CRC_CLMUL
+    unsigned char folded[16];
+    for (size_t n; (n = fold(&moves32, crc, at, len, folded)) > 0; at += n, len -= n)
+        crc = crc32_tables(table32_ieee, 0, folded, sizeof(folded));
+#endif
+    return ~crc32_tables(table32_ieee, crc, at, len);
+}
+
+static uint32_t crc32c_short(uint32_t crc, const unsigned char *p, size_t len)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2"))
-        return ~crc32c_sse42(~crc, p, len);
+        return crc32c_sse42(crc, p, len);
 #endif
-    return ~crc32_tables(table32, ~crc, p, len);
+    return crc32_tables(table32, crc, p, len);
 }
+
+uint32_t crc32c(uint32_t crc, const void *p, size_t len)
+{
+    const unsigned char *at = p;
+    crc = ~crc;
+#ifdef HAVE_CRC_CLMUL
+    unsigned char folded[16];
+    for (size_t n; (n = fold(&moves32c, crc, at, len, folded)) > 0; at += n, len -= n)
+        crc = crc32c_short(0, folded, sizeof(folded));
+#endif
+    return ~crc32c_short(crc, at, len);
+}
+
+/* ---- CRC-64/NVME */
 
 static uint64_t crc64_tables(uint64_t crc, const unsigned char *at, size_t len)
 {
@@ -164,59 +207,16 @@ static uint64_t crc64_tables(uint64_t crc, const unsigned char *at, size_t len)
     return crc;
 }
 
-/* a * b modulo the polynomial; bit 63 is the coefficient of x^0. */
-static uint64_t multiply_mod(uint64_t a, uint64_t b)
-{
-    uint64_t product = 0;
-    for (uint64_t bit = UINT64_C(1) << 63; bit; bit >>= 1) {
-        if (a & bit)
-            product ^= b;
-        b = b >> 1 ^ (b & 1 ? POLY64 : 0);
-    }
-    return product;
-}
-
-#ifdef HAVE_CRC64_CLMUL
-static struct crc64_powers powers64;
-static pthread_once_t powers_once = PTHREAD_ONCE_INIT;
-
-static uint64_t power64(unsigned n)
-{
-    uint64_t power = UINT64_C(1) << 63, square = UINT64_C(1) << 62; /* x^0, x^1 */
-    for (; n; n >>= 1) {
-        if (n & 1)
-            power = multiply_mod(power, square);
-        square = multiply_mod(square, square);
-    }
-    return power;
-}
-
-static void build_powers(void)
-{
-    powers64 = (struct crc64_powers){power64(511 + 64), power64(511), power64(127 + 64), power64(127)};
-}
-
-/* As much as comes in whole steps; the rest, and the 16 bytes that it leaves, go through the tables. */
-static uint64_t crc64_clmul(uint64_t crc, const unsigned char *p, size_t len)
-{
-    unsigned char folded[16];
-    size_t steps = len / CRC64_STEP * CRC64_STEP;
-    pthread_once(&powers_once, build_powers);
-    if (steps) {
-        crc64_clmul_fold(&powers64, crc, p, steps, folded);
-        crc = crc64_tables(0, folded, sizeof(folded));
-    }
-    return crc64_tables(crc, p + steps, len - steps);
-}
-#endif
-
 uint64_t crc64nvme(uint64_t crc, const void *p, size_t len)
 {
-#ifdef HAVE_CRC64_CLMUL
-    if (__builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1"))
-        return ~crc64_clmul(~crc, p, len);
+    const unsigned char *at = p;
+    crc = ~crc;
+#ifdef HAVE_CRC_CLMUL
+    unsigned char folded[16];
+    for (size_t n; (n = fold(&moves64, crc, at, len, folded)) > 0; at += n, len -= n)
+        crc = crc64_tables(0, folded, sizeof(folded));
 #endif
-    return ~crc64_tables(~crc, p, len);
+    return ~crc64_tables(crc, at, len);
 }
 
 uint64_t crc64nvme_combine(uint64_t crc_a, uint64_t crc_b, uint64_t len_b)
@@ -226,8 +226,8 @@ uint64_t crc64nvme_combine(uint64_t crc_a, uint64_t crc_b, uint64_t len_b)
     uint64_t power = UINT64_C(1) << 55; /* x^8 */
     for (; len_b; len_b >>= 1) {
         if (len_b & 1)
-            crc_a = multiply_mod(crc_a, power);
-        power = multiply_mod(power, power);
+            crc_a = multiply_mod(POLY64, crc_a, power);
+        power = multiply_mod(POLY64, power, power);
     }
     return crc_a ^ crc_b;
 }

@@ -72,11 +72,12 @@ static void every_length_and_alignment_agrees_with_the_definition(void **state)
 /* Beyond the lengths at which several stretches are worked on at a time. */
 static void long_buffers_agree_with_the_definition(void **state)
 {
-    static const size_t lens[] = {767, 768, 769, 1536, 2303, 12287, 12288, 12289, 12288 + 768 + 9, 24576, 40000};
+    static const size_t lens[] = {255, 256, 257, 511, 512, 575, 767, 768, 769, 1536, 2303, 12287, 12288, 12289, 12288 + 768 + 9, 24576, 40000};
     uint8_t *data = malloc(40008);
     fill(data, 40008);
     for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
         for (size_t start = 0; start < 8; start += 7) {
+            assert_int_equal(crc32_ieee(7, data + start, lens[i]), slow_crc32(0xEDB88320U, 7, data + start, lens[i]));
             assert_int_equal(crc32c(0, data + start, lens[i]), slow_crc32c(0, data + start, lens[i]));
             assert_int_equal(crc32c(0xDEADBEEF, data + start, lens[i]), slow_crc32c(0xDEADBEEF, data + start, lens[i]));
             assert_true(crc64nvme(7, data + start, lens[i]) == slow_crc64(7, data + start, lens[i]));

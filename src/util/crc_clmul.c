@@ -1,10 +1,10 @@
 /*
- * CRC-64 by carry-less multiplication (V. Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
+ * CRCs by carry-less multiplication (V. Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ
  * Instruction", Intel 2009). A register of 128 bits holds a polynomial whose bit k is the coefficient of x^(127 - k). To move it n
  * bits up is to multiply its low half by x^(n + 64) and its high half by x^n, both modulo the polynomial; a product of reflected
  * words comes out one bit low, so that the powers are one less.
  */
-#include "util/crc64_kernel.h"
+#include "util/crc_kernel.h"
 
 #include <smmintrin.h>
 #include <wmmintrin.h>
@@ -14,19 +14,23 @@ static __m128i load(const unsigned char *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-static __m128i moved(__m128i x, __m128i power)
+static __m128i power(struct crc_move by)
 {
-    return _mm_xor_si128(_mm_clmulepi64_si128(x, power, 0x00), _mm_clmulepi64_si128(x, power, 0x11));
+    return _mm_set_epi64x((long long)by.high, (long long)by.low);
 }
 
-void crc64_clmul_fold(const struct crc64_powers *powers, uint64_t crc, const unsigned char *p, size_t len, unsigned char out[16])
+static __m128i moved(__m128i x, __m128i by)
 {
-    const __m128i far = _mm_set_epi64x((long long)powers->far_high, (long long)powers->far_low);
-    const __m128i near = _mm_set_epi64x((long long)powers->near_high, (long long)powers->near_low);
+    return _mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x00), _mm_clmulepi64_si128(x, by, 0x11));
+}
+
+void crc_clmul_fold(const struct crc_moves *moves, uint64_t crc, const unsigned char *p, size_t len, unsigned char out[16])
+{
+    const __m128i far = power(moves->by_512), near = power(moves->by_128);
     __m128i a = _mm_xor_si128(load(p), _mm_set_epi64x(0, (long long)crc));
     __m128i b = load(p + 16), c = load(p + 32), d = load(p + 48);
 
-    for (p += CRC64_STEP, len -= CRC64_STEP; len > 0; p += CRC64_STEP, len -= CRC64_STEP) {
+    for (p += CRC_CLMUL_STEP, len -= CRC_CLMUL_STEP; len > 0; p += CRC_CLMUL_STEP, len -= CRC_CLMUL_STEP) {
         a = _mm_xor_si128(moved(a, far), load(p));
         b = _mm_xor_si128(moved(b, far), load(p + 16));
         c = _mm_xor_si128(moved(c, far), load(p + 32));
