@@ -96,6 +96,10 @@ enum cache_answer {
 };
 enum cache_answer cache_put(struct cache_entry *n, struct cache_block *b);
 
+/* Whether what is put of this content now would be written after a while only, and all of it is more than can wait that long: who
+ * can give it later should. NULL is fine. Any lock below LOCK_LEAF. */
+bool cache_puts_off(struct cache_entry *n);
+
 /* Whether cache_put() would take so much now, as far as the queue is concerned: for who can wait. Any lock below LOCK_CACHE. */
 bool cache_has_room(struct cache *c, uint64_t bytes);
 

@@ -68,6 +68,11 @@ bool cache_has_room(struct cache *c, uint64_t bytes)
     return c->put_bytes + bytes <= QUEUE_BYTES;
 }
 
+bool cache_puts_off(struct cache_entry *n)
+{
+    return n && n->size > QUEUE_BYTES && pace_wait_ms(&n->cache->pace, 0) > 0;
+}
+
 bool cache_put_wait(struct cache_entry *n, struct cache_block *b)
 {
     struct cache *c = n->cache;

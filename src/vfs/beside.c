@@ -112,6 +112,12 @@ static bool side_keep(void *known, uint64_t offset, const void *p, size_t len, s
     return false;
 }
 
+static bool side_lets_pass(void *arg, void *known, uint64_t reader)
+{
+    const struct beside *b = arg;
+    return b->refill && reader && cache_puts_off(known);
+}
+
 static bool side_passed(void *arg, void *known, uint64_t reader, uint64_t offset, uint32_t crc)
 {
     struct beside *b = arg;
@@ -331,7 +337,7 @@ struct beside *beside_new(struct vfs *v, struct err *e)
         return NULL;
     }
     contents_beside(v->contents, &(struct content_side){.open = side_open, .close = side_close, .same = side_same, .run = side_run,
-                                                        .get = side_get, .keep = side_keep,
+                                                        .get = side_get, .keep = side_keep, .lets_pass = side_lets_pass,
                                                         .passed = side_passed, .sums = b->refill != NULL, .arg = b});
     backing_from(v, &(struct backing_source){.open = backing_open, .close = backing_close, .arg = b});
     return b;

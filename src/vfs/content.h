@@ -47,6 +47,9 @@ struct content_side {
     /* These bytes of that version came from the store and are complete. True: they are kept in place until
      * content_block_release(). Not called while an eighth of the memory is kept so: readers come first. */
     bool (*keep)(void *known, uint64_t offset, const void *p, size_t len, struct content_block *b);
+    /* Whether what comes for that reader should rather pass now: it would wait long until the side writes it, and passed() will take
+     * it. Any lock of the vfs may be held. NULL: never. */
+    bool (*lets_pass)(void *arg, void *known, uint64_t reader);
     /* The block that begins there came, and was not kept: its bytes have that CRC32C (where `sums`; else it is 0), and go to the
      * readers of the content (content_set_reader()). False: nothing will bring them back, they are fetched again when they are next
      * wanted (content_stats.unkept). NULL: always so. */

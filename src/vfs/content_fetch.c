@@ -80,6 +80,11 @@ struct passing {
     uint32_t crc, len;
 };
 
+static bool passes(const struct place *p, uint64_t reader)
+{
+    return p->side->lets_pass && p->side->lets_pass(p->side->arg, p->known, reader);
+}
+
 /* Takes what a block needs that the side may keep. */
 static bool keep_locked(const struct fetch *f, struct block *b)
 {
@@ -128,7 +133,7 @@ static bool block_done(struct fetch *f)
     bool wanted = f->c->refs > 0;
     passing.reader = f->c->reader;
     block_hold_locked(b);
-    bool kept = for_side && wanted && keep_locked(f, b);
+    bool kept = for_side && wanted && !passes(f->place, passing.reader) && keep_locked(f, b);
     parked_block_held_locked(b, &ready);
     if (!wanted)
         block_free_locked(b);

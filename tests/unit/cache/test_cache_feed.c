@@ -8,12 +8,14 @@
 
 #include "cache/cache_internal.h"
 #include "fixture.h"
+#include "util/clock.h"
 #include "util/digest.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHUNKS 640u /* of which so few are put that nothing is summed by itself */
 #define PUT    (FEED_CHUNKS + 2)
@@ -248,6 +250,26 @@ static void who_drains_is_not_put_off_because_another_has_given_up(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
 
+static void only_a_large_content_is_put_off_and_only_while_a_reader_is_alone(void **state)
+{
+    struct cache *c = open_cache(CACHE_MIN_SIZE);
+    struct cache_version fits = version_of("a", "e", QUEUE_BYTES), large = version_of("b", "e", QUEUE_BYTES + 1);
+    struct cache_entry *one = cache_entry_get(c, &fits), *other = cache_entry_get(c, &large);
+    close(c->pace.fd); /* what the processors do is not known */
+    c->pace.fd = -1;
+    assert_false(cache_puts_off(NULL));
+    assert_false(cache_puts_off(other));
+    c->pace.read_ms = c->pace.began_ms = clock_mono_ms() + 3600000;
+    assert_false(cache_puts_off(one));
+    assert_true(cache_puts_off(other));
+    cache_losing(other);
+    assert_false(cache_puts_off(other));
+    c->pace.read_ms = 0;
+    cache_entry_unref(one);
+    cache_entry_unref(other);
+    close_cache(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +279,7 @@ int main(void)
         T(where_the_sum_does_not_come_on_no_more_is_taken),
         T(who_drains_is_not_put_off_because_another_has_given_up),
         T(nothing_is_taken_that_nobody_sums_or_that_was_not_written_so),
+        cmocka_unit_test(only_a_large_content_is_put_off_and_only_while_a_reader_is_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,15 +13,16 @@
 
 #define MIB   (1024u * 1024)
 #define BLOCK CONTENT_BLOCK
+#define READER 7u
 
 /* Has every other MiB, and gives `fail_at` bytes of a request before it fails. */
 struct side {
     uint64_t fail_at; /* UINT64_MAX: never */
     unsigned gets, opened;
-    bool takes;
+    bool takes, lets_pass;
     struct content_block *kept[64];
     unsigned n_kept;
-    uint64_t kept_bytes, wrong;
+    uint64_t kept_bytes, passed_bytes, wrong;
 };
 
 static void *open_side(void *arg, const char *key, const struct store_version *version)
@@ -89,6 +90,19 @@ static bool take(void *known, uint64_t offset, const void *p, size_t len, struct
     return true;
 }
 
+static bool let_pass(void *arg, void *known, uint64_t reader)
+{
+    const struct side *s = arg;
+    return s->lets_pass && reader == READER;
+}
+
+static bool pass(void *arg, void *known, uint64_t reader, uint64_t offset, uint32_t crc)
+{
+    struct side *s = arg;
+    s->passed_bytes += BLOCK;
+    return true;
+}
+
 /* Nothing is asked ahead, and the store answers on the caller's thread. */
 static struct fixture with(struct side *s, uint64_t memory)
 {
@@ -96,7 +110,8 @@ static struct fixture with(struct side *s, uint64_t memory)
     struct store_version version = put_object(f.s, "k", 1, 8 * MIB);
     content_unref(f.c);
     contents_beside(f.cs, &(struct content_side){
-                              .open = open_side, .close = close_side, .run = every_other_mib, .get = give, .keep = take, .arg = s});
+                              .open = open_side, .close = close_side, .run = every_other_mib, .get = give, .keep = take, .lets_pass = let_pass,
+                              .passed = s->lets_pass ? pass : NULL, .arg = s});
     f.c = content_new(f.cs, "k", &version, NULL);
     return f;
 }
@@ -145,6 +160,24 @@ static void blocks_are_kept_until_released_and_readers_come_first(void **state)
     assert_int_equal(s.opened, 0);
 }
 
+static void what_is_let_pass_is_not_kept(void **state)
+{
+    struct side s = {.fail_at = UINT64_MAX, .takes = true, .lets_pass = true};
+    struct fixture f = with(&s, 32 * MIB);
+    content_set_reader(f.c, READER);
+    assert_int_equal(read_now(f.c, 1, MIB, MIB, NULL), ERR_OK);
+    assert_int_equal(s.kept_bytes, 0);
+    assert_int_equal(s.passed_bytes, MIB);
+    content_set_reader(f.c, 0); /* nobody's pages get it */
+    assert_int_equal(read_now(f.c, 1, 3 * MIB, MIB, NULL), ERR_OK);
+    assert_int_equal(s.kept_bytes, MIB);
+    assert_int_equal(s.passed_bytes, MIB);
+    assert_int_equal(stats(&f).unkept, 0);
+    while (s.n_kept > 0)
+        content_block_release(s.kept[--s.n_kept]);
+    fixture_free(&f);
+}
+
 static void a_kept_block_outlives_its_content(void **state)
 {
     struct side s = {.fail_at = UINT64_MAX, .takes = true};
@@ -165,6 +198,7 @@ int main(void)
         cmocka_unit_test(what_lies_beside_is_not_asked_for),
         cmocka_unit_test(what_beside_fails_is_asked_for_from_there_on),
         cmocka_unit_test(blocks_are_kept_until_released_and_readers_come_first),
+        cmocka_unit_test(what_is_let_pass_is_not_kept),
         cmocka_unit_test(a_kept_block_outlives_its_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
