@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define ENDS_WITHIN_MS 10000 /* a daemon whose mount is gone everywhere has begun to end long before */
+#define ENDS_WITHIN_MS 10000 /* what takes longer is said; a daemon whose mount is gone everywhere has begun to end long before */
 
 static int complain(const struct err *e)
 {
@@ -271,6 +271,14 @@ static void wait_for_end(FILE *f)
         fclose(f);
 }
 
+static void wait_for_cache(FILE *f, const char *mountpoint)
+{
+    struct pollfd end = {.fd = f ? fileno(f) : -1, .events = POLLIN};
+    if (f && poll(&end, 1, ENDS_WITHIN_MS) == 0)
+        fprintf(stderr, "awsfs: %s: what was written is sent; what was just read is brought to the disk cache\n", mountpoint);
+    wait_for_end(f);
+}
+
 /* -1: it does not say. No text of a status has quotes that are not escaped. */
 static long pid_in(const char *status)
 {
@@ -333,9 +341,8 @@ int client_umount(const char *dir)
         fprintf(stderr, "awsfs: %s stays mounted; `umount %s` unmounts it all the same\n", dir, dir);
         return 1;
     }
-    /* What was just read goes to the disk cache, for a few seconds: the kernel drops its pages when it unmounts. */
-    FILE *settled = ask(dir, "settle\n", mountpoint, &e);
-    wait_for_end(settled);
+    /* What was just read goes to the disk cache: the kernel drops its pages when it unmounts. */
+    wait_for_cache(ask(dir, "settle\n", mountpoint, &e), mountpoint);
     e = (struct err)ERR_INIT;
     CLEANUP(free) char *before = client_ask(mountpoint, "status\n");
     FILE *end = ask(dir, "wait\n", mountpoint, &e);

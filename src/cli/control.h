@@ -5,7 +5,7 @@
  *   status   one line of JSON
  *   flush    "progress FILES BYTES" about once a second, "kept FILES" where some could not be stored and are journaled, then "done" or
  *            "failed MESSAGE"
- *   settle   nothing: the connection closes when what was just read is in the disk cache, after a few seconds at most
+ *   settle   nothing: the connection closes when what was just read is in the disk cache, after 30 s at most
  *   retry    "done": what is journaled and could not be sent is tried again now
  *   retry ID "done": so is the rename whose record is ID
  *   changed KEY  "done": a command has put that object; the mount shows it at once
@@ -27,7 +27,7 @@ struct control;
 struct control_ops {
     /* Appends one line of JSON without a newline. Any thread. */
     void (*status)(void *arg, struct buf *out);
-    /* What the kernel holds and the disk cache does not yet is brought there and recorded, for a few seconds at most. Any thread. */
+    /* What the kernel holds and the disk cache does not yet is brought there and recorded, for 30 s at most. Any thread. */
     void (*settle)(void *arg);
     /* What waits after a failure is tried again now: what is journaled, or, if it is not NULL, the rename with that record. Any thread. */
     void (*retry)(void *arg, const char *record);

@@ -18,7 +18,7 @@ struct vfs;
 struct notify;
 
 /* Before an unmount: what was just read has so long to come from the kernel's pages into the disk cache. */
-#define SESSION_SETTLE_MS 5000
+#define SESSION_SETTLE_MS 30000
 
 struct session_config {
     const char *mountpoint;   /* absolute */

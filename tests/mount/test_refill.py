@@ -21,11 +21,11 @@ def digest_of(path):
     return digest.hexdigest()
 
 
-KEYS = ["big0", "big1", "big2"]
+KEYS = ["big%d" % i for i in range(6)]
 
 
 def undisturbed(check):
-    """Anything else on the machine may make the kernel drop its pages meanwhile, but not three times in a row."""
+    """Anything else on the machine may make the kernel drop its pages meanwhile, but not each time."""
     for attempt in range(len(KEYS)):
         try:
             return check("big%d" % attempt)
