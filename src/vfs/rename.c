@@ -256,12 +256,13 @@ static enum err_code rename_found(struct vfs *v, struct rename *r, const char *n
     struct hold hold = {.a = r->from, .b = r->target, .gone = r->target, .into = r->to_dir};
     if (!r->target)
         hold.name = r->name;
-    if (!code)
-        code = hold_take(v, &hold, r->target, c, e);
     if (code)
         return code;
-    code = rename_held(v, r, name, c, e);
-    hold_drop(v, &hold);
+    code = hold_take(v, &hold, r->target, c, e);
+    if (!code) {
+        code = rename_held(v, r, name, c, e);
+        hold_drop(v, &hold);
+    }
     return code == ERR_CONFLICT && (flags & RENAME_NOREPLACE) ? taken_meanwhile(v, r, c, e) : code;
 }
 

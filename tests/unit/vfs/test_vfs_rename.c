@@ -174,6 +174,23 @@ static void a_name_that_others_took_meanwhile_exists_for_who_would_not_replace_i
     rig_stop(&r);
 }
 
+static void a_name_that_a_lookup_finds_taken_meanwhile_exists_too(void **state)
+{
+    struct rig r;
+    rig_start(&r, &(struct rig_kind){.ttl_zero = true});
+    struct vfs_handle *h = create_at(&r, "a");
+    write_at(&r, h, 0, "mine");
+    struct call c = {.r = &r, .kind = CALL_RENAME, .a = "a", .b = "b", .flags = RENAME_NOREPLACE};
+    call_start_held(&c, MEM_PUT, "a");
+    others_put(&r, "b", "theirs");
+    walk(&r, "b");
+    expect_code(&r, ERR_EXISTS, call_end_held(&c, MEM_PUT));
+    expect_ok(&r, close_file(&r, h));
+    expect_object(&r, "a", "mine");
+    expect_object(&r, "b", "theirs");
+    rig_stop(&r);
+}
+
 static void a_source_that_others_changed_is_a_conflict_also_where_nothing_would_be_replaced(void **state)
 {
     struct rig r;
@@ -379,6 +396,7 @@ int main(void)
         cmocka_unit_test(renames_that_cannot_be),
         cmocka_unit_test(a_target_that_others_changed_is_not_overwritten),
         cmocka_unit_test(a_name_that_others_took_meanwhile_exists_for_who_would_not_replace_it),
+        cmocka_unit_test(a_name_that_a_lookup_finds_taken_meanwhile_exists_too),
         cmocka_unit_test(a_source_that_others_changed_is_a_conflict_also_where_nothing_would_be_replaced),
         cmocka_unit_test(after_a_deletion_without_an_answer_both_names_are_there),
         cmocka_unit_test(a_source_that_others_rewrote_in_between_stays_with_their_bytes),
