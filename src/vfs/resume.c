@@ -448,15 +448,18 @@ void resume_undo(struct vfs *v, struct rename *r, const struct err *why, bool un
     bool again = o == IN_USE || (unheard && !is_gone(o));
     CLEANUP(task_free) struct resume_task *t = again ? calloc(1, sizeof(*t)) : NULL;
     again = t && add_to_task(t, now ? now : path);
-    unfinished_end(v, path, is_gone(o), now);
-    if (!again)
-        return;
-    t->v = v;
-    t->how = (struct how){.keep = killed, .undo = true};
-    if (killed) {
+    if (t) {
+        t->v = v;
+        t->how = (struct how){.keep = killed, .undo = true};
+    }
+    if (again && killed) {
+        unfinished_hand_over(v, path);
         start(TAKE(t));
         return;
     }
+    unfinished_end(v, path, is_gone(o), now);
+    if (!again)
+        return;
     LOCK_SCOPE(&v->tree);
     wait_locked(v, TAKE(t), unheard ? late_ms(v) : BUSY_MS);
 }

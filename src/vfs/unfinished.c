@@ -142,6 +142,14 @@ void unfinished_end(struct vfs *v, const char *path, bool gone, char *now)
         let_go_locked(v, u);
 }
 
+void unfinished_hand_over(struct vfs *v, const char *path)
+{
+    LOCK_SCOPE(&v->tree);
+    struct unfinished *u = find_locked(v, path);
+    u->busy = false;
+    u->due = true;
+}
+
 void unfinished_not_due(struct vfs *v, const char *path)
 {
     LOCK_SCOPE(&v->tree);

@@ -28,6 +28,8 @@ const char *unfinished_put(struct vfs *v, struct unfinished *u, char *path);
 bool unfinished_begin(struct vfs *v, const char *path);
 /* `now`: the path of its file by now, taken; NULL: as it was. What was put off meanwhile is sent. */
 void unfinished_end(struct vfs *v, const char *path, bool gone, char *now);
+/* Instead of it, where another attempt comes at once: that is due, so that nobody claims a name before. */
+void unfinished_hand_over(struct vfs *v, const char *path);
 /* No attempt is due any more. */
 void unfinished_not_due(struct vfs *v, const char *path);
 

@@ -80,6 +80,31 @@ static void an_interrupted_rename_is_taken_back_before_a_drain_ends(void **state
     rig_stop(&r);
 }
 
+/* Its copy would stay beside the file otherwise. */
+static void who_uses_a_name_of_an_interrupted_rename_waits_until_that_is_taken_back(void **state)
+{
+    enum { FILES = 70 }; /* more than there are threads for it */
+    struct rig r;
+    char from[16], to[16];
+    rig_start(&r, &(struct rig_kind){.attrs = VFS_ATTRS_LIST});
+    mem_store_hold(r.mem, MEM_STAT, NULL); /* each begins with it */
+    for (int k = 0; k < FILES; k++) {
+        snprintf(from, sizeof(from), "a%d", k);
+        snprintf(to, sizeof(to), "b%d", k);
+        others_put(&r, from, "text");
+        rig_fail_after(&r, MEM_COPY, from, ERR_CANCELED, 1);
+        expect_code(&r, ERR_CANCELED, try_rename(&r, from, to, 0));
+    }
+    struct call c = {.r = &r, .kind = CALL_UNLINK, .a = from};
+    call_start(&c);
+    assert_false(within(100, call_ended, &c));
+    expect_ok(&r, call_end_held(&c, MEM_STAT));
+    drain(&r);
+    assert_int_equal(objects_below(&r, "a"), FILES - 1);
+    assert_int_equal(objects_below(&r, "b"), 0);
+    rig_stop(&r);
+}
+
 static void what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy(void **state)
 {
     struct rig r;
@@ -198,6 +223,7 @@ int main(void)
         cmocka_unit_test(a_copy_that_comes_late_is_taken_back_too),
         cmocka_unit_test(nobody_waits_for_what_may_come_late),
         cmocka_unit_test(an_interrupted_rename_is_taken_back_before_a_drain_ends),
+        cmocka_unit_test(who_uses_a_name_of_an_interrupted_rename_waits_until_that_is_taken_back),
         cmocka_unit_test(what_a_program_puts_where_a_copy_failed_is_never_taken_for_the_copy),
         cmocka_unit_test(a_rename_left_to_a_person_ends_with_the_next_use_of_a_name),
         cmocka_unit_test(a_retry_is_of_the_rename_that_is_named),
