@@ -264,11 +264,11 @@ bool refill_finish(struct refill *r, unsigned wait_ms)
         return true;
     uint64_t until = clock_mono_ms() + wait_ms;
     LOCK_SCOPE(&r->lock);
-    r->hurry = true;
+    r->hurry++;
     cond_signal(&r->work);
     while (r->waiting > 0 && cond_wait(&r->idle, &r->lock, until))
         ;
-    r->hurry = false;
+    r->hurry--;
     return r->waiting == 0;
 }
 

@@ -47,7 +47,8 @@ struct refill {
     uint64_t bytes;         /* of notes */
     uint64_t waiting;       /* chunks noted, or asked for */
     unsigned asked;
-    bool stop, hurry;
+    bool stop;
+    unsigned hurry; /* who waits for all of it: nothing is put off for readers */
     struct refill_stats stats;
     char *memory;
     struct buffer buffers[BUFFERS], *free;

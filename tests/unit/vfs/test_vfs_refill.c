@@ -427,10 +427,28 @@ static void the_end_of_the_mount_waits_for_what_was_asked_and_asks_no_more(void 
     stop(&r, &p);
 }
 
-static void before_an_unmount_it_is_waited_for_until_a_deadline(void **state)
+static void *settle_long(void *arg)
+{
+    vfs_settle_cache(arg, 60000);
+    return NULL;
+}
+
+/* Somebody reads alone, as far as is known. */
+static void let_read_until(struct cache *c, uint64_t ms)
+{
+    LOCK_SCOPE(&c->pace.lock);
+    c->pace.read_ms = c->pace.began_ms = ms;
+    c->pace.sampled_ms = 0;
+    if (c->pace.fd >= 0)
+        close(c->pace.fd);
+    c->pace.fd = -1;
+}
+
+static void before_an_unmount_each_waits_until_his_own_deadline(void **state)
 {
     struct rig r;
     struct place p;
+    pthread_t thread;
     start(&r, &p);
     read_all(&r, &p);
     vfs_settle_cache(r.v, 60000);
@@ -439,10 +457,17 @@ static void before_an_unmount_it_is_waited_for_until_a_deadline(void **state)
     stop(&r, &p);
     start(&r, &p);
     kernel.holds = true;
+    let_read_until(p.cache, clock_mono_ms() + 3600000);
     read_all(&r, &p);
+    let_read_until(p.cache, clock_mono_ms() + 3600000);
+    pthread_create(&thread, NULL, settle_long, r.v);
+    wait_for(something_is_held, &r);
     vfs_settle_cache(r.v, 50);
     assert_true(stats(&r).refill_waiting > 0);
     answer_held();
+    pthread_join(thread, NULL);
+    assert_int_equal(stats(&r).refill_waiting, 0);
+    let_read_until(p.cache, 0);
     stop(&r, &p);
 }
 
@@ -459,7 +484,7 @@ int main(void)
         cmocka_unit_test(what_is_opened_for_writing_meanwhile_is_not_taken),
         cmocka_unit_test(an_inode_that_the_kernel_has_forgotten_is_given_up),
         cmocka_unit_test(the_end_of_the_mount_waits_for_what_was_asked_and_asks_no_more),
-        cmocka_unit_test(before_an_unmount_it_is_waited_for_until_a_deadline),
+        cmocka_unit_test(before_an_unmount_each_waits_until_his_own_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
