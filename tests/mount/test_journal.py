@@ -262,11 +262,12 @@ with open(sys.argv[1], "wb") as f:
     assert journal.entries() == []
 
 
-def test_an_upload_that_was_begun_unheard_is_shown_and_aborted_by_discard_only(origin, bucket, mount):
+@pytest.mark.parametrize("answer", ["execute_then_reset", "malformed_xml"])
+def test_an_upload_that_was_begun_unheard_is_shown_and_aborted_by_discard_only(origin, bucket, mount, answer):
     witness = bucket(origin)
     foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="other")["UploadId"]
     disk = mount(witness, timeout=2)
-    origin.fault("execute_then_reset", kind="CreateMultipartUpload", count=-1)
+    origin.fault(answer, kind="CreateMultipartUpload", count=-1)
     for _ in range(2): # each may be of either intent
         fd = os.open(disk / "large", os.O_WRONLY | os.O_CREAT, 0o644)
         os.write(fd, b"x" * (20 << 20))

@@ -120,6 +120,7 @@ def test_what_a_daemon_left_that_was_killed_while_it_asked_is_removed_by_the_nex
 
 
 @pytest.mark.parametrize("kind, action, count, skip", [("CreateMultipartUpload", "execute_then_reset", 1, 0),
+                                                       ("CreateMultipartUpload", "malformed_xml", 1, 0),
                                                        ("AbortMultipartUpload", {"status": 503}, 3, 1)])
 def test_no_scratch_upload_is_left_whose_id_is_not_known_any_more(origin, bucket, mount, kind, action, count, skip):
     disk = mount(bucket(origin), fresh=True)

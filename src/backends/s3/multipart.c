@@ -35,10 +35,13 @@ enum err_code s3_upload_create(struct s3_store *s, const char *key, const struct
                                  .more = more,
                                  .call = call};
     enum err_code code = s3_call(s, &r, &a, e);
-    if (call != NULL && call->unanswered != NULL)
-        *call->unanswered += a.unanswered;
-    if (code == ERR_OK)
+    unsigned unheard = a.unanswered;
+    if (code == ERR_OK) {
         code = s3_answer_text(&a, "InitiateMultipartUploadResult", "UploadId", upload_id, STORE_ID_SIZE, e);
+        unheard += code != ERR_OK; /* begun, under an id that the answer does not tell */
+    }
+    if (call != NULL && call->unanswered != NULL)
+        *call->unanswered += unheard;
     if (code != ERR_OK && more != NULL && more->n > 0 && refused(s, &a)) {
         code = s3_upload_create(s, key, headers, NULL, call, upload_id, e);
         if (code == ERR_OK)

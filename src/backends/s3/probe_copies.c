@@ -84,9 +84,11 @@ static enum err_code begin(struct probe *p, bool crc, char part_etag[STORE_ETAG_
     struct s3_request r = {
         .method = HTTP_POST, .what = "CreateMultipartUpload", .key = p->a, .query = uploads, .headers = &h};
     enum err_code code = probe_ask(p, &r, a);
-    if (code == ERR_OK)
-        code = s3_answer_text(a, "InitiateMultipartUploadResult", "UploadId", p->upload, sizeof(p->upload), NULL);
     p->uploads_left |= a->unanswered > 0 || code == ERR_CANCELED;
+    if (code == ERR_OK) {
+        code = s3_answer_text(a, "InitiateMultipartUploadResult", "UploadId", p->upload, sizeof(p->upload), NULL);
+        p->uploads_left |= code != ERR_OK;
+    }
     if (code != ERR_OK)
         return code;
     r = (struct s3_request){.method = HTTP_PUT,
