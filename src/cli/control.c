@@ -25,6 +25,7 @@
 
 #define CLIENTS 8
 #define PATIENCE_S 5
+#define PAUSE_MS   100
 #define STARTING_S 60 /* within this a daemon that bound its socket listens on it */
 
 struct control {
@@ -208,8 +209,8 @@ static void *listen_loop(void *arg)
             return NULL;
         if (fds[0].revents)
             break;
-        if (fds[1].revents)
-            (void)accept_one(c);
+        if (fds[1].revents && !accept_one(c)) /* perhaps for want of a descriptor: who waits is seen again at once */
+            (void)poll(fds, 1, PAUSE_MS);
     }
     /* Who connected before the unmount that stops us, and so waits for our end, is not turned away. */
     while (accept_one(c))

@@ -1,4 +1,4 @@
-/* The daemon's side of the control socket. accept4() and pthread_join() are wrapped: a test decides what the last look finds. */
+/* The daemon's side of the control socket. accept4(), poll() and pthread_join() are wrapped: a test decides what a look finds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include "cli/control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,16 +23,26 @@ static struct {
     pthread_cond_t changed;
     bool stopping;    /* the thread that listens has been told to end */
     unsigned aborted; /* connections that are gone when they are accepted, from then on */
+    unsigned full;    /* calls that still find no descriptor free */
+    unsigned pauses;  /* without a look at who connects */
 } stage = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 int __real_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags);
 int __wrap_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags);
+int __real_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 int __real_pthread_join(pthread_t thread, void **out);
 int __wrap_pthread_join(pthread_t thread, void **out);
 
 int __wrap_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags)
 {
     pthread_mutex_lock(&stage.lock);
+    if (stage.full > 0) {
+        stage.full--;
+        pthread_mutex_unlock(&stage.lock);
+        errno = EMFILE;
+        return -1;
+    }
     bool early = !stage.stopping, aborted = !early && stage.aborted > 0;
     while (!stage.stopping)
         pthread_cond_wait(&stage.changed, &stage.lock);
@@ -41,6 +52,14 @@ int __wrap_accept4(int fd, struct sockaddr *at, socklen_t *len, int flags)
         return __real_accept4(fd, at, len, flags);
     errno = early ? EAGAIN : ECONNABORTED;
     return -1;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    pthread_mutex_lock(&stage.lock);
+    stage.pauses += n == 1;
+    pthread_mutex_unlock(&stage.lock);
+    return __real_poll(fds, n, timeout_ms);
 }
 
 int __wrap_pthread_join(pthread_t thread, void **out)
@@ -149,11 +168,33 @@ static void a_request_says_what_it_is_for(void **state)
     control_free(c);
 }
 
+static void who_comes_when_no_descriptor_is_free_is_answered_later_and_costs_little_until_then(void **state)
+{
+    const struct control_ops ops = {.status = status, .arg = "{}"};
+    struct err e = ERR_INIT;
+    char mountpoint[64], answer[16];
+    stage.stopping = true;
+    stage.full = 3;
+    stage.pauses = 0;
+    snprintf(mountpoint, sizeof(mountpoint), "/test-control-%d", (int)getpid());
+    struct control *c = control_new(mountpoint, &ops, &e);
+    if (!c)
+        fail_msg("%s", e.msg);
+    int fd = connect_to(mountpoint);
+    assert_int_equal(send(fd, "status\n", 7, 0), 7);
+    assert_int_equal(recv(fd, answer, sizeof(answer), 0), 3);
+    close(fd);
+    control_free(c);
+    assert_int_equal(stage.full, 0);
+    assert_in_range(stage.pauses, 3, 4); /* the end may come in one */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_connected_before_the_end_is_answered_whoever_else_went_away),
         cmocka_unit_test(a_request_says_what_it_is_for),
+        cmocka_unit_test(who_comes_when_no_descriptor_is_free_is_answered_later_and_costs_little_until_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
