@@ -237,6 +237,9 @@ def test_what_a_daemon_was_killed_over_is_exported_and_its_uploads_are_aborted_b
     witness = bucket(origin)
     foreign = witness.s3.create_multipart_upload(Bucket=witness.name, Key="large")["UploadId"]
     disk = mount(witness)
+    (disk / "before").write_bytes(b"x" * (20 << 20)) # what the server can is known from here on
+    (disk / "before").unlink()
+    origin.reset_counts()
     origin.fault("hang", kind="CompleteMultipartUpload")
     script = Script("""
 import sys
