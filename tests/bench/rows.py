@@ -26,8 +26,8 @@ class Row:
     disk, page cache dropped, then the program and its libraries read.
 
     floors: what is run beside the tools, the first is what ratios are to: "curl N" libcurl alone on N connections, "local" the
-    local disk, page cache dropped before, "local warm" read once before, "null" a file system that keeps nothing, "null warm" that
-    when the kernel's page cache has the file, "null + curl N" that and curl at the same time, "awsfs OPTION" awsfs with that option,
+    local disk, page cache dropped before, "local warm" read once before, "bindfs" that through a FUSE file system that only hands on,
+    "null" a file system that keeps nothing, "null warm" that when the kernel's page cache has the file, "null + curl N" that and curl at the same time, "awsfs OPTION" awsfs with that option,
     mounted afresh, "version" what `awsfs --version` takes, page cache dropped: to read the program and its libraries. earlier: the line of earlier.json that it repeats. durable: a key and size; the row's time ends when the server
     has it.
     """

@@ -1,6 +1,7 @@
 """Runs scenarios: every tool and floor in turns, so that a drift of the machine meets all of them alike."""
 import concurrent.futures
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -10,7 +11,7 @@ from jobs import Mount, Sequential
 from measure import Cell, JobFailed
 from support.mounts import mounted
 
-NULL_SECONDS = 10
+FLOOR_SECONDS = 10
 
 
 WHOLE_READS = 20
@@ -205,12 +206,38 @@ class Turns:
             return self._version()
         if kind == "null":
             return self._null(bucket, row, detail)
+        if kind == "bindfs":
+            return self._bindfs(row)
         directory = self.data.local(scenario.data)
         if detail == "warm":
             subprocess.run(row.job.at(self.programs, directory), stdout=subprocess.DEVNULL, check=True)
         else:
             measure.drop_page_cache()
         return measure.run(row.job.at(self.programs, directory), self.timeout)
+
+    def _bindfs(self, row):
+        """On the local disk through a FUSE file system that only hands on: what FUSE alone costs."""
+        if not shutil.which("bindfs"):
+            raise JobFailed("bindfs is not installed")
+        behind, directory = (os.path.join(self.programs.directory, name) for name in ("behind", "bound"))
+        for path in (behind, directory):
+            os.makedirs(path, exist_ok=True)
+        daemon = subprocess.Popen(["bindfs", "-f", behind, directory], stdin=subprocess.DEVNULL)
+        try:
+            self._wait_for_mount(daemon, directory, "bindfs")
+            return measure.run(row.job.at(self.programs, directory), self.timeout)
+        finally:
+            subprocess.run(["fusermount3", "-u", directory], capture_output=True, check=False)
+            daemon.wait()
+            shutil.rmtree(behind, ignore_errors=True)
+
+    @staticmethod
+    def _wait_for_mount(daemon, directory, name):
+        deadline = time.monotonic() + FLOOR_SECONDS
+        while not mounted(directory):
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise JobFailed("no mount of " + name)
+            time.sleep(0.02)
 
     def _version(self):
         measure.drop_page_cache()
@@ -225,11 +252,7 @@ class Turns:
         os.makedirs(directory, exist_ok=True)
         daemon = subprocess.Popen([self.programs.null, directory], stdin=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + NULL_SECONDS
-            while not mounted(directory):
-                if daemon.poll() is not None or time.monotonic() > deadline:
-                    raise JobFailed("no mount of the null file system")
-                time.sleep(0.02)
+            self._wait_for_mount(daemon, directory, "the null file system")
             if isinstance(row.job, Sequential):
                 self._make_readable(directory, row.job)
             commands = [row.job.at(self.programs, directory)]

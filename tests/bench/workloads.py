@@ -114,7 +114,7 @@ def clone(scale):
     return Scenario("clone", "write", (
         Row("clone", "git clone, 2,000 files", Clone(scale.clone), floors=("local",)),
     ), delay_ms=10, warm=tuple(WARM)), Scenario("clone-back", "write", (
-        Row("clone-back", "write=back: git clone, 2,000 files", Clone(scale.clone), floors=("local", "awsfs write=through"), bounds=(
+        Row("clone-back", "write=back: git clone, 2,000 files", Clone(scale.clone), floors=("local", "bindfs", "awsfs write=through"), bounds=(
             Bound("seconds", 3.0, floor="local"),)),
     ), delay_ms=10, warm=tuple(WARM), option="write=back")
 
