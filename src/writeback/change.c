@@ -99,7 +99,7 @@ static void replaced(struct writeback *w, struct op *old, uint64_t into)
 static enum err_code enter(struct writeback *w, struct op **op, struct op *old, struct err *e)
 {
     struct op *o = *op;
-    o->since_ms = clock_mono_ms();
+    o->since_ms = old ? old->since_ms : clock_mono_ms();
     enum err_code code = old ? inherit(o, old, e) : ERR_OK;
     if (!code)
         code = note_op(w, o, e);

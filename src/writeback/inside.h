@@ -116,7 +116,7 @@ struct writeback {
     struct pool *pool;
     uint64_t limit;
     size_t max_ops;
-    unsigned patience_ms, linger_ms, linger_remove_ms;
+    unsigned patience_ms, linger_ms, linger_remove_ms, hold_ms;
     struct lock lock;       /* all below */
     struct cond changed;    /* an operation has ended, or failed */
     struct cond work;       /* for the dispatcher */
@@ -131,6 +131,7 @@ struct writeback {
     unsigned in_flight, hurried; /* jobs; callers who wait for something to be sent */
     unsigned drains;        /* under way */
     uint64_t drain_until;   /* with drains: operations up to this one are waited for, and nothing takes their place */
+    uint64_t entered_ms;    /* when the last operation came */
     uint64_t bytes;         /* of bodies that are unsent, or about to be journaled */
     uint64_t appended;      /* number of the last record */
     uint64_t durable;       /* every record up to this one is */

@@ -261,6 +261,16 @@ void sender_failed(struct writeback *w, struct op *o, const struct err *e)
 
 /* ---- The dispatcher */
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 struct job {
     struct writeback *w;
     size_t n;
@@ -313,10 +323,20 @@ static bool is_hurried(const struct writeback *w)
     return w->hurried > 0 || (w->limit && w->bytes > w->limit / 2) || w->n_ops > w->max_ops / 2;
 }
 
+/* When it is sent: after its moment, and while others keep coming, some time later. Who makes many files has the processors first, and
+ * what he renames, changes or removes meanwhile is not sent before. */
+static uint64_t begins_ms(const struct writeback *w, const struct op *o)
+{
+    uint64_t pause = w->entered_ms + w->linger_ms, longest = o->since_ms + w->hold_ms;
+    if (o->kind == OP_REMOVE || o->left || o->attempts)
+        return o->due_ms;
+    return later(earlier(pause, longest), o->due_ms);
+}
+
 static bool is_due(const struct writeback *w, const struct ops *queue, uint64_t now)
 {
     const struct op *o = TAILQ_FIRST(queue);
-    return o && (o->due_ms <= now || is_hurried(w));
+    return o && (begins_ms(w, o) <= now || is_hurried(w));
 }
 
 static struct job *next_job(struct writeback *w, uint64_t now)
@@ -375,11 +395,6 @@ static void start_jobs(struct writeback *w, struct job **jobs, size_t n)
     lock_take(&w->lock);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t next_due(const struct writeback *w)
 {
     const struct op *heads[] = {TAILQ_FIRST(&w->ready), TAILQ_FIRST(&w->ready_removes), TAILQ_FIRST(&w->delayed)};
@@ -387,7 +402,7 @@ static uint64_t next_due(const struct writeback *w)
     uint64_t due = UINT64_MAX;
     for (size_t k = 0; k < ARRAY_LEN(heads); k++)
         if (heads[k] && (!full || k == 2)) /* who is full is woken by an end */
-            due = earlier(due, heads[k]->due_ms > w->pause_end_ms ? heads[k]->due_ms : w->pause_end_ms);
+            due = earlier(due, later(begins_ms(w, heads[k]), w->pause_end_ms));
     if (note_is_behind(w))
         due = earlier(due, w->unsynced_ms + SYNC_MS);
     return due;

@@ -16,6 +16,7 @@
 #define MAX_OPERATIONS   100000
 #define LINGER_MS        100  /* for a rename or a change of attributes that follows a close */
 #define LINGER_REMOVE_MS 1000 /* for a batch */
+#define HOLD_MS          2000 /* while operations keep coming */
 
 /* ---- What passes through */
 
@@ -219,6 +220,7 @@ static struct writeback *make(const struct writeback_config *c, struct err *e)
     w->patience_ms = c->patience_ms ? c->patience_ms : PATIENCE_MS;
     w->linger_ms = c->linger_ms ? c->linger_ms : LINGER_MS;
     w->linger_remove_ms = c->linger_ms ? c->linger_ms : LINGER_REMOVE_MS;
+    w->hold_ms = c->linger_ms ? c->hold_ms : HOLD_MS;
     w->aliases = map_new(alias_key);
     w->end = cancel_new();
     if (w->aliases && w->end)

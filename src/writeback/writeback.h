@@ -30,6 +30,7 @@ struct writeback_config {
     size_t max_operations; /* that may be unsent, whatever their bytes: each takes about a kilobyte of memory; 0: 100,000 */
     unsigned patience_ms;  /* without any success: a put that waits for room, and a drain, give up; 0: 60,000 */
     unsigned linger_ms;    /* how long an operation waits for others that it may be merged with; 0: as is best */
+    unsigned hold_ms;      /* with a linger_ms: how long it waits at most while others come with no more than linger_ms between them */
 };
 
 /* Opens the journal, takes over what an earlier mount has left in it, and begins to send. `control` is borrowed, for the functions

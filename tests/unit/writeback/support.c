@@ -17,7 +17,7 @@ void fixture_open(struct fixture *f)
 {
     struct err e = ERR_INIT;
     const struct writeback_config c = {.inner = f->inner, .dir = f->dir, .identity = "test", .dirty_limit = f->dirty_limit, .max_operations = f->max_operations,
-                                       .patience_ms = f->patience_ms, .linger_ms = f->linger_ms};
+                                       .patience_ms = f->patience_ms, .linger_ms = f->linger_ms, .hold_ms = f->hold_ms};
     f->s = writeback_store_new(&c, &f->w, &e);
     if (!f->s)
         fail_msg("%s", e.msg);

@@ -20,7 +20,7 @@ struct fixture {
     struct writeback *w;
     uint64_t dirty_limit, put_target; /* 0: the in-memory store's */
     size_t max_operations;
-    unsigned patience_ms, linger_ms;
+    unsigned patience_ms, linger_ms, hold_ms;
 };
 
 /* A fresh journal and a fresh store. `f` is zeroed but for its settings. */
