@@ -1,6 +1,6 @@
 /* The nodes: a skip list by key, so that listings find what lies in their range. */
-#include "util/digest.h"
 #include "util/clock.h"
+#include "util/digest.h"
 #include "writeback/inside.h"
 
 #include <assert.h>
@@ -115,8 +115,8 @@ uint64_t table_keeps(const struct writeback *w)
 
 void op_link(struct writeback *w, struct op *o)
 {
-    w->entered_ms = clock_mono_ms();
     lock_assert_held(&w->lock);
+    w->entered_ms = clock_mono_ms();
     o->keeps = o->keeps && o->keeps < o->number ? o->keeps : o->number;
     keep(o, named(o->node, o->cond_etag));
     keep(o, named(o->from, o->from_etag));
