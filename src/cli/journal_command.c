@@ -359,7 +359,13 @@ static void say_nothing(const struct work *w, const char *root, action_fn action
 {
     if (w->r->json || w->failed || w->done || (action != list_one && action != export_one))
         return;
-    if (!w->journal.n)
+    const struct journal_mount *open = NULL;
+    for (size_t i = 0; !open && i < w->journal.n_mounts; i++)
+        open = w->journal.mounts[i]->n_open ? w->journal.mounts[i] : NULL;
+    if (!w->journal.n && open)
+        printf("nothing is known to be missing in the store; the mount at %s has files open (%zu), or an earlier daemon was killed over them: "
+               "what they have is listed once it has ended\n", open->mountpoint, open->n_open);
+    else if (!w->journal.n)
         printf("nothing: everything that was written with the state directory %s is in the store\n", root);
     else if (action == export_one)
         printf("nothing to export: no entry that is meant has bytes here; awsfs journal list shows all\n");

@@ -274,6 +274,12 @@ static void find_damaged(struct finder *f)
         closedir(d);
 }
 
+static void count_open(void *arg, const struct left_file *file)
+{
+    struct finder *f = arg;
+    f->mount->n_open++;
+}
+
 static const char *text_of(const struct json *v, const char *name)
 {
     const char *text = json_get_str(v, name);
@@ -412,8 +418,7 @@ static enum err_code find_in(struct journal *j, const char *root, const char *na
     snprintf(dir, sizeof(dir), "%s/staged", m->dir);
     left_each(dir, found_file, &f);
     f.kind = JOURNAL_UNFINISHED;
-    if (!m->alive)
-        left_each_nameless(dir, found_file, &f);
+    left_each_nameless(dir, m->alive ? count_open : found_file, &f);
     snprintf(dir, sizeof(dir), "%s/uploads", m->dir);
     uploads_each(dir, found_upload, &f);
     snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR "/" WRITEBACK_UPLOADS, m->dir);

@@ -1,4 +1,5 @@
 """What was written and is not in the store: awsfs journal lists it, tries again, exports and discards, without a mount."""
+import contextlib
 import errno
 import json
 import os
@@ -263,6 +264,23 @@ with open(sys.argv[1], "wb") as f:
     assert [u["UploadId"] for u in witness.uploads()] == [foreign]
     journal("discard", entry["name"])
     assert journal.entries() == []
+
+
+def test_a_list_does_not_say_that_all_is_stored_while_a_mount_has_what_its_daemon_was_killed_over(origin, bucket, mount):
+    disk = mount(bucket(origin))
+    with open(disk / "f", "wb", buffering=0) as f:
+        f.write(b"precious")
+        disk.kill9()
+        with contextlib.suppress(OSError):
+            f.close()
+    disk.start()
+    journal = Journal(disk)
+    assert "killed over" in journal("list")
+    disk.umount()
+    entry = journal.one("unfinished")
+    assert entry["size"] == 8
+    journal("discard", entry["name"])
+    assert "everything" in journal("list")
 
 
 @pytest.mark.parametrize("answer", ["execute_then_reset", "malformed_xml"])
