@@ -329,25 +329,28 @@ static bool wait_for_daemon(FILE *f, const char *mountpoint, const char *before)
 int client_umount(const char *dir)
 {
     struct err e = ERR_INIT;
-    char mountpoint[PATH_MAX];
+    char mountpoint[PATH_MAX], path[PATH_MAX];
 
     if (mounts_resolve(dir, mountpoint, &e) != ERR_OK || !is_mounted(mountpoint)) {
         fprintf(stderr, "awsfs: %s: no mount of awsfs is there\n", dir);
         return 1;
     }
-    FILE *f = ask(dir, "flush\n", mountpoint, &e);
+    bool refused = false;
+    FILE *f = control_path(mountpoint, path, &e) == ERR_OK ? connect_to(path, "flush\n", &refused, &e) : NULL;
     bool answered = f != NULL;
     if (f && flush(f) != 0) {
         fprintf(stderr, "awsfs: %s stays mounted; `umount %s` unmounts it all the same\n", dir, dir);
         return 1;
     }
     /* What was just read goes to the disk cache: the kernel drops its pages when it unmounts. */
-    wait_for_cache(ask(dir, "settle\n", mountpoint, &e), mountpoint);
-    e = (struct err)ERR_INIT;
+    FILE *end = NULL;
+    if (answered)
+        wait_for_cache(ask(dir, "settle\n", mountpoint, &e), mountpoint);
     CLEANUP(free) char *before = client_ask(mountpoint, "status\n");
-    FILE *end = ask(dir, "wait\n", mountpoint, &e);
+    if (answered)
+        end = ask(dir, "wait\n", mountpoint, &e);
     e = (struct err)ERR_INIT;
-    if (session_unmount(mountpoint, false, &e) != ERR_OK) {
+    if ((refused ? session_unmount_dead(mountpoint, &e) : session_unmount(mountpoint, false, &e)) != ERR_OK) {
         if (end)
             fclose(end);
         return complain(&e);

@@ -74,4 +74,8 @@ CLEANUP_DEFINE(struct session, session_free)
  * without a session. ERR_BUSY, ERR_INVAL (nothing is mounted there), ERR_PERM, ERR_IO. Blocks until done. */
 enum err_code session_unmount(const char *mountpoint, bool lazy, struct err *e) MUST_CHECK;
 
+/* The same of a mount whose daemon was killed. For root it first ends, with an error, every request that nobody will answer: one that
+ * was queued at that moment keeps the mount alive where a thread of the daemon waits in the kernel for its directory. */
+enum err_code session_unmount_dead(const char *mountpoint, struct err *e) MUST_CHECK;
+
 #endif

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static enum err_code unmount_as_root(const char *mountpoint, bool lazy, struct err *e)
+static enum err_code unmount_as_root(const char *mountpoint, int flags, struct err *e)
 {
-    if (umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
+    if (umount2(mountpoint, UMOUNT_NOFOLLOW | flags) == 0)
         return ERR_OK;
     switch (errno) {
     case EBUSY:
@@ -45,5 +45,10 @@ static enum err_code unmount_as_user(const char *mountpoint, bool lazy, struct e
 
 enum err_code session_unmount(const char *mountpoint, bool lazy, struct err *e)
 {
-    return geteuid() == 0 ? unmount_as_root(mountpoint, lazy, e) : unmount_as_user(mountpoint, lazy, e);
+    return geteuid() == 0 ? unmount_as_root(mountpoint, lazy ? MNT_DETACH : 0, e) : unmount_as_user(mountpoint, lazy, e);
+}
+
+enum err_code session_unmount_dead(const char *mountpoint, struct err *e)
+{
+    return geteuid() == 0 ? unmount_as_root(mountpoint, MNT_FORCE, e) : unmount_as_user(mountpoint, false, e);
 }

@@ -1,5 +1,6 @@
 """How a mount ends: by umount, by a signal, by a crash of its daemon; and what is left of it."""
 import contextlib
+import ctypes
 import hashlib
 import os
 import signal
@@ -93,6 +94,34 @@ def test_a_mount_that_waits_for_the_previous_daemon_says_so_and_an_interrupt_end
             process.send_signal(signal.SIGINT)
             assert process.wait(60) != 0
     assert not mounts.mounted(cli.mnt)
+
+
+def shared_device(pid):
+    """The connection of the daemon, as a descriptor of ours that keeps it alive (pidfd_getfd(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = next(int(fd.name) for fd in Path("/proc/%d/fd" % pid).iterdir() if os.readlink(fd) == "/dev/fuse")
+    pidfd = os.pidfd_open(pid)
+    try:
+        return libc.syscall(438, pidfd, number, 0)
+    finally:
+        os.close(pidfd)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may end the requests of a connection")
+def test_umount_of_a_mount_whose_daemon_was_killed_ends_requests_that_nobody_answers(cli, witness):
+    assert cli.mount(witness.source).returncode == 0
+    device = shared_device(cli.daemon())
+    assert device >= 0
+    cli.kill()
+    asks = subprocess.Popen(["stat", str(cli.mnt / "f")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: "request_wait" in Path("/proc/%d/wchan" % asks.pid).read_text(), 20, "a request without an answer")
+        cli.run("umount", cli.mnt, timeout=30)
+        assert asks.wait(20) != 0
+    finally:
+        os.close(device)
+        asks.wait(20)
+    wait_until(lambda: not mounts.mounted(cli.mnt) or cli.run("umount", cli.mnt), 20, "the unmount")
 
 
 def test_umount_of_a_mount_whose_daemon_was_killed_says_that_nothing_was_waited_for(cli, witness):
