@@ -3,6 +3,8 @@
 #include "cli/control.h"
 #include "cli/mounts.h"
 #include "fuse/session.h"
+#include "util/buf.h"
+#include "util/child.h"
 #include "util/cleanup.h"
 #include "util/str.h"
 
@@ -13,8 +15,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
-#define ENDS_WITHIN_MS 10000 /* what takes longer is said; a daemon whose mount is gone everywhere has begun to end long before */
+#define ENDS_WITHIN_MS    10000 /* what takes longer is said; a daemon whose mount is gone everywhere has begun to end long before */
+#define ANSWERS_WITHIN_MS 10000
+#define FORCED_TRIES      20
+#define FORCED_MS         100
 
 static int complain(const struct err *e)
 {
@@ -326,6 +332,33 @@ static bool wait_for_daemon(FILE *f, const char *mountpoint, const char *before)
     return n != 0;
 }
 
+/* Whether a request that no cache of the kernel answers finds nobody who takes it. */
+static bool is_abandoned(const char *mountpoint)
+{
+    struct buf out;
+    struct err e = ERR_INIT;
+    char *const argv[] = {"stat", "--file-system", (char *)mountpoint, NULL};
+
+    buf_init(&out, PATH_MAX + 4096);
+    bool abandoned = child_run(argv, ANSWERS_WITHIN_MS, &out, NULL, &e) == ERR_TIMEOUT;
+    buf_release(&out);
+    return abandoned;
+}
+
+/* `refused`: nobody listens at its control socket. What programs there wait for is ended only where nobody serves the mount either. */
+static enum err_code unmount(const char *mountpoint, bool refused, struct err *e)
+{
+    enum err_code code = session_unmount(mountpoint, false, e);
+    if (code != ERR_BUSY || !refused || !is_abandoned(mountpoint))
+        return code;
+    for (int k = 0; k < FORCED_TRIES && code == ERR_BUSY; k++) { /* until the programs have left */
+        usleep(FORCED_MS * 1000);
+        *e = (struct err)ERR_INIT;
+        code = session_unmount_dead(mountpoint, e);
+    }
+    return code;
+}
+
 int client_umount(const char *dir)
 {
     struct err e = ERR_INIT;
@@ -350,7 +383,7 @@ int client_umount(const char *dir)
     if (answered)
         end = ask(dir, "wait\n", mountpoint, &e);
     e = (struct err)ERR_INIT;
-    if ((refused ? session_unmount_dead(mountpoint, &e) : session_unmount(mountpoint, false, &e)) != ERR_OK) {
+    if (unmount(mountpoint, refused, &e) != ERR_OK) {
         if (end)
             fclose(end);
         return complain(&e);

@@ -116,12 +116,12 @@ def test_umount_of_a_mount_whose_daemon_was_killed_ends_requests_that_nobody_ans
     asks = subprocess.Popen(["stat", str(cli.mnt / "f")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: "request_wait" in Path("/proc/%d/wchan" % asks.pid).read_text(), 20, "a request without an answer")
-        cli.run("umount", cli.mnt, timeout=30)
+        cli.run("umount", cli.mnt, timeout=60)
         assert asks.wait(20) != 0
     finally:
         os.close(device)
         asks.wait(20)
-    wait_until(lambda: not mounts.mounted(cli.mnt) or cli.run("umount", cli.mnt), 20, "the unmount")
+    assert not mounts.mounted(cli.mnt)
 
 
 def test_umount_of_a_mount_whose_daemon_was_killed_says_that_nothing_was_waited_for(cli, witness):
