@@ -15,6 +15,7 @@
 
 #define MAX_WRITE    (1 << 20)
 #define READAHEAD_KB 1024
+#define MAX_REQUEST  (MAX_WRITE + (64 << 10)) /* with its header, names and attributes */
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -100,6 +101,14 @@ static enum err_code check_user(const struct session_config *c, struct err *e)
     return code == ERR_OK ? ERR_OK : err_prefix(e, code, "option allow_other");
 }
 
+static void watch_over(struct session *s)
+{
+    struct err e = ERR_INIT;
+
+    if (watchdog_start(&s->watchdog, fuse_session_fd(s->se), MAX_REQUEST, &e) != ERR_OK)
+        LOG_WARN("fuse", "%s; were this daemon killed, programs could wait until awsfs umount", e.msg);
+}
+
 enum err_code session_connect(struct session *s, struct err *e)
 {
     struct fuse_lowlevel_ops ops = {.init = op_init};
@@ -138,5 +147,6 @@ enum err_code session_connect(struct session *s, struct err *e)
         return err_sys(e, failed < 0 ? -failed : failed, "fuse_session_custom_io");
     raise_readahead(s->mountpoint);
     notify_attach(s->notify, s->se);
+    watch_over(s);
     return ERR_OK;
 }

@@ -16,6 +16,7 @@
 #include "awsfs/err.h"
 #include "fuse/backing.h"
 #include "fuse/session.h"
+#include "fuse/watchdog.h"
 #include "fuse/wire.h"
 #include "util/cancel.h"
 #include "util/lock.h"
@@ -45,6 +46,7 @@ struct session {
     struct vfs *vfs;
     struct notify *notify;
     struct fuse_session *se;
+    struct watchdog watchdog;
     struct session_config config;
     char *mountpoint, *source;
     struct pool *pool, *changes; /* what looks, and what changes, which may wait for minutes */

@@ -266,6 +266,7 @@ void session_free(struct session *s)
     interrupt_stop(s);
     if (s->se) {
         fuse_session_unmount(s->se);
+        watchdog_stop(&s->watchdog);
         /* Should a notification still hang, leaving the session alone is all that is safe. */
         if (notify_detach(s->notify, LINGER_MS))
             fuse_session_destroy(s->se);

@@ -113,6 +113,29 @@ int wire_clone(int master)
     return -1;
 }
 
+static bool wants_answer(const struct fuse_in_header *h)
+{
+    return h->opcode != FUSE_FORGET && h->opcode != FUSE_BATCH_FORGET && h->opcode != FUSE_INTERRUPT &&
+           h->opcode != FUSE_NOTIFY_REPLY;
+}
+
+bool wire_refuse(int fd, void *buf, size_t size)
+{
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+        return false;
+    ssize_t n = read(fd, buf, size);
+    if (n < 0) /* ENOENT: its program was killed meanwhile */
+        return errno == EAGAIN || errno == EINTR || errno == ENOENT;
+    const struct fuse_in_header *in = buf;
+    if ((size_t)n < sizeof(*in))
+        return false;
+    struct fuse_out_header out = {.len = sizeof(out), .error = -ENOTCONN, .unique = in->unique};
+    if (wants_answer(in))
+        (void)!write(fd, &out, sizeof(out));
+    explicit_bzero(buf, (size_t)n);
+    return true;
+}
+
 static void tell(int fd, int what, void *about, size_t len, const char *name)
 {
     struct fuse_out_header h = {.error = what};

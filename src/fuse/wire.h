@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct fuse_session;
@@ -34,6 +35,11 @@ int wire_clone(int master);
  * pages), and no signal ends that. What fails was forgotten already. */
 void wire_tell_entry(int fd, uint64_t parent, const char *name);
 void wire_tell_inode(int fd, uint64_t ino);
+
+/* Reads a request and answers ENOTCONN, as the kernel does where the daemon is gone, or returns at once where `fd`, which it makes
+ * non-blocking, has none. False when the connection has ended, or what was read is no request. `buf`: for the largest request, wiped
+ * afterwards. Safe in a signal handler. */
+bool wire_refuse(int fd, void *buf, size_t size);
 
 /* Whether the request that the calling worker has read last asks to clear setuid and setgid (WRITE, SETATTR, OPEN, CREATE).
  * Only valid on a worker, inside the handler of that request. */

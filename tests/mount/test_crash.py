@@ -214,6 +214,24 @@ def test_a_daemon_killed_while_it_tells_of_a_name_frees_who_waits_in_its_directo
     errno_of(os.close, changed)
 
 
+def test_who_gets_the_directory_before_a_killed_daemon_lets_go_of_it_is_freed_too(origin, telling):
+    """What nobody has read yet of the kernel's queue, once the move that is under way has ended with its daemon."""
+    disk, changed = telling(ttl=0)
+    looker = Script("os.stat(sys.argv[1])\nprint('go')\nwhile True:\n    os.stat(sys.argv[1])", disk / "d/other")
+    looker.line()
+    mover = moving(origin, disk)
+    late = Script("print('go'); os.stat(sys.argv[1])", disk / "d/never-seen")
+    late.line()
+    with freed(disk, mover, looker, late):
+        wait_until(lambda: stuck_in_the_kernel(late.process.pid), what="a program that waits for the directory")
+        assert errno_of(os.fsync, changed) == errno.ESTALE
+        wait_until(lambda: stuck_in_the_kernel(disk.pid), what="a thread that tells the kernel of the name")
+        disk.kill9()
+        for script in (mover, looker, late):
+            script.process.wait(10)
+    errno_of(os.close, changed)
+
+
 def stuck_in_the_kernel(pid):
     """Whether a thread sleeps where no signal wakes it, and longer than for a disk."""
     def asleep():

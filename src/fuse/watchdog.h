@@ -1,0 +1,27 @@
+/*
+ * Answers for a daemon that was killed. What was in the kernel's queue then would be read by nobody, and it does not end either where a
+ * thread of the daemon waits in the kernel for the lock of a directory that such a request holds (notify.h): that thread cannot die, and
+ * its descriptor keeps the connection. So a process of its own has a descriptor of the connection too. It does nothing while the
+ * daemon lives; after that it answers every request with ENOTCONN until the daemon's last thread is gone, and then ends.
+ */
+#ifndef FUSE_WATCHDOG_H
+#define FUSE_WATCHDOG_H
+
+#include "awsfs/err.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct watchdog {
+    pid_t pid; /* 0: none runs */
+    int pipe;  /* the daemon's end: that it is closed says that the daemon ends */
+};
+
+/* For the connection of `device`, which it clones, with requests of up to `max_request` bytes. ERR_IO with the cause: nobody watches then,
+ * and all else works. No secret may be in memory but by secret.h: the process is a fork of this one. */
+enum err_code watchdog_start(struct watchdog *w, int device, size_t max_request, struct err *e) MUST_CHECK;
+
+/* When the mount is gone. Waits for its end, which comes at once. */
+void watchdog_stop(struct watchdog *w);
+
+#endif
