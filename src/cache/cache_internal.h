@@ -115,6 +115,7 @@ struct feed {
     uint64_t from, at[2];      /* of the two threads that sum, where each is; UINT64_MAX: there is one only */
     bool closed;               /* they do not come on */
     unsigned n;
+    uint64_t offered;          /* so many were taken since the cache is open */
     struct cache_block *blocks[FEED_AHEAD];
 };
 
@@ -301,8 +302,8 @@ bool feed_offer(struct cache *c, struct cache_block *b, const uint8_t sum[CACHE_
 /* The bytes of a chunk, which stay until feed_passed(); NULL: to be read from the file. Without locks, both. */
 const void *feed_get(struct cache_entry *n, uint64_t chunk);
 void feed_passed(struct cache_entry *n, bool second, uint64_t chunk);
-/* Waits a moment for something to be handed over; false if nothing was. Without locks. */
-bool feed_wait(struct cache_entry *n);
+/* Waits a moment for more to be handed over than `offered`, of which it gives the new value. Without locks. */
+uint64_t feed_wait(struct cache_entry *n, uint64_t offered);
 
 /* ---- direct.c: adjacent chunks into the entry's file. Under the entry's lock. */
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define WAIT_MS 100 /* for more of what is expected, and for the sum to come on */
+#define WAIT_MS 100 /* for something to be handed over, and for the sum to come on */
 #define LEAST   16  /* chunks that it must come on by in that time: else to read them again costs less than to wait */
 
 static struct cache_block **place(struct feed *f, uint64_t chunk)
@@ -116,6 +116,7 @@ bool feed_offer(struct cache *c, struct cache_block *b, const uint8_t sum[CACHE_
         return false;
     *place(&c->feed, b->index) = b;
     c->feed.n++;
+    c->feed.offered++;
     cond_signal(&c->idle_work);
     return true;
 }
@@ -139,14 +140,14 @@ void feed_passed(struct cache_entry *n, bool second, uint64_t chunk)
     end(c, taken);
 }
 
-bool feed_wait(struct cache_entry *n)
+uint64_t feed_wait(struct cache_entry *n, uint64_t offered)
 {
     struct cache *c = n->cache;
     uint64_t until = clock_mono_ms() + WAIT_MS;
     LOCK_SCOPE(&c->lock);
-    while (!c->stop && c->feed.n == 0 && cond_wait(&c->idle_work, &c->lock, until))
+    while (!c->stop && c->feed.offered == offered && cond_wait(&c->idle_work, &c->lock, until))
         ;
-    return c->feed.n > 0;
+    return c->feed.offered;
 }
 
 void cache_expect(struct cache_entry *n, uint64_t chunks)

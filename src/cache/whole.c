@@ -3,14 +3,17 @@
  * still being written, and goes on from where it was when more is here.
  */
 #include "cache/cache_internal.h"
+#include "util/clock.h"
 #include "util/digest.h"
 #include "util/str.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_CHUNKS 128 /* of an incomplete content are worth to go on for */
-#define SOON_CHUNKS 16  /* where the next are about to come */
+#define STEP_CHUNKS 128  /* of an incomplete content are worth to go on for */
+#define SOON_CHUNKS 16   /* where the next are about to come */
+#define GAP_MS      5000 /* and longer none is waited for, */
+#define STILL_MS    1000 /* or while nothing at all comes */
 #define SECOND_MIN  (16ull << 20)
 
 struct whole {
@@ -168,10 +171,27 @@ static bool step(struct cache_entry *n, bool wants_md5)
     return false;
 }
 
-/* Nothing can be gone on with now. What is handed over next may be behind a gap that stays. */
+static uint64_t n_held(struct cache_entry *n)
+{
+    LOCK_SCOPE(&n->lock);
+    return n->n_held;
+}
+
+/* Nothing can be gone on with now. What comes next may be behind a gap: that is closed soon, for what several threads bring in is
+ * written in about its order, or it stays. */
 static bool more_comes(struct cache_entry *n, bool wants_md5)
 {
-    return atomic_load(&n->expected) > 0 && feed_wait(n) && step(n, wants_md5);
+    uint64_t from = clock_mono_ms(), now = from, came = from, held = n_held(n), offered = 0;
+    for (; atomic_load(&n->expected) > 0 && now < from + GAP_MS && now < came + STILL_MS && !stopping(n->cache); now = clock_mono_ms()) {
+        offered = feed_wait(n, offered);
+        if (step(n, wants_md5))
+            return true;
+        if (n_held(n) == held)
+            continue;
+        held = n_held(n);
+        came = clock_mono_ms();
+    }
+    return false;
 }
 
 bool whole_sum(struct cache_entry *n, uint8_t sha512[CACHE_SHA512], uint8_t md5[CACHE_MD5], bool *has_md5)

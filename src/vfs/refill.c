@@ -110,7 +110,7 @@ static void asked_end(struct asked *a, unsigned whole, const bool *given)
         if (!given[i])
             buffer_give_locked(r, a->to[i]);
     if (ended < a->n)
-        note_put_back_locked(a, ended);
+        note_put_back_locked(a, ended, ended == whole && !a->full ? LOOK_MS : 0);
     chunks_end_locked(r, ended);
     r->asked--;
     if (n->n_noted == 0)

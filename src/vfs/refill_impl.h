@@ -25,6 +25,8 @@ struct note {
     struct cache_entry *entry; /* a reference */
     uint64_t n_noted, at;      /* chunks; where to go on, */
     uint64_t not_before_ms;    /* and when */
+    uint64_t again;            /* the first that was put back before that, UINT64_MAX: none; */
+    uint64_t again_ms;         /* from then on it is gone back to */
     unsigned asked;            /* requests under way */
     bool dropped;              /* goes with the last of them */
     struct segment *segments[];
@@ -90,8 +92,9 @@ void chunks_end_locked(struct refill *r, uint64_t chunks);
  * next call begins anew. */
 unsigned note_take_locked(struct note *n, struct asked *a);
 
-/* The chunks of the request from number `from` on are noted again. */
-void note_put_back_locked(struct asked *a, unsigned from);
+/* The chunks of the request from number `from` on are noted again, and in `wait_ms` they come next: the sum of the whole goes on in
+ * order. */
+void note_put_back_locked(struct asked *a, unsigned from, unsigned wait_ms);
 
 /* The size of a file whose pages are those of its version; 0: they need not be. Takes the tree lock. */
 uint64_t pristine_size(struct vfs *v, uint64_t ino);

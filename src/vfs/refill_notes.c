@@ -1,6 +1,7 @@
 /* What is to be taken from the kernel's pages: a CRC32C a chunk, by nodeid. */
 #include "vfs/refill_impl.h"
 
+#include "util/clock.h"
 #include "vfs/inode.h"
 
 #include <stdlib.h>
@@ -86,6 +87,7 @@ static struct note *note_new_locked(struct refill *r, struct cache_entry *entry,
     n->ino = ino;
     n->size = size;
     n->n_chunks = n_chunks;
+    n->again = UINT64_MAX;
     if (map_put(r->by_ino, n, NULL) != ERR_OK) {
         free(n);
         return NULL;
@@ -160,8 +162,18 @@ void refill_moved(struct refill *r, struct cache_entry *to, struct cache_entry *
             entry_put_locked(n, to);
 }
 
+static void go_back_locked(struct note *n)
+{
+    if (n->again == UINT64_MAX || clock_mono_ms() < n->again_ms)
+        return;
+    if (n->at > n->again)
+        n->at = n->again;
+    n->again = UINT64_MAX;
+}
+
 unsigned note_take_locked(struct note *n, struct asked *a)
 {
+    go_back_locked(n);
     while (n->at < n->n_chunks && !is_noted(n, n->at))
         n->at += n->segments[n->at / SEGMENT] ? 1 : SEGMENT - n->at % SEGMENT;
     a->first = n->at;
@@ -178,9 +190,12 @@ unsigned note_take_locked(struct note *n, struct asked *a)
     return a->n;
 }
 
-void note_put_back_locked(struct asked *a, unsigned from)
+void note_put_back_locked(struct asked *a, unsigned from, unsigned wait_ms)
 {
     struct note *n = a->note;
+    if (n->again > a->first + from)
+        n->again = a->first + from;
+    n->again_ms = clock_mono_ms() + wait_ms;
     for (unsigned i = from; i < a->n; i++) {
         if (is_noted(n, a->first + i)) {
             a->refill->waiting--; /* has come anew meanwhile */

@@ -31,6 +31,7 @@ struct kernel {
     uint64_t held_at[8];
     size_t held_len[8];
     unsigned n_held;
+    uint64_t asked_next; /* where it was asked first after it had answered; UINT64_MAX: not yet */
 };
 
 static struct kernel kernel;
@@ -59,6 +60,8 @@ static bool retrieve(void *arg, uint64_t ino, uint64_t offset, size_t len, struc
         kernel.held_at[kernel.n_held] = offset;
         kernel.held_len[kernel.n_held++] = have;
     }
+    if (!holds && kernel.asked_next == UINT64_MAX)
+        kernel.asked_next = offset;
     pthread_mutex_unlock(&kernel.mutex);
     if (known && !holds)
         r->done(r, kernel.pages + offset, have);
@@ -69,6 +72,7 @@ static void answer_held(void)
 {
     pthread_mutex_lock(&kernel.mutex);
     kernel.holds = false;
+    kernel.asked_next = UINT64_MAX;
     unsigned n = kernel.n_held;
     pthread_mutex_unlock(&kernel.mutex);
     for (unsigned i = 0; i < n; i++)
@@ -268,6 +272,7 @@ static void what_comes_while_the_queue_is_full_is_asked_for_again(void **state)
     answer_held();
     pthread_mutex_unlock(&others.go);
     wait_for(nothing_waits, &r);
+    assert_int_equal(kernel.asked_next, kernel.held_at[0]); /* in order */
     assert_int_equal(stats(&r).bytes_uncached, 0);
     assert_int_equal(held(&r, &p), CHUNKS);
     assert_int_equal(atomic_load(&others.ended), n);
