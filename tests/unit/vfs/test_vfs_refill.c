@@ -18,7 +18,7 @@
 #define CHUNKS ((SIZE + CHUNK - 1) / CHUNK)
 
 /* The kernel: the pages of one file, and how it is asked for them. */
-struct kernel {
+static struct kernel {
     pthread_mutex_t mutex;
     const char *pages;
     uint64_t lacks; /* the first byte of a page that is not there; UINT64_MAX: all are */
@@ -32,9 +32,7 @@ struct kernel {
     size_t held_len[8];
     unsigned n_held;
     uint64_t asked_next; /* where it was asked first after it had answered; UINT64_MAX: not yet */
-};
-
-static struct kernel kernel;
+} kernel;
 
 static size_t there_from(uint64_t offset, size_t len)
 {
