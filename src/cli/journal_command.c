@@ -223,7 +223,7 @@ static enum err_code discard_one(struct work *w, struct journal_entry *entry, st
     bool upload = entry->upload_id && *entry->upload_id;
     /* Of an intent that has led to several the record stays until the last is aborted: the next list shows that there is none. */
     bool keeps = entry->kind == JOURNAL_UNANSWERED && upload;
-    if (entry->kind != JOURNAL_FAILED && entry->kind != JOURNAL_RENAME && !entry->op)
+    if (entry->kind != JOURNAL_FAILED && entry->kind != JOURNAL_UNFINISHED && entry->kind != JOURNAL_RENAME && !entry->op)
         code = journal_hold(entry->mount, e);
     if (!code && upload)
         code = open_store(w, entry, e);
@@ -363,8 +363,8 @@ static void say_nothing(const struct work *w, const char *root, action_fn action
     for (size_t i = 0; !open && i < w->journal.n_mounts; i++)
         open = w->journal.mounts[i]->n_open ? w->journal.mounts[i] : NULL;
     if (!w->journal.n && open)
-        printf("nothing is known to be missing in the store; the mount at %s has files open (%zu), or an earlier daemon was killed over them: "
-               "what they have is listed once it has ended\n", open->mountpoint, open->n_open);
+        printf("nothing is left over; files are being written to the mount at %s: %zu, which awsfs status shows\n", open->mountpoint,
+               open->n_open);
     else if (!w->journal.n)
         printf("nothing: everything that was written with the state directory %s is in the store\n", root);
     else if (action == export_one)

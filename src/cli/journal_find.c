@@ -274,10 +274,13 @@ static void find_damaged(struct finder *f)
         closedir(d);
 }
 
-static void count_open(void *arg, const struct left_file *file)
+static void found_nameless(void *arg, const struct left_file *file)
 {
     struct finder *f = arg;
-    f->mount->n_open++;
+    if (file->in_use)
+        f->mount->n_open++;
+    else
+        found_file(f, file);
 }
 
 static const char *text_of(const struct json *v, const char *name)
@@ -418,7 +421,7 @@ static enum err_code find_in(struct journal *j, const char *root, const char *na
     snprintf(dir, sizeof(dir), "%s/staged", m->dir);
     left_each(dir, found_file, &f);
     f.kind = JOURNAL_UNFINISHED;
-    left_each_nameless(dir, m->alive ? count_open : found_file, &f);
+    left_each_nameless(dir, found_nameless, &f);
     snprintf(dir, sizeof(dir), "%s/uploads", m->dir);
     uploads_each(dir, found_upload, &f);
     snprintf(dir, sizeof(dir), "%s/" UNSENT_DIR "/" WRITEBACK_UPLOADS, m->dir);

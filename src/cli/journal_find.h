@@ -21,7 +21,7 @@ struct journal_mount {
     char **lists;  /* of options, as it was mounted with */
     size_t n_lists;
     bool alive;    /* another process has its lock */
-    size_t n_open; /* then: files with bytes that are being written, or that an earlier daemon was killed over */
+    size_t n_open; /* files that are being written */
     int lock_fd;   /* ours; -1: not held */
 };
 

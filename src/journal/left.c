@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define RANGES_MAX 100000
@@ -31,6 +32,13 @@ static bool is_nameless(int dir, const char *name, struct stat *st)
            fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
+/* Whoever stages has a lock on the file (stage_bytes.c). */
+static bool is_in_use(int dir, const char *name)
+{
+    CLEANUP(close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 || flock(fd, LOCK_SH | LOCK_NB) != 0;
+}
+
 void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
 {
     DIR *d = opendir(dir);
@@ -39,7 +47,8 @@ void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left
         if (!is_nameless(dirfd(d), entry->d_name, &st) || st.st_size == 0)
             continue;
         CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
-        const struct left_file file = {.path = path, .about = {.key = "", .reason = ""}, .time = "", .size = (uint64_t)st.st_size};
+        const struct left_file file = {.path = path, .about = {.key = "", .reason = ""}, .time = "", .size = (uint64_t)st.st_size,
+                                       .in_use = is_in_use(dirfd(d), entry->d_name)};
         if (path)
             fn(arg, &file);
     }

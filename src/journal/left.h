@@ -21,6 +21,7 @@ struct left_file {
     const char *path;         /* the staging file's */
     struct stage_about about; /* as it was left; key and reason are "" where the description is not readable */
     const char *time;         /* when it was left, or "" */
+    bool in_use;              /* of one without a description: a process has it open */
     uint64_t size;            /* bytes of the file */
     const struct left_range *unfetched; /* zeros in the file; more than fit into a description are told as one */
     size_t n_unfetched;
@@ -29,8 +30,8 @@ struct left_file {
 /* Calls fn for each staging file in `dir` that was abandoned, by this mount or an earlier one, and is still there; in no order. */
 void left_each(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg);
 
-/* Calls fn for each staging file in `dir` that has bytes and no description: of a mount that is alive those are in use, of a dead one it
- * is not known what they were. */
+/* Calls fn for each staging file in `dir` that has bytes and no description: it is in use, or its mount was killed and it is not known
+ * what it was. */
 void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg);
 
 /* Puts a description beside a file of `size` bytes that was moved aside: the key of the object that they were to be, and why they are

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ enum err_code stage_bytes_create(struct stage_bytes *b, const char *dir, char **
             return err_set(e, ERR_NOMEM, "no memory for a staging file");
         int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0) {
+            (void)flock(fd, LOCK_EX | LOCK_NB); /* it is in use as long as it is open (journal/left.h) */
             *b = (struct stage_bytes){.fd = fd};
             *path = TAKE(name);
             return ERR_OK;

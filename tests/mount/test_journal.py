@@ -266,7 +266,7 @@ with open(sys.argv[1], "wb") as f:
     assert journal.entries() == []
 
 
-def test_a_list_does_not_say_that_all_is_stored_while_a_mount_has_what_its_daemon_was_killed_over(origin, bucket, mount):
+def test_what_a_daemon_was_killed_over_is_listed_while_the_next_mount_writes(origin, bucket, mount, tmp_path):
     disk = mount(bucket(origin))
     with open(disk / "f", "wb", buffering=0) as f:
         f.write(b"precious")
@@ -275,12 +275,17 @@ def test_a_list_does_not_say_that_all_is_stored_while_a_mount_has_what_its_daemo
             f.close()
     disk.start()
     journal = Journal(disk)
-    assert "killed over" in journal("list")
-    disk.umount()
-    entry = journal.one("unfinished")
-    assert entry["size"] == 8
-    journal("discard", entry["name"])
+    with open(disk / "g", "wb", buffering=0) as g:
+        g.write(b"in use")
+        entry = journal.one("unfinished")
+        assert entry["size"] == 8
+        journal("export", str(tmp_path / "out"), entry["name"])
+        assert [p.read_bytes() for p in (tmp_path / "out").iterdir()] == [b"precious"]
+        assert "only what is" in journal("retry", entry["name"], status=1)
+        journal("discard", entry["name"])
+        assert "being written" in journal("list")
     assert "everything" in journal("list")
+    assert disk.witness.get("g") == b"in use"
 
 
 @pytest.mark.parametrize("answer", ["execute_then_reset", "malformed_xml"])
