@@ -6,24 +6,11 @@
 #define CLI_JOURNAL_FIND_H
 
 #include "awsfs/err.h"
-#include "cli/journal_log.h"
+#include "cli/journal_mount.h"
 #include "journal/left.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* One mount, alive or not. */
-struct journal_mount {
-    struct journal_log *log; /* of write=back; NULL: none, or a daemon has it */
-    char *dir;     /* its state directory */
-    char *source, *endpoint, *mountpoint;
-    char **lists;  /* of options, as it was mounted with */
-    size_t n_lists;
-    bool alive;    /* another process has its lock */
-    size_t n_open; /* files that are being written */
-    int lock_fd;   /* ours; -1: not held */
-};
 
 enum journal_kind {
     JOURNAL_PENDING,    /* an operation in the journal of write=back */
@@ -67,9 +54,6 @@ const char *journal_kind_name(enum journal_kind kind);
  * exported. ERR_NOMEM, ERR_IO, ERR_ACCESS. Fill a zeroed one, release it also after a failure. Locks are held until then. */
 enum err_code journal_find(const char *root, bool with_bytes, struct journal *out, struct err *e) MUST_CHECK;
 void journal_release(struct journal *j);
-
-/* Takes the mount's lock, so that no daemon begins to use what is there. ERR_BUSY: it is alive. */
-enum err_code journal_hold(struct journal_mount *m, struct err *e) MUST_CHECK;
 
 /* Closes the mount's journal, for who sends it: its entries have no `op` any more. */
 void journal_let_go(struct journal *j, struct journal_mount *m);
