@@ -4,7 +4,6 @@
 #include "cli/journal_mount.h"
 #include "cli/journal_upload.h"
 #include "cli/stack.h"
-#include "cli/state.h"
 #include "journal/renames.h"
 #include "journal/uploads.h"
 #include "util/cleanup.h"
