@@ -1,7 +1,8 @@
 /*
  * What this machine stored itself is in the cache already: copied from the file it was sent from, or from memory where it is small, by
- * a thread of its own, since whoever stored it has other things to do. Each that waits holds room on its disk or in memory, so few do,
- * and none for a cache in trouble.
+ * a thread of its own, since whoever stored it has other things to do. Each that waits holds room on its disk or in memory, so there is
+ * a limit to them, and none waits for a cache in trouble. What may wait does so while somebody writes on (pace.h), unless half of that
+ * room is taken: who makes many files has the processors first.
  *
  * The file may be written to while it is copied. So what takes more than one chunk is copied under a name that stands for nothing
  * (origin STRAY), and gets the version's name in the transaction in which all its bytes are known to be right. What a killed
@@ -22,11 +23,21 @@
 #define NICE      10
 #define MAX_FILES 256          /* that wait */
 #define MAX_BYTES (1ull << 30) /* of them; one alone may be larger */
+#define MAX_SMALL 8192         /* that wait in memory */
+#define MAX_SMALL_BYTES (256ull * CACHE_ADOPT_BYTES)
 #define COPIES    16           /* chunks on their way at once */
 #define PACE_MS   50           /* of pace_wait_ms() */
 
+/* The origin, and the key as a string. */
+struct adoption_name {
+    int64_t origin;
+    char key[];
+};
+
 struct adoption {
-    struct adoption *next;
+    TAILQ_ENTRY(adoption) link;
+    struct adoption_name *name;
+    uint64_t until_ms; /* it may wait for a pause so long */
     struct cache_entry *entry;
     int fd;      /* -1: the bytes are in memory */
     char *bytes;
@@ -45,6 +56,7 @@ static void adoption_free(struct adoption *a)
     if (a->fd >= 0)
         close(a->fd);
     free(a->bytes);
+    free(a->name);
     free(a);
 }
 CLEANUP_DEFINE(struct adoption, adoption_free)
@@ -54,55 +66,96 @@ static bool unwanted_locked(const struct cache *c)
     return c->stop || cache_in_trouble_locked(c);
 }
 
-/* One that waits for what `n` is a later version of: nobody asks for that any more. Off the queue, or NULL. */
-static struct adoption *take_earlier_locked(struct cache *c, const struct cache_entry *n)
+/* ---- Those that wait */
+
+static struct map_key name_of(const void *value)
 {
-    struct adoption **at = &c->adoptions, *a;
-    while ((a = *at) != NULL && (a->entry->origin != n->origin || strcmp(a->entry->key, n->key) != 0))
-        at = &a->next;
+    const struct adoption *a = value;
+    return (struct map_key){a->name, sizeof(*a->name) + strlen(a->name->key)};
+}
+
+static struct adoption_name *name_new(const struct cache_entry *n)
+{
+    size_t size = strlen(n->key) + 1;
+    struct adoption_name *name = malloc(sizeof(*name) + size);
+    if (name) {
+        name->origin = n->origin;
+        memcpy(name->key, n->key, size);
+    }
+    return name;
+}
+
+static void count_locked(struct cache *c, const struct adoption *a, int by)
+{
+    struct adoptions_room *room = a->bytes ? &c->small : &c->large;
+    room->n += (unsigned)by;
+    room->bytes += by < 0 ? -a->entry->size : a->entry->size;
+}
+
+static struct adoption *unqueue_locked(struct cache *c, struct adoption *a)
+{
     if (!a)
         return NULL;
-    *at = a->next;
-    if (!a->next)
-        c->adoptions_end = at;
-    c->n_adoptions--;
-    c->adoption_bytes -= a->entry->size;
+    struct map_key name = name_of(a);
+    (void)map_remove(c->adoption_names, name.p, name.len);
+    TAILQ_REMOVE(&c->adoptions, a, link);
+    count_locked(c, a, -1);
     return a;
 }
 
+static bool is_full_locked(const struct cache *c, const struct adoption *a)
+{
+    uint64_t size = a->entry->size;
+    if (a->bytes)
+        return c->small.n >= MAX_SMALL || c->small.bytes + size > MAX_SMALL_BYTES;
+    return c->large.n >= MAX_FILES || (c->large.n > 0 && c->large.bytes + size > MAX_BYTES);
+}
+
+static bool is_half_full_locked(const struct cache *c)
+{
+    return c->small.n > MAX_SMALL / 2 || c->small.bytes > MAX_SMALL_BYTES / 2 || c->large.n > MAX_FILES / 2 || c->large.bytes > MAX_BYTES / 2;
+}
+
+static bool waits_locked(struct cache *c, const struct adoption *a)
+{
+    return !c->stop && !c->draining && !is_half_full_locked(c) && clock_mono_ms() < a->until_ms && !pace_is_quiet(&c->pace, PACE_QUIET_MS);
+}
+
+/* One that waits for what this is a later version of goes: nobody asks for that any more. */
 static bool queue(struct cache *c, struct adoption *a)
 {
     CLEANUP(adoption_free) struct adoption *earlier = NULL;
+    struct map_key name = name_of(a);
     LOCK_SCOPE(&c->lock);
-    uint64_t size = a->entry->size;
-    earlier = take_earlier_locked(c, a->entry);
-    bool full = c->n_adoptions >= MAX_FILES || (c->n_adoptions > 0 && c->adoption_bytes + size > MAX_BYTES);
-    if (full || unwanted_locked(c)) {
-        c->stats.dropped_bytes += size;
+    earlier = unqueue_locked(c, map_get(c->adoption_names, name.p, name.len));
+    if (is_full_locked(c, a) || unwanted_locked(c) || map_put(c->adoption_names, a, NULL)) {
+        c->stats.dropped_bytes += a->entry->size;
         return false;
     }
-    a->next = NULL;
-    *c->adoptions_end = a;
-    c->adoptions_end = &a->next;
-    c->n_adoptions++;
-    c->adoption_bytes += size;
-    cond_signal(&c->adopt_work);
+    bool alone = TAILQ_EMPTY(&c->adoptions);
+    TAILQ_INSERT_TAIL(&c->adoptions, a, link);
+    count_locked(c, a, 1);
+    if (alone) /* with more of them the adopter is at work, or looks again soon */
+        cond_signal(&c->adopt_work);
     return true;
 }
 
 /* Takes `n` (NULL: there is no memory), fd and bytes. */
-static void adopt_later(struct cache *c, struct cache_entry *n, int fd, char *bytes, const struct cache_sums *sums)
+static void adopt_later(struct cache *c, struct cache_entry *n, int fd, char *bytes, const struct cache_sums *sums, unsigned hold_ms)
 {
-    struct adoption *made = n ? calloc(1, sizeof(*made)) : NULL;
+    struct adoption_name *name = n ? name_new(n) : NULL;
+    struct adoption *made = name ? calloc(1, sizeof(*made)) : NULL;
     if (!made) {
         cache_entry_unref(n);
+        free(name);
         free(bytes);
         if (fd >= 0)
             close(fd);
         return;
     }
-    *made = (struct adoption){.entry = n, .fd = fd, .bytes = bytes, .has_sha512 = sums->sha512, .has_crc = sums->crc64nvme};
+    *made = (struct adoption){.name = name, .entry = n, .fd = fd, .bytes = bytes, .has_sha512 = sums->sha512, .has_crc = sums->crc64nvme};
     CLEANUP(adoption_free) struct adoption *a = made;
+    a->until_ms = clock_mono_ms() + hold_ms;
     if (bytes)
         atomic_fetch_add(&c->own_bytes, n->size);
     if (sums->sha512)
@@ -115,13 +168,13 @@ static void adopt_later(struct cache *c, struct cache_entry *n, int fd, char *by
 
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums)
 {
-    adopt_later(c, cache_entry_get(c, v), fd, NULL, sums);
+    adopt_later(c, cache_entry_get(c, v), fd, NULL, sums, 0);
 }
 
-void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums)
+void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums, unsigned hold_ms)
 {
     assert(v->size <= CACHE_ADOPT_BYTES);
-    adopt_later(c, cache_entry_get(c, v), -1, bytes, sums);
+    adopt_later(c, cache_entry_get(c, v), -1, bytes, sums, hold_ms);
 }
 
 /* ---- Sums */
@@ -318,22 +371,16 @@ static void adopt(struct cache *c, struct adoption *a)
 
 static struct adoption *take(struct cache *c)
 {
+    struct adoption *a = NULL;
     LOCK_SCOPE(&c->lock);
     c->adopting = false;
-    while (!c->stop && !c->adoptions) {
-        cond_broadcast(&c->idle_done);
-        (void)cond_wait(&c->adopt_work, &c->lock, UINT64_MAX);
+    while (!c->stop && ((a = TAILQ_FIRST(&c->adoptions)) == NULL || waits_locked(c, a))) {
+        if (!a)
+            cond_broadcast(&c->idle_done);
+        (void)cond_wait(&c->adopt_work, &c->lock, a ? clock_mono_ms() + PACE_MS : UINT64_MAX);
     }
-    struct adoption *a = c->stop ? NULL : c->adoptions;
-    if (!a)
-        return NULL;
-    c->adopting = true;
-    c->adoptions = a->next;
-    if (!c->adoptions)
-        c->adoptions_end = &c->adoptions;
-    c->n_adoptions--;
-    c->adoption_bytes -= a->entry->size;
-    return a;
+    c->adopting = !c->stop;
+    return c->stop ? NULL : unqueue_locked(c, a);
 }
 
 void *adopt_main(void *arg)
@@ -353,15 +400,19 @@ void *adopt_main(void *arg)
     return NULL;
 }
 
+void adoptions_init(struct cache *c)
+{
+    TAILQ_INIT(&c->adoptions);
+    c->adoption_names = map_new(name_of);
+}
+
 void adoptions_drop(struct cache *c)
 {
-    lock_take(&c->lock);
-    struct adoption *a = TAKE(c->adoptions);
-    c->adoptions_end = &c->adoptions;
-    c->n_adoptions = 0;
-    lock_drop(&c->lock);
-    for (struct adoption *next; a; a = next) {
-        next = a->next;
+    struct adoption *a;
+    do {
+        lock_take(&c->lock);
+        a = unqueue_locked(c, TAILQ_FIRST(&c->adoptions));
+        lock_drop(&c->lock);
         adoption_free(a);
-    }
+    } while (a);
 }

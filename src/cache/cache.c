@@ -52,7 +52,7 @@ static struct cache *cache_new(const struct cache_config *config)
     c->dirfd = c->part_fd = c->content_fd = -1;
     c->puts_end = &c->puts;
     c->jobs_end = &c->jobs;
-    c->adoptions_end = &c->adoptions;
+    adoptions_init(c);
     notes_init(c);
     c->mend_due = true;
     c->reap_due = c->strays_due = true; /* what an earlier process left */
@@ -78,6 +78,7 @@ void cache_close(struct cache *c)
     changes_close(c->changes);
     dir_close(c);
     map_free(c->entries);
+    map_free(c->adoption_names);
     cond_release(&c->work);
     cond_release(&c->idle_work);
     cond_release(&c->idle_done);
@@ -96,7 +97,7 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
     if (config->size < CACHE_MIN_SIZE)
         return err_set(e, ERR_INVAL, "a cache has at least %llu MiB", CACHE_MIN_SIZE >> 20);
     CLEANUP(cache_close) struct cache *c = cache_new(config);
-    if (!c || !c->dir || !c->entries || !c->held_names)
+    if (!c || !c->dir || !c->entries || !c->held_names || !c->adoption_names)
         return err_set(e, ERR_NOMEM, "no memory for the cache");
     struct err why = ERR_INIT;
     enum err_code code = dir_open(c, e);
@@ -116,7 +117,7 @@ enum err_code cache_open(const struct cache_config *config, struct cache **out, 
 
 static bool idle_locked(const struct cache *c)
 {
-    return !c->puts && !c->jobs && !c->writing && !c->idle_list && !c->idling && !c->adoptions && !c->adopting &&
+    return !c->puts && !c->jobs && !c->writing && !c->idle_list && !c->idling && TAILQ_EMPTY(&c->adoptions) && !c->adopting &&
            !sweep_is_due_locked(c) && !c->reap_due;
 }
 
@@ -128,6 +129,7 @@ static bool drain(struct cache *c, uint64_t timeout_ms, bool notes)
     LOCK_SCOPE(&c->lock);
     c->draining++;
     cond_broadcast(&c->idle_work);
+    cond_signal(&c->adopt_work);
     notes_due_locked(c, notes);
     bool in_time = true;
     unsigned failures = c->failures; /* before it was waited for */
@@ -151,7 +153,7 @@ bool cache_settle(struct cache *c, uint64_t timeout_ms)
 
 static uint64_t pending_locked(const struct cache *c)
 {
-    uint64_t n = c->n_jobs + map_size(c->held_names) + c->n_adoptions + c->idling + c->writing + c->adopting + sweep_is_due_locked(c);
+    uint64_t n = c->n_jobs + map_size(c->held_names) + c->small.n + c->large.n + c->idling + c->writing + c->adopting + sweep_is_due_locked(c);
     for (const struct cache_block *b = c->puts; b; b = b->next)
         n++;
     for (const struct cache_entry *e = c->idle_list; e; e = e->next_idle)

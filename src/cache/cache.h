@@ -135,9 +135,10 @@ struct cache_sums {
  * dropped at once (counted): each that waits keeps its room on its own disk. */
 void cache_adopt(struct cache *c, const struct cache_version *v, int fd, const struct cache_sums *sums);
 
-/* The same of v->size bytes in memory (malloc'd, taken), at most CACHE_ADOPT_BYTES. */
+/* The same of v->size bytes in memory (malloc'd, taken), at most CACHE_ADOPT_BYTES. While somebody writes (cache_writing()) it may wait
+ * `hold_ms`, unless cache_drain() or cache_settle() is called, or half of what may wait does. */
 #define CACHE_ADOPT_BYTES 65536u
-void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums);
+void cache_adopt_bytes(struct cache *c, const struct cache_version *v, char *bytes, const struct cache_sums *sums, unsigned hold_ms);
 
 /* A checksum that the server computed: of all bytes, or (where `parts` is not 0) of the sums of that many parts. */
 enum cache_sum_kind { CACHE_SUM_CRC32, CACHE_SUM_CRC32C, CACHE_SUM_CRC64NVME, CACHE_SUM_SHA1, CACHE_SUM_SHA256, CACHE_SUM_MD5 };

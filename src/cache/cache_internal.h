@@ -141,9 +141,12 @@ struct cache {
     bool dropping;          /* all listings, by one of them */
     struct cache_entry *idle_list; /* each with a reference */
     struct feed feed;
-    struct adoption *adoptions, **adoptions_end; /* that wait */
-    unsigned n_adoptions;
-    uint64_t adoption_bytes;
+    TAILQ_HEAD(adoptions, adoption) adoptions; /* that wait */
+    struct map *adoption_names;
+    struct adoptions_room {
+        unsigned n;
+        uint64_t bytes;
+    } small, large; /* of those in memory, of those in files */
     _Atomic uint64_t own_bytes; /* cache_stats.memory */
     bool writing, idling, adopting; /* busy with something */
     bool stop;
@@ -343,6 +346,7 @@ void space_reap(struct cache *c);
 enum err_code content_gone(struct cache *c, int64_t id, struct err *e) MUST_CHECK; /* inside a transaction */
 void *idle_main(void *arg);
 void *adopt_main(void *arg);
+void adoptions_init(struct cache *c);
 void adoptions_drop(struct cache *c);
 /* A PART that is complete and has this SHA-512 (and, where it is not NULL, MD5) becomes a WHOLE that `named` has too. */
 bool promote_as(struct cache_entry *n, const uint8_t sha512[CACHE_SHA512], const uint8_t *md5, struct cache_entry *named);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#define HOLD_MS 2000 /* of what is unsent, and can be read from the journal */
+
 _Static_assert(CONTENT_BLOCK == CACHE_CHUNK, "a block is a chunk");
 
 struct beside {
@@ -176,8 +178,9 @@ void beside_stored(struct vfs *v, const char *key, const struct store_version *v
         return;
     if (version->size <= CACHE_ADOPT_BYTES) {
         char *bytes = bytes_of(stage, version->size);
+        unsigned hold_ms = vfs_has(v, STORE_LATER) ? HOLD_MS : 0;
         if (bytes)
-            cache_adopt_bytes(v->beside->cache, &what, bytes, &sums);
+            cache_adopt_bytes(v->beside->cache, &what, bytes, &sums, hold_ms);
         return;
     }
     CLEANUP(close) int fd = stage_reopen(stage);

@@ -9,8 +9,6 @@
 #include "util/digest.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -181,104 +179,6 @@ static void a_whole_content_can_be_lent_as_a_file_also_after_a_remount(void **st
     close_cache(c);
 }
 
-static void what_was_stored_from_here_is_adopted(void **state)
-{
-    char path[512];
-    uint8_t sum[DIGEST_MAX];
-    size_t size = 5 * MIB + 3;
-    char *p = malloc(size);
-    struct cache *c = open_cache(SIZE);
-    make_bytes(9, 0, p, size);
-    snprintf(path, sizeof(path), "%s/staged", cache_dir);
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    assert_int_equal(write(fd, p, size), size);
-    assert_int_equal(digest_once(DIGEST_SHA512, p, size, sum, NULL), ERR_OK);
-    struct cache_version v = version_of("a", "e1", size);
-    cache_adopt(c, &v, dup(fd), &(struct cache_sums){.sha512 = sum});
-    settle(c);
-    assert_true(holds(c, &v, 9));
-    v.etag = "e2";
-    assert_int_equal(pwrite(fd, "changed", 7, MIB), 7);
-    sum[0]++;
-    cache_adopt(c, &v, dup(fd), &(struct cache_sums){.sha512 = sum});
-    settle(c);
-    assert_int_equal(held_chunks(c, &v, 9), 0);
-    uint64_t crc = crc64nvme(0, p, size);
-    v.etag = "e3";
-    cache_adopt(c, &v, dup(fd), &(struct cache_sums){.crc64nvme = &crc});
-    settle(c);
-    assert_int_equal(held_chunks(c, &v, 9), 0);
-    assert_int_equal(pwrite(fd, p + MIB, 7, MIB), 7);
-    cache_adopt(c, &v, dup(fd), &(struct cache_sums){.crc64nvme = &crc});
-    settle(c);
-    assert_true(holds(c, &v, 9));
-    close(fd);
-    free(p);
-    close_cache(c);
-}
-
-static void what_was_stored_is_adopted_from_memory_if_it_is_what_it_was(void **state)
-{
-    uint8_t sum[DIGEST_MAX];
-    struct cache *c = open_cache(SIZE);
-    for (size_t size = 1; size <= CACHE_ADOPT_BYTES; size += CACHE_ADOPT_BYTES - 1)
-        for (int wrong = 0; wrong < 2; wrong++) {
-            char *p = malloc(size);
-            make_bytes(9, 0, p, size);
-            assert_int_equal(digest_once(DIGEST_SHA512, p, size, sum, NULL), ERR_OK);
-            p[size - 1] ^= wrong;
-            struct cache_version v = version_of("a", wrong ? "e2" : "e1", size);
-            v.key = size > 1 ? "large" : "small";
-            if (wrong) /* else its SHA-512 would bring the bytes that are there */
-                cache_adopt_bytes(c, &v, p, &(struct cache_sums){.crc64nvme = &(uint64_t){1}});
-            else
-                cache_adopt_bytes(c, &v, p, &(struct cache_sums){.sha512 = sum});
-            settle(c);
-            assert_int_equal(held_chunks(c, &v, 9) == 0, wrong);
-        }
-    close_cache(c);
-}
-
-struct writer {
-    struct cache *cache;
-    atomic_bool ended;
-};
-
-static void *write_all_the_time(void *arg)
-{
-    struct writer *w = arg;
-    while (!atomic_load(&w->ended)) {
-        cache_writing(w->cache);
-        usleep(1000);
-    }
-    return NULL;
-}
-
-static void what_was_stored_is_adopted_also_while_somebody_writes_all_the_time(void **state)
-{
-    char path[512];
-    size_t size = 2 * MIB + 3;
-    char *p = malloc(size);
-    struct cache *c = open_cache(SIZE);
-    struct writer writer = {.cache = c};
-    pthread_t thread;
-    make_bytes(9, 0, p, size);
-    snprintf(path, sizeof(path), "%s/staged", cache_dir);
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
-    assert_int_equal(write(fd, p, size), size);
-    uint64_t crc = crc64nvme(0, p, size);
-    struct cache_version v = version_of("a", "e1", size);
-    assert_int_equal(pthread_create(&thread, NULL, write_all_the_time, &writer), 0);
-    cache_adopt(c, &v, fd, &(struct cache_sums){.crc64nvme = &crc});
-    while (stats_of(c).pending > 0)
-        usleep(1000);
-    assert_true(holds(c, &v, 9));
-    atomic_store(&writer.ended, true);
-    pthread_join(thread, NULL);
-    free(p);
-    close_cache(c);
-}
-
 static void no_cache_holds_nothing_and_takes_every_call(void **state)
 {
     struct cache_version v = version_of("a", "e1", 100);
@@ -327,9 +227,6 @@ int main(void)
         T(a_sha512_that_the_server_tells_stands_for_a_download),
         T(chunks_come_in_any_order_and_what_is_missing_is_told),
         T(a_whole_content_can_be_lent_as_a_file_also_after_a_remount),
-        T(what_was_stored_from_here_is_adopted),
-        T(what_was_stored_is_adopted_from_memory_if_it_is_what_it_was),
-        T(what_was_stored_is_adopted_also_while_somebody_writes_all_the_time),
         T(no_cache_holds_nothing_and_takes_every_call),
         T(two_caches_on_one_directory_share),
     };
