@@ -120,6 +120,7 @@ struct writeback {
     struct lock lock;       /* all below */
     struct cond changed;    /* an operation has ended, or failed */
     struct cond work;       /* for the dispatcher */
+    uint64_t wakes_ms;      /* when it looks by itself; 0: it is awake */
     pthread_t dispatcher;
     bool dispatcher_runs, ending;
     struct cancel *end;     /* of every request: fired by sender_stop(). Set once */

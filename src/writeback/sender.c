@@ -41,6 +41,40 @@ static void enqueue(struct writeback *w, struct op *o)
     w->n_ready_removes += o->kind == OP_REMOVE;
 }
 
+/* ---- When */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool is_hurried(const struct writeback *w)
+{
+    return w->hurried > 0 || (w->limit && w->bytes > w->limit / 2) || w->n_ops > w->max_ops / 2;
+}
+
+/* When it is sent: after its moment, and while others keep coming, some time later. Who makes many files has the processors first, and
+ * what he renames, changes or removes meanwhile is not sent before. */
+static uint64_t begins_ms(const struct writeback *w, const struct op *o)
+{
+    uint64_t pause = w->entered_ms + w->linger_ms, longest = o->since_ms + w->hold_ms;
+    if (o->kind == OP_REMOVE || o->left || o->attempts)
+        return o->due_ms;
+    return later(earlier(pause, longest), o->due_ms);
+}
+
+/* It wakes by itself at `wakes_ms`, and looks then at what has come: 0 while it is awake. */
+static bool must_wake(const struct writeback *w, const struct op *o)
+{
+    uint64_t sync = note_is_behind(w) ? w->unsynced_ms + SYNC_MS : UINT64_MAX;
+    return is_hurried(w) || earlier(begins_ms(w, o), sync) < w->wakes_ms;
+}
+
 void sender_consider(struct writeback *w, struct op *o)
 {
     lock_assert_held(&w->lock);
@@ -49,7 +83,8 @@ void sender_consider(struct writeback *w, struct op *o)
     o->needs = w->appended;
     o->due_ms = o->left ? 0 : o->since_ms + (o->kind == OP_REMOVE ? w->linger_remove_ms : w->linger_ms);
     enqueue(w, o);
-    cond_signal(&w->work);
+    if (must_wake(w, o))
+        cond_signal(&w->work);
 }
 
 void sender_unqueue(struct writeback *w, struct op *o)
@@ -261,16 +296,6 @@ void sender_failed(struct writeback *w, struct op *o, const struct err *e)
 
 /* ---- The dispatcher */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 struct job {
     struct writeback *w;
     size_t n;
@@ -316,21 +341,6 @@ static struct job *job_new(struct writeback *w, struct ops *queue, size_t max)
     }
     w->in_flight++;
     return j;
-}
-
-static bool is_hurried(const struct writeback *w)
-{
-    return w->hurried > 0 || (w->limit && w->bytes > w->limit / 2) || w->n_ops > w->max_ops / 2;
-}
-
-/* When it is sent: after its moment, and while others keep coming, some time later. Who makes many files has the processors first, and
- * what he renames, changes or removes meanwhile is not sent before. */
-static uint64_t begins_ms(const struct writeback *w, const struct op *o)
-{
-    uint64_t pause = w->entered_ms + w->linger_ms, longest = o->since_ms + w->hold_ms;
-    if (o->kind == OP_REMOVE || o->left || o->attempts)
-        return o->due_ms;
-    return later(earlier(pause, longest), o->due_ms);
 }
 
 static bool is_due(const struct writeback *w, const struct ops *queue, uint64_t now)
@@ -427,7 +437,9 @@ static void *dispatch(void *arg)
             note_tidy(w);
             lock_take(&w->lock);
         } else {
-            (void)cond_wait(&w->work, &w->lock, next_due(w));
+            w->wakes_ms = next_due(w);
+            (void)cond_wait(&w->work, &w->lock, w->wakes_ms);
+            w->wakes_ms = 0;
         }
     }
     return NULL;
