@@ -116,6 +116,7 @@ struct store_call {
     unsigned *unanswered;       /* not NULL: of an upload's begin, attempts that may have been executed unheard are added */
     bool background;            /* nobody waits, and may never: leaves others what they need of a limited rate */
     bool unseal;                /* of a stat or a view: the bytes are wanted, whatever it costs to have them */
+    bool brief;                 /* of a put with STORE_LATER: ERR_AGAIN where it would wait for anything but the local disk */
 };
 
 /* A condition on what is there now. Failing: ERR_CONFLICT (also where the object of IF_MATCH is gone), after making sure that

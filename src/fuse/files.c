@@ -233,7 +233,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     r.file = file_of(fi);
     r.changes = true;
-    request_serve(&r);
+    request_serve_brief(&r);
 }
 
 static enum err_code run_fsync(struct request *r, struct err *e)

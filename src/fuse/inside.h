@@ -1,7 +1,8 @@
 /*
  * What the files of src/fuse share. A kernel request becomes a `struct request`: who asks, what of, and a function that calls
  * the vfs and, on success, replies. It is tried on the worker that has read it with nowait; where that is ERR_AGAIN, or where
- * the network is needed anyway, a copy goes to the pool, whose threads may wait. So workers never all wait.
+ * the network is needed anyway, a copy goes to the pool, whose threads may wait. So workers never all wait: for a sync of the local disk,
+ * as the close of a small file needs it with write=back, half of them may.
  *
  * An interrupt is looked at by a thread of its own (interrupt.c): where the program is to be let go it fires the request's cancel
  * token. One that still queues is answered by that thread, so that no number of stalled requests ahead of it keeps a killed
@@ -62,6 +63,7 @@ struct session {
     bool watching, watch_ended;
     uint64_t watch_round;
     atomic_uint_fast64_t served, deferred, interrupted;
+    atomic_uint brief;       /* workers that may wait for the local disk */
     struct backings backings;
 };
 
@@ -107,6 +109,8 @@ struct request request_make(fuse_req_t req, fuse_ino_t ino, enum err_code (*run)
 
 /* Tries it here, defers it on ERR_AGAIN. It is answered, now or later. */
 void request_serve(struct request *r);
+/* The same of what may wait for the local disk, unless half of the workers do. */
+void request_serve_brief(struct request *r);
 
 /* Hands a copy to a pool, by r->changes. It is answered later (or at once, without memory). */
 void request_defer(struct request *r);

@@ -262,3 +262,12 @@ void request_serve(struct request *r)
     else if (code != ERR_OK)
         answer_failure(r, code, &e);
 }
+
+void request_serve_brief(struct request *r)
+{
+    struct session *s = r->session; /* the request may be gone afterwards, the session not: this is one of its workers */
+
+    r->caller.brief = atomic_fetch_add(&s->brief, 1) < s->config.workers / 2;
+    request_serve(r);
+    atomic_fetch_sub(&s->brief, 1);
+}

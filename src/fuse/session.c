@@ -33,6 +33,7 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
     s->config = *config;
     s->config.mountpoint = s->mountpoint = strdup(config->mountpoint);
     s->config.source = s->source = strdup(config->source);
+    s->config.workers = config->workers ? config->workers : WORKERS;
     unsigned waiters = config->waiters ? config->waiters : WAITERS;
     s->pool = pool_new("awsfs-wait", waiters, e);
     s->changes = pool_new("awsfs-change", waiters, e);
@@ -52,13 +53,12 @@ struct session *session_new(struct vfs *vfs, struct notify *notify, const struct
 static enum err_code loop(struct session *s, struct err *e)
 {
     struct fuse_loop_config *cfg = fuse_loop_cfg_create();
-    unsigned workers = s->config.workers ? s->config.workers : WORKERS;
 
     if (!cfg)
         return err_set(e, ERR_NOMEM, "no memory for the workers");
     fuse_loop_cfg_set_clone_fd(cfg, 1);
-    fuse_loop_cfg_set_max_threads(cfg, workers);
-    fuse_loop_cfg_set_idle_threads(cfg, workers);
+    fuse_loop_cfg_set_max_threads(cfg, s->config.workers);
+    fuse_loop_cfg_set_idle_threads(cfg, s->config.workers);
     int rc = fuse_session_loop_mt(s->se, cfg);
     fuse_loop_cfg_destroy(cfg);
     if (rc < 0 && rc != -ENODEV)

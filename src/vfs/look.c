@@ -141,6 +141,12 @@ static bool told_locked(const struct vfs *v, const struct inode *i)
     return known_locked(v, i) && !i->remembered;
 }
 
+bool look_is_told_locked(const struct vfs *v, const struct inode *i)
+{
+    lock_assert_held(&v->tree);
+    return told_locked(v, i);
+}
+
 enum err_code look_shown(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e)
 {
     lock_take(&v->tree);

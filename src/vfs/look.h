@@ -17,7 +17,9 @@ bool look_wanted_locked(const struct vfs *v, const struct inode *dir);
 enum err_code look_many(struct vfs *v, struct inode **inodes, size_t n, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* Makes sure that the metadata of one are known, whatever attrs= says, to be shown: an earlier mount may have known them. */
 enum err_code look_shown(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
-/* Makes sure that the store has told the metadata of one to this mount (a change must carry them along). */
+/* Whether the store has told the metadata of one to this mount. */
+bool look_is_told_locked(const struct vfs *v, const struct inode *i);
+/* Makes sure of that (a change must carry them along). */
 enum err_code look_always(struct vfs *v, struct inode *i, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* The same in the background, so that it is known when it is needed (W7: while the program writes). */
 void look_ahead_locked(struct vfs *v, struct inode *i);

@@ -10,6 +10,7 @@
 #include "vfs/early.h"
 #include "vfs/hold.h"
 #include "vfs/inode.h"
+#include "vfs/look.h"
 #include "vfs/send.h"
 #include "vfs/ranges.h"
 
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #define LATER_MS 1000
+#define BRIEF_MAX (64u << 10)
 
 bool send_has_failed(const struct active *a)
 {
@@ -74,7 +76,7 @@ void send_begin_locked(struct vfs *v, struct inode *i, struct cancel *cancel)
 void send_end_locked(struct vfs *v, struct inode *i)
 {
     struct active *a = i->active;
-    a->sending = false;
+    a->sending = a->send_brief = false;
     LIST_REMOVE(a, sending_link);
     cancel_unref(a->send_cancel);
     a->send_cancel = NULL;
@@ -84,11 +86,8 @@ void send_end_locked(struct vfs *v, struct inode *i)
     cond_broadcast(&v->changed);
 }
 
-static void send_run(void *arg)
+static void send_now(struct vfs *v, struct inode *i)
 {
-    CLEANUP(free) struct send_task *t = arg;
-    struct vfs *v = t->v;
-    struct inode *i = t->inode;
     lock_take(&v->tree);
     bool content = active_dirty(i->active);
     lock_drop(&v->tree);
@@ -102,6 +101,23 @@ static void send_run(void *arg)
     v->background--;
     cond_broadcast(&v->changed);
     lock_drop(&v->tree);
+}
+
+static void send_run(void *arg)
+{
+    CLEANUP(free) struct send_task *t = arg;
+    send_now(t->v, t->inode);
+}
+
+/* The task waits for this lock before it touches the inode. */
+static void started_locked(struct vfs *v, struct inode *i, struct cancel *cancel)
+{
+    struct active *a = i->active;
+    inode_ref_locked(i);
+    a->tried |= active_dirty(a);
+    a->attempts++;
+    send_begin_locked(v, i, cancel);
+    v->background++;
 }
 
 void send_start_locked(struct vfs *v, struct inode *i)
@@ -120,12 +136,7 @@ void send_start_locked(struct vfs *v, struct inode *i)
         send_later_locked(v, i);
         return;
     }
-    /* The task waits for this lock before it touches the inode. */
-    inode_ref_locked(i);
-    a->tried |= active_dirty(a);
-    a->attempts++;
-    send_begin_locked(v, i, cancel);
-    v->background++;
+    started_locked(v, i, cancel);
 }
 
 static void later(void *arg)
@@ -194,10 +205,48 @@ static enum err_code wait_for_locked(struct vfs *v, struct inode *i, uint64_t ge
     }
 }
 
+/* What is all here and goes to the local disk only. */
+static bool is_brief_locked(const struct vfs *v, const struct inode *i)
+{
+    const struct active *a = i->active;
+    return vfs_has(v, STORE_LATER) && a && a->stage && active_dirty(a) && !a->sending && !a->early && !a->failure.code && !i->content &&
+           i->size <= BRIEF_MAX && !(i->flags & INODE_CONFLICT) && look_is_told_locked(v, i) && !hold_covers_locked(v, i);
+}
+
+/* On the caller's thread, where that waits for no more than the local disk: a small file is in the journal without another thread's being
+ * woken for it. Whether it was tried. */
+static bool send_brief(struct vfs *v, struct inode *i)
+{
+    struct cancel *cancel = cancel_new();
+    lock_take(&v->tree);
+    bool brief = cancel && is_brief_locked(v, i);
+    if (brief) {
+        started_locked(v, i, cancel);
+        i->active->send_brief = true;
+    }
+    lock_drop(&v->tree);
+    if (brief)
+        send_now(v, i);
+    else
+        cancel_unref(cancel);
+    return brief;
+}
+
+static enum err_code brief_outcome(struct vfs *v, struct inode *i, struct err *e)
+{
+    LOCK_SCOPE(&v->tree);
+    struct active *a = i->active;
+    if (a && send_has_failed(a)) {
+        a->told = true;
+        return err_copy(e, &a->failure);
+    }
+    return inode_unsent(i) ? ERR_AGAIN : ERR_OK;
+}
+
 enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct vfs_caller *c, struct err *e)
 {
     if (c && c->nowait)
-        return ERR_AGAIN;
+        return c->brief && send_brief(v, i) ? brief_outcome(v, i, e) : ERR_AGAIN;
     LOCK_SCOPE(&v->tree);
     struct active *a = i->active;
     if (!a)

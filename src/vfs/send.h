@@ -5,7 +5,8 @@
 #include "vfs/tree.h"
 
 /* Sends what is unsent of an inode (content, else attributes) and waits until it is in the store or has failed; starts nothing
- * for a state that has failed before unless `again`. Without the lock, `i` referenced. */
+ * for a state that has failed before unless `again`. ERR_AGAIN with nowait, where it is not small, here as a whole and for the journal of
+ * write=back (`brief`): then it is sent on this thread. Without the lock, `i` referenced. */
 enum err_code send_wait(struct vfs *v, struct inode *i, bool again, const struct vfs_caller *c, struct err *e) MUST_CHECK;
 /* The same in the background. */
 void send_start_locked(struct vfs *v, struct inode *i);

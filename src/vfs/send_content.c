@@ -34,6 +34,7 @@ struct shot {
     struct early *early; /* parts that were sent while it was written */
     bool lost; /* others have the name already */
     bool rewrite; /* from nothing: replaces whatever is there */
+    bool brief;
 };
 
 static void shot_release(struct shot *s)
@@ -63,6 +64,7 @@ static enum err_code shot_take_locked(struct inode *i, struct shot *s, struct er
     s->rewrite = active_rewrites(a);
     s->stage = a->stage;
     s->lost = i->flags & INODE_CONFLICT;
+    s->brief = a->send_brief;
     s->cancel = cancel_ref(a->send_cancel);
     s->base = i->content ? content_ref(i->content) : NULL;
     s->key = inode_key_dup_locked(i);
@@ -100,7 +102,7 @@ enum err_code send_meta_locked(struct vfs *v, struct inode *i, struct store_meta
 static enum err_code put(struct vfs *v, const struct shot *s, const char *key, const struct store_cond *cond,
                          struct store_version *out, struct err *e)
 {
-    struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel, .base = s->base};
+    struct upload u = {.key = key, .stage = s->stage, .meta = s->meta, .cond = *cond, .cancel = s->cancel, .base = s->base, .brief = s->brief};
     if (strcmp(key, s->key) == 0) {
         u.base_etag = s->etag;
         u.early = s->early;
@@ -108,8 +110,13 @@ static enum err_code put(struct vfs *v, const struct shot *s, const char *key, c
     return upload_put(v, &u, out, e);
 }
 
-/* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. ERR_CANCELED: it
- * has to be put off. */
+/* Neither sent nor failed: all of it is tried again. */
+static bool is_put_off(enum err_code code)
+{
+    return code == ERR_CANCELED || code == ERR_AGAIN;
+}
+
+/* The local bytes beside the newer object. A name that is taken already is that of another conflict of the same second. */
 static enum err_code put_conflict(struct vfs *v, const struct inode *i, const struct shot *s, struct err *failure)
 {
     if (stage_frozen_size(s->stage) == 0)
@@ -126,7 +133,7 @@ static enum err_code put_conflict(struct vfs *v, const struct inode *i, const st
         conflict_key(s->key, attempt, &key);
         code = put(v, s, buf_str(&key), &absent, &version, &err);
     }
-    if (code == ERR_CANCELED)
+    if (is_put_off(code))
         return code;
     if (code) {
         bool named = code != ERR_BAD_NAME; /* else this store has no such names at all */
@@ -250,7 +257,7 @@ static enum err_code send_frozen(struct vfs *v, struct inode *i, struct shot *s,
         stage_put_done(s->stage);
     enum err_code kept = code == ERR_CONFLICT ? put_conflict(v, i, s, e) : code;
     *saved = code == ERR_CONFLICT && !kept;
-    if (kept == ERR_CANCELED) /* all of it is tried again */
+    if (is_put_off(kept))
         code = kept;
     struct err thaw = ERR_INIT;
     if (stage_thaw(s->stage, &thaw))
@@ -287,7 +294,7 @@ void send_content(struct vfs *v, struct inode *i)
         sent_locked(v, i, &s, &version);
     } else if (saved) {
         conflict_locked(v, i, &s, &err);
-    } else if (code != ERR_CANCELED) {
+    } else if (!is_put_off(code)) {
         send_failed_locked(v, i, s.gen, s.attr_gen, &err);
     }
     lock_drop(&v->tree);

@@ -166,6 +166,7 @@ struct active {
     bool early_tried;
     bool sending;
     struct cancel *send_cancel; /* while sending */
+    bool send_brief;        /* while sending: by a call that may not wait */
     bool held;              /* about to be removed or renamed: of one in vfs.holds */
     uint64_t since_ms;      /* when it became unsent */
     unsigned attempts;      /* to send it, since then */

@@ -119,7 +119,7 @@ static enum err_code put_once(struct vfs *v, const struct upload *u, uint64_t si
     struct upload_source source = {u->stage, 0, true};
     struct store_body body = {
         .size = size, .read = upload_source_read, .arg = &source, .sha512 = sha512, .crc64nvme = &crc, .give = source_give};
-    struct store_call call = {.urgent = true};
+    struct store_call call = {.urgent = true, .brief = u->brief};
     code = store_put(v->store, u->key, &body, u->meta, &u->cond, &call, out, e);
     if (!code)
         beside_stored(v, u->key, out, u->stage, sha512, crc);

@@ -16,6 +16,7 @@ struct upload {
     struct content *base;    /* where the stage's BASE bytes come from; NULL: it has none */
     const char *base_etag;   /* what `key` has in this version is what stage_same_at() means; NULL: not known to be there */
     struct early *early;     /* what was sent already; NULL: nothing */
+    bool brief;              /* as struct store_call */
 };
 /* Puts the frozen state: one request or by parts. What it fetches is in the stage afterwards. */
 enum err_code upload_put(struct vfs *v, const struct upload *u, struct store_version *out, struct err *e) MUST_CHECK;

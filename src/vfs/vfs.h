@@ -124,6 +124,7 @@ struct vfs_caller {
     pid_t pid;               /* as the request carries it: a thread id; 0: unknown */
     struct cancel *cancel;   /* NULL: cannot be interrupted */
     bool nowait;
+    bool brief;              /* with nowait: it may wait for the local disk all the same */
     /* Of a lookup; NULL: nobody. Called before the call ends, on any thread, without locks: what it still waits for is for other names,
      * and the same call with nowait will most likely be answered. Seldom more than once, then one after another. */
     void (*known)(void *arg);

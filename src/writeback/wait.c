@@ -41,6 +41,8 @@ enum err_code room_take(struct writeback *w, uint64_t bytes, const struct store_
     uint64_t since = clock_mono_ms();
     LOCK_SCOPE(&w->lock);
     while (!has_room(w, bytes)) {
+        if (call && call->brief)
+            return err_set(e, ERR_AGAIN, "no room for what is unsent");
         uint64_t last = w->success_ms > since ? w->success_ms : since;
         if (is_canceled(call))
             return err_set(e, ERR_CANCELED, "interrupted");

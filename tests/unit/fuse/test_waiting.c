@@ -150,6 +150,36 @@ static void two_hundred_programs_killed_at_once_are_all_let_go(void **state)
     assert_true(eventually(none_waits, NULL));
 }
 
+static void create_it(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+
+    if (fd < 0 || close(fd) != 0)
+        _exit(1);
+}
+
+static void of_many_closes_half_of_the_workers_wait_for_the_local_disk(void **state)
+{
+    NEED_MOUNT;
+    char name[32];
+    int status;
+
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof(name), "brief-%d", i);
+        (void)in_child(create_it, at(name));
+    }
+    for (int i = 0; i < 25; i++) { /* the threads that may wait have answered these */
+        assert_true(waitpid(-1, &status, 0) > 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(double_waiting(), 5);
+    double_let_go();
+    for (int i = 25; i < 30; i++) {
+        assert_true(waitpid(-1, &status, 0) > 0);
+        assert_int_equal(status, 0);
+    }
+}
+
 static void the_end_drains_and_removes_the_mount_and_frees_what_waits(void **state)
 {
     NEED_MOUNT;
@@ -198,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MOUNTED(two_hundred_stalled_reads_delay_neither_a_stat_nor_a_read_of_what_is_held),
         MOUNTED(two_hundred_programs_killed_at_once_are_all_let_go),
+        MOUNTED(of_many_closes_half_of_the_workers_wait_for_the_local_disk),
         MOUNTED(the_end_drains_and_removes_the_mount_and_frees_what_waits),
         MOUNTED(a_plain_umount_ends_the_session),
         cmocka_unit_test_setup_teardown(a_killed_program_is_free_at_once_also_where_its_request_still_queues,

@@ -330,9 +330,21 @@ enum err_code vfs_copy(struct vfs *v, const struct vfs_copy *c, const struct vfs
     return err_set(e, ERR_UNSUPPORTED, "not here");
 }
 
+static enum err_code wait_briefly(void)
+{
+    BIG;
+    stalled++;
+    while (!let_go)
+        pthread_cond_wait(&wake, &big);
+    stalled--;
+    return ERR_OK;
+}
+
 enum err_code vfs_flush(struct vfs *v, struct vfs_handle *h, const struct vfs_caller *c, struct err *e)
 {
     count(DOUBLE_FLUSH);
+    if (c->nowait && str_starts(h->node->name, "brief"))
+        return c->brief ? wait_briefly() : ERR_AGAIN;
     return str_starts(h->node->name, "conflict") ? err_set(e, ERR_CONFLICT, "changed by others") : ERR_OK;
 }
 

@@ -3,6 +3,7 @@
  *
  *   park*   reads of it wait until double_let_go() or their cancel
  *   stall*  unlink of it waits until double_let_go() or its cancel
+ *   brief*  a flush of it that may wait for the local disk waits until double_let_go()
  *   slow*   lookup of it is ERR_AGAIN on a worker
  *   own*    is left out of listings
  */
@@ -20,7 +21,7 @@ enum { DOUBLE_LOOKUP, DOUBLE_GETATTR, DOUBLE_SETATTR, DOUBLE_GETXATTR, DOUBLE_WR
 /* Calls of that kind so far. */
 unsigned double_count(int kind);
 
-/* Reads parked and unlinks stalled now. */
+/* Reads parked, unlinks and flushes stalled now. */
 unsigned double_waiting(void);
 
 /* Ends all that waits, with success; later ones do not wait. */

@@ -91,6 +91,16 @@ static void what_was_sent_is_ended_in_the_log_also_on_a_full_disk(void **state)
 
 /* ---- Memory */
 
+static enum err_code put_briefly(struct store *s, const char *key)
+{
+    const struct store_body nothing = {0};
+    const struct store_cond cond = {.kind = STORE_ALWAYS};
+    const struct store_call call = {.brief = true};
+    struct store_version version;
+    struct err e = ERR_INIT;
+    return store_put(s, key, &nothing, NULL, &cond, &call, &version, &e);
+}
+
 /* Empty files and removals take none of dirty_limit. */
 static void more_changes_than_may_be_unsent_wait_for_room_and_then_fail(void **state)
 {
@@ -105,6 +115,7 @@ static void more_changes_than_may_be_unsent_wait_for_room_and_then_fail(void **s
         put_ok(f.s, key, "", "");
     }
     assert_int_equal(put(f.s, "more", "", "", NULL), ERR_NOSPC);
+    assert_int_equal(put_briefly(f.s, "more"), ERR_AGAIN);
     assert_int_equal(unlink_object(f.s, "there", there.etag), ERR_NOSPC);
     assert_int_equal(copy(f.s, "there", there.etag, "copied", "", NULL), ERR_NOSPC);
     mend_calls(&f);
