@@ -83,6 +83,18 @@ def test_what_was_written_here_is_in_the_cache(origin, bucket, mount):
     assert gets(origin) == 0
 
 
+def test_many_small_files_written_back_are_in_the_cache_when_the_mount_ends_at_once(origin, bucket, mount):
+    disk = mount(bucket(origin), write="back")
+    files = {"f%d" % i: b"%d " % i * (1 + i % 700) for i in range(600)}
+    for key, body in files.items():
+        (disk / key).write_bytes(body)
+    disk.remount()
+    origin.reset_counts()
+    assert_holds(disk, files)
+    assert gets(origin) == 0
+    assert disk.status()["cache"]["bytes_dropped"] == 0
+
+
 def test_uploads_do_not_wait_for_a_cache_whose_index_somebody_holds(origin, bucket, mount):
     """More of them than there are threads: if each waited for the lock, the rest could not be sent while it is held."""
     disk = mount(bucket(origin))
