@@ -217,6 +217,7 @@ enum err_code session_run(struct session *s, struct err *e)
     enum err_code code = loop(s, e);
     pthread_sigmask(SIG_BLOCK, &usr1, NULL);
 
+    watchdog_begin(&s->watchdog);
     land_all(s);
     say_stopping(s, "unmounted: finishing what is being written");
     notify_detach(s->notify, LINGER_MS);
@@ -266,10 +267,12 @@ void session_free(struct session *s)
     interrupt_stop(s);
     if (s->se) {
         fuse_session_unmount(s->se);
-        watchdog_stop(&s->watchdog);
-        /* Should a notification still hang, leaving the session alone is all that is safe. */
-        if (notify_detach(s->notify, LINGER_MS))
+        watchdog_begin(&s->watchdog);
+        /* Should a notification still hang, leaving the session alone is all that is safe; the watchdog ends with the process then. */
+        if (notify_detach(s->notify, LINGER_MS)) {
+            watchdog_stop(&s->watchdog);
             fuse_session_destroy(s->se);
+        }
     }
     backings_release(&s->backings);
     cond_release(&s->landed);

@@ -14,14 +14,18 @@
 
 struct watchdog {
     pid_t pid; /* 0: none runs */
-    int pipe;  /* the daemon's end: that it is closed says that the daemon ends */
+    int pipe;  /* the daemon's end, -1: closed, which says that nobody reads requests any more */
 };
 
 /* For the connection of `device`, which it clones, with requests of up to `max_request` bytes. ERR_IO with the cause: nobody watches then,
  * and all else works. No secret may be in memory but by secret.h: the process is a fork of this one. */
 enum err_code watchdog_start(struct watchdog *w, int device, size_t max_request, struct err *e) MUST_CHECK;
 
-/* When the mount is gone. Waits for its end, which comes at once. */
+/* The daemon has stopped reading requests, though it goes on: those that still come are answered from now on. */
+void watchdog_begin(struct watchdog *w);
+
+/* When the mount is gone, and no thread of this process waits in the kernel for a request. Waits for its end, which comes at once. Without
+ * one, nothing. */
 void watchdog_stop(struct watchdog *w);
 
 #endif

@@ -232,6 +232,33 @@ def test_who_gets_the_directory_before_a_killed_daemon_lets_go_of_it_is_freed_to
     errno_of(os.close, changed)
 
 
+LOOK_UNTIL_IT_IS_GONE = """
+os.chdir(sys.argv[1])
+print("go")
+for i in range(1 << 30):
+    try:
+        os.stat("never-seen-%d" % i)
+    except OSError as problem:
+        if problem.errno == errno.ENOTCONN:
+            break
+print("gone")
+"""
+
+
+def test_who_is_still_inside_is_answered_while_a_daemon_that_was_told_to_end_sends_what_is_left(origin, bucket, mount):
+    disk = mount(bucket(origin), write="back", timeout=5)
+    origin.fault("hang", kind="PutObject")
+    (disk / "f").write_bytes(b"not sent yet")
+    looker = Script(LOOK_UNTIL_IT_IS_GONE, disk.path)
+    looker.line()
+    with freed(disk, looker):
+        disk.process.terminate()
+        assert looker.line() == "gone"
+        assert disk.process.poll() is None
+        origin.clear_faults()
+        disk.process.wait(60)
+
+
 def stuck_in_the_kernel(pid):
     """Whether a thread sleeps where no signal wakes it, and longer than for a disk."""
     def asleep():
