@@ -273,7 +273,7 @@ static void find_damaged(struct finder *f)
 static void found_nameless(void *arg, const struct left_file *file)
 {
     struct finder *f = arg;
-    if (file->in_use)
+    if (file->use == LEFT_IN_USE || (file->use == LEFT_NOT_KNOWN && f->mount->alive))
         f->mount->n_open++;
     else
         found_file(f, file);

@@ -32,11 +32,13 @@ static bool is_nameless(int dir, const char *name, struct stat *st)
            fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
 }
 
-/* Whoever stages has a lock on the file (stage_bytes.c). */
-static bool is_in_use(int dir, const char *name)
+/* Whoever stages has a lock on the file (stage_bytes.c), where the file system has locks. */
+static enum left_use use_of(int dir, const char *name)
 {
     CLEANUP(close) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    return fd < 0 || flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0)
+        return LEFT_BY_ALL;
+    return fd >= 0 && errno == EWOULDBLOCK ? LEFT_IN_USE : LEFT_NOT_KNOWN;
 }
 
 void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left_file *file), void *arg)
@@ -48,7 +50,7 @@ void left_each_nameless(const char *dir, void (*fn)(void *arg, const struct left
             continue;
         CLEANUP(free) char *path = str_printf("%s/%s", dir, entry->d_name);
         const struct left_file file = {.path = path, .about = {.key = "", .reason = ""}, .time = "", .size = (uint64_t)st.st_size,
-                                       .in_use = is_in_use(dirfd(d), entry->d_name)};
+                                       .use = use_of(dirfd(d), entry->d_name)};
         if (path)
             fn(arg, &file);
     }

@@ -17,11 +17,13 @@ struct left_range {
     uint64_t offset, length;
 };
 
+enum left_use { LEFT_BY_ALL, LEFT_IN_USE /* a process has it open */, LEFT_NOT_KNOWN };
+
 struct left_file {
     const char *path;         /* the staging file's */
     struct stage_about about; /* as it was left; key and reason are "" where the description is not readable */
     const char *time;         /* when it was left, or "" */
-    bool in_use;              /* of one without a description: a process has it open */
+    enum left_use use;        /* of one without a description */
     uint64_t size;            /* bytes of the file */
     const struct left_range *unfetched; /* zeros in the file; more than fit into a description are told as one */
     size_t n_unfetched;
