@@ -193,9 +193,11 @@ unsigned note_take_locked(struct note *n, struct asked *a)
 void note_put_back_locked(struct asked *a, unsigned from, unsigned wait_ms)
 {
     struct note *n = a->note;
+    uint64_t at_ms = clock_mono_ms() + wait_ms;
+    if (n->again == UINT64_MAX || n->again_ms > at_ms)
+        n->again_ms = at_ms;
     if (n->again > a->first + from)
         n->again = a->first + from;
-    n->again_ms = clock_mono_ms() + wait_ms;
     for (unsigned i = from; i < a->n; i++) {
         if (is_noted(n, a->first + i)) {
             a->refill->waiting--; /* has come anew meanwhile */

@@ -45,6 +45,7 @@ def read_once_then_again(origin, disk, read, how):
         read(key)
         cache = idle(disk)
         dropped = cache["bytes_dropped"] - before["bytes_dropped"]
+        assert dropped < (cache["bytes_filled"] - before["bytes_filled"]) / 2 # more is not the kernel's
         if how == "kill":
             disk.kill9()
             disk.start()

@@ -233,7 +233,7 @@ static void a_gap_that_is_closed_soon_ends_no_sum(void **state)
     assert_true(offer(&r, 21));
     find_file("part", path);
     spoil(path, 21 * CACHE_CHUNK);
-    usleep(200000);
+    usleep(20000);
     fill_chunks(r.c, &r.v, 1, 20, 21);
     wait_until_summed(&r, 22);
     cache_expect(r.n, 0);

@@ -143,12 +143,12 @@ static bool nothing_waits(struct rig *r)
     return stats(r).refill_waiting == 0;
 }
 
-static bool something_is_held(struct rig *r)
+static bool all_that_is_asked_at_once_is_held(struct rig *r)
 {
     pthread_mutex_lock(&kernel.mutex);
-    bool any = kernel.n_held > 0;
+    bool both = kernel.n_held == 2;
     pthread_mutex_unlock(&kernel.mutex);
-    return any;
+    return both;
 }
 
 static struct cache_version version(struct rig *r)
@@ -250,7 +250,7 @@ static void start_held(struct rig *r, struct place *p)
     start(r, p);
     kernel.holds = true;
     read_all(r, p);
-    wait_for(something_is_held, r);
+    wait_for(all_that_is_asked_at_once_is_held, r);
 }
 
 static void what_comes_while_the_queue_is_full_is_asked_for_again(void **state)
@@ -328,7 +328,7 @@ static void who_reads_by_the_kernels_pages_after_that_has_them_asked_for(void **
     wait_for(losses_are_known, &r);
     kernel.holds = true;
     read_chunks(&r, &p, 0);
-    wait_for(something_is_held, &r);
+    wait_for(all_that_is_asked_at_once_is_held, &r);
     answer_held();
     wait_for(nothing_waits, &r);
     assert_true(stats(&r).bytes_refilled > 0);
@@ -426,7 +426,7 @@ static void the_end_of_the_mount_waits_for_what_was_asked_and_asks_no_more(void 
     start(&r, &p);
     kernel.holds = true;
     read_all(&r, &p);
-    wait_for(something_is_held, &r);
+    wait_for(all_that_is_asked_at_once_is_held, &r);
     pthread_create(&thread, NULL, answer_later, NULL);
     rig_unmount(&r);
     unsigned n = asked();
@@ -470,7 +470,7 @@ static void before_an_unmount_each_waits_until_his_own_deadline(void **state)
     read_all(&r, &p);
     let_read_until(p.cache, clock_mono_ms() + 3600000);
     pthread_create(&thread, NULL, settle_long, r.v);
-    wait_for(something_is_held, &r);
+    wait_for(all_that_is_asked_at_once_is_held, &r);
     vfs_settle_cache(r.v, 50);
     assert_true(stats(&r).refill_waiting > 0);
     answer_held();
