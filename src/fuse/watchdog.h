@@ -1,8 +1,9 @@
 /*
- * Answers for a daemon that was killed. What was in the kernel's queue then would be read by nobody, and it does not end either where a
- * thread of the daemon waits in the kernel for the lock of a directory that such a request holds (notify.h): that thread cannot die, and
- * its descriptor keeps the connection. So a process of its own has a descriptor of the connection too. It does nothing while the
- * daemon lives; after that it answers every request with ENOTCONN until the daemon's last thread is gone, and then ends.
+ * Answers for a daemon that was killed, or that reads no more requests while it still sends. What is in the kernel's queue would be read by
+ * nobody, and it does not end either where a thread of the daemon waits in the kernel for the lock of a directory that such a request
+ * holds (notify.h): that thread cannot die, and its descriptor keeps the connection. So a process of its own has a descriptor of the
+ * connection too. It does nothing while the daemon reads; after that it answers every request with ENOTCONN until the daemon's last
+ * thread is gone, and then ends.
  */
 #ifndef FUSE_WATCHDOG_H
 #define FUSE_WATCHDOG_H

@@ -39,13 +39,12 @@ def undisturbed(check):
 
 def read_once_then_again(origin, disk, read, how):
     """read(key) with nothing known, and on the next mount. What is fetched then is what the kernel dropped of its pages before the cache
-    had them, to the byte; a kernel that does so with each of the files says nothing of how it is without."""
+    had them, to the byte; and of one of the files it dropped nothing, so nothing is fetched."""
     for key in KEYS:
         before = disk.status()["cache"]
         read(key)
         cache = idle(disk)
         dropped = cache["bytes_dropped"] - before["bytes_dropped"]
-        assert dropped < (cache["bytes_filled"] - before["bytes_filled"]) / 2 # more is not the kernel's
         if how == "kill":
             disk.kill9()
             disk.start()
@@ -57,7 +56,7 @@ def read_once_then_again(origin, disk, read, how):
         assert disk.status()["cache"]["bad"] == 0
         if dropped == 0:
             return
-    pytest.skip("the kernel of this machine has dropped pages of each of %d files that were just read" % len(KEYS))
+    pytest.fail("of each of %d files that were just read something was dropped before the cache had it" % len(KEYS))
 
 
 @pytest.fixture
